@@ -1,0 +1,144 @@
+"""Render authored fragments into complete, self-contained bundles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
+STANDALONE = ("train", "evaluate", "inference")  # each takes the section `common` first
+OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate"}  # what each is run on top of
+SECTIONS = ("common", "metadata", *STANDALONE, *OVERLAYS)
+
+
+class RenderError(ValueError):
+    """A fragment cannot be rendered; the message names it and the key."""
+
+
+def read_recipes(base: Path) -> dict[str, list[str]]:
+    """Read `recipes.yaml`: for each bundle its fragments in order of [workflow, data set, model].
+
+    Args:
+        base: the folder `bundles/_base`.
+
+    Raises:
+        RenderError: the file is missing or a row has another form.
+    """
+    path = base / "recipes.yaml"
+    if not path.is_file():
+        raise RenderError(f"{path}: not found; it holds one row a bundle")
+    recipes = yaml.safe_load(path.read_text())
+    for name, row in recipes.items():
+        if not isinstance(row, list) or len(row) != 3:
+            raise RenderError(f"{path}: {name}: expected [workflow, data set, model], got {row}")
+    return recipes
+
+
+def merge_fragments(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Merge layers of config, later over earlier, by the rules of MONAI's own `ConfigParser.load_config_files`.
+
+    Args:
+        layers: (name for messages, content); keys may be `a#b#c` for a leaf, or `+a` to append.
+
+    Returns:
+        The merged config.
+
+    Raises:
+        RenderError: a key overrides within something that the layers before do not have (a misspelt parent), or
+            appends to it.
+
+    >>> merge_fragments([("base", {"optimizer": {"lr": 0.1}}), ("model", {"optimizer#lr": 0.01})])
+    {'optimizer': {'lr': 0.01}}
+    """
+    parser = ConfigParser(config={})
+    for name, layer in layers:
+        for key, value in layer.items():
+            target = key.removeprefix("+")
+            parent = target.replace("::", "#").rpartition("#")[0]
+            if parent and parent not in parser:
+                raise RenderError(f"{name}: overrides '{key}', but nothing before it has '{parent}'")
+            if key.startswith("+") and target not in parser:
+                raise RenderError(f"{name}: appends to '{target}', which nothing before it has")
+            merge_kv(parser, key, deepcopy(value))  # YAML's anchors share one object between places
+    return parser.get()
+
+
+def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Render one bundle's config files.
+
+    Args:
+        base: the folder `bundles/_base`.
+        recipe: [workflow, data set, model], names of fragments.
+
+    Yields:
+        (path inside the bundle, text).
+    """
+    rooms = ("workflows", "data_sets", "models")
+    fragments = [
+        (f"{room}/{name}.yaml", _read_fragment(base / room / f"{name}.yaml"))
+        for room, name in zip(rooms, recipe, strict=True)
+    ]
+
+    def layers(*sections: str) -> list[tuple[str, Mapping[str, Any]]]:
+        return [
+            (f"{file}: {section}", fragment.get(section) or {}) for file, fragment in fragments for section in sections
+        ]
+
+    configs = {workflow: merge_fragments(layers("common", workflow)) for workflow in STANDALONE}
+    for overlay, below in OVERLAYS.items():
+        merge_fragments([(below, configs[below]), *layers(overlay)])  # refuses what does not fit
+        configs[overlay] = {key: value for _, layer in layers(overlay) for key, value in layer.items()}
+    configs["metadata"] = merge_fragments(layers("metadata"))
+    for config, content in configs.items():
+        yield f"configs/{config}.json", json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+    yield "configs/logging.conf", (base / "workflows" / "logging.conf").read_text()
+    yield "docs/data_license.txt", (base / "data_sets" / f"{recipe[1]}_license.txt").read_text()
+    yield "LICENSE", (base.parent.parent / "LICENSE").read_text()
+
+
+def _read_fragment(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        raise RenderError(f"{path}: not found, but recipes.yaml names it")
+    fragment = yaml.safe_load(path.read_text())
+    unknown = set(fragment) - set(SECTIONS)
+    if unknown:
+        raise RenderError(f"{path}: unknown section {sorted(unknown)}; there are {SECTIONS}")
+    return fragment
+
+
+def render_all(bundles: Path) -> list[Path]:
+    """Write every rendered file of every bundle; returns those whose text changed."""
+    changed = list(stale_files(bundles))
+    for path, text in _rendered_files(bundles):
+        if path in changed:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    for bundle in read_recipes(bundles / "_base"):
+        for room in ("models", "docs"):
+            (bundles / bundle / room).mkdir(exist_ok=True)
+    return changed
+
+
+def stale_files(bundles: Path) -> Iterator[Path]:
+    """Yield every committed file that is not what the fragments give, and every bundle without a recipe."""
+    for path, text in _rendered_files(bundles):
+        if not path.is_file() or path.read_text() != text:
+            yield path
+    recipes = read_recipes(bundles / "_base")
+    for metadata in sorted(bundles.glob("*/configs/metadata.json")):
+        if metadata.parents[1].name not in recipes:
+            yield metadata
+
+
+def _rendered_files(bundles: Path) -> Iterator[tuple[Path, str]]:
+    base = bundles / "_base"
+    for bundle, recipe in read_recipes(base).items():
+        for name, text in render_bundle(base, recipe):
+            yield bundles / bundle / name, text
+

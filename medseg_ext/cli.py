@@ -1,0 +1,43 @@
+"""The command `medseg`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from medseg_ext.bundle.render import RenderError, render_all, stale_files
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="medseg", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    render = commands.add_parser("render", help="render the fragments of bundles/_base into the bundles")
+    render.add_argument("--bundles", type=Path, default=Path("bundles"), help="folder of the bundles")
+    render.add_argument("--check", action="store_true", help="change nothing; fail if a committed file is not fresh")
+    render.set_defaults(run=lambda options: _render(options.bundles, check=options.check))
+
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except RenderError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _render(bundles: Path, *, check: bool) -> int:
+    if not check:
+        changed = render_all(bundles)
+        print(f"{len(changed)} files changed" + "".join(f"\n  {path}" for path in changed))
+        return 0
+    stale = list(stale_files(bundles))
+    for path in stale:
+        print(f"{path}: is not what the fragments give; run `medseg render`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

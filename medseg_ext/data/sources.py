@@ -1,0 +1,134 @@
+"""Read the files of a raw data set from a folder, or straight from a ZIP archive."""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from medseg_ext.data.errors import DataError
+
+JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and whatever starts with a dot
+
+
+class Source(ABC):
+    """Where raw files come from.
+
+    Attributes:
+        path: the folder or archive.
+        names: file names inside it with forward slashes, sorted, without what operating systems leave behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: list[str] = []
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it cannot be read."""
+
+    @abstractmethod
+    def sha256(self, names: Iterable[str]) -> str:
+        """Give one hash that changes when one of the named files does."""
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """Split a name at its slashes, with the source's own name in front: it may tell the part of the set."""
+        return self.path.stem, *name.split("/")
+
+    def where(self, name: str) -> str:
+        """Give the full name of a file, for messages."""
+        return f"{self.path}/{name}"
+
+
+class FolderSource(Source):
+    """A folder with everything below it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        files = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+        self.names = sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files)))
+
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{self.where(name)} cannot be read ({error.strerror}): check the disk, copy it again"
+            ) from error
+
+    def sha256(self, names: Iterable[str]) -> str:
+        """Hash what `sha256sum` prints for the named files, in sorted order."""
+        names = sorted(names)
+        with ThreadPoolExecutor() as threads:  # hashlib and file reads release the interpreter's lock
+            digests = threads.map(lambda name: hashlib.sha256(self.read(name)).hexdigest(), names)
+            listing = "".join(f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+class ZipSource(Source):
+    """A ZIP archive, which is read in place and never extracted."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise DataError(f"{path} is not a ZIP archive, or is cut short ({error}): download it again") from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._archive.infolist():
+            name = self._safe_name(member.filename)
+            if member.is_dir() or not _is_wanted(name):
+                continue
+            if name in self._members:
+                raise DataError(f"{path} holds '{name}' twice: pack the archive anew")
+            self._members[name] = member
+        self.names = sorted(self._members)
+
+    def _safe_name(self, name: str) -> str:
+        """Refuse a name that would lead out of the folder it is extracted to."""
+        name = name.replace("\\", "/")  # as some Windows programs write it
+        if ".." in name.split("/") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+            raise DataError(f"{self.path} holds '{name}', which points outside the archive: get it from its origin")
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it is damaged, encrypted or oddly compressed."""
+        try:
+            return self._archive.read(self._members[name])
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+            raise DataError(f"{self.where(name)} cannot be read ({error}): download the archive again") from error
+
+    def sha256(self, names: Iterable[str]) -> str:
+        """Hash the archive itself, as `sha256sum` does; `names` make no difference."""
+        return file_sha256(self.path)
+
+
+def open_source(path: Path | str) -> Source:
+    """Open a folder or a ZIP archive.
+
+    Raises: DataError: there is none at `path`, or it holds no file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path} does not exist: give the folder or the ZIP archive as downloaded")
+    source: Source = FolderSource(path) if path.is_dir() else ZipSource(path)
+    if not source.names:
+        raise DataError(f"{path} is empty: give the folder or the ZIP archive as downloaded")
+    return source
+
+
+def file_sha256(path: Path) -> str:
+    """Hash one file. Raises: DataError: it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from error
+
+
+def _is_wanted(name: str) -> bool:
+    return not any(part in JUNK or part.startswith(".") for part in name.split("/"))

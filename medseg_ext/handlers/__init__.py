@@ -1,0 +1,8 @@
+"""Ignite handlers that MONAI lacks."""
+
+from medseg_ext.handlers.checkpoint import BestModel, ResumableState
+from medseg_ext.handlers.curve import IoUCurve
+from medseg_ext.handlers.metrics import ObjectMetricHandler
+from medseg_ext.handlers.progress import ProgressBar
+
+__all__ = ["BestModel", "IoUCurve", "ObjectMetricHandler", "ProgressBar", "ResumableState"]

@@ -1,0 +1,107 @@
+"""Keep the best weights of a training, and all that it needs to go on after an interruption."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+logger = logging.getLogger(__name__)
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+class BestModel:
+    """Save the network's weights whenever the validation's key metric reaches a new best.
+
+    The file holds a plain state dict, as a bundle's `models/model.pt` does. Attach it to the evaluator.
+
+    Args:
+        network: the network.
+        path: the file, such as `output_dir/model.pt`.
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str) -> None:
+        self.network = network
+        self.path = Path(path)
+        self.best = float("-inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator that has a key metric."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save the weights if the metric is the best so far."""
+        name = engine.state.key_metric_name
+        value = engine.state.metrics[name]
+        if value > self.best:
+            self.best = value
+            module = getattr(self.network, "module", self.network)  # inside DistributedDataParallel
+            save_atomically(module.state_dict(), self.path)
+            logger.info("%s %.4f is the best so far: %s", name, value, self.path)
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what a resumed training must know."""
+        return {"best": float(self.best)}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take the best value of the training that is resumed."""
+        self.best = state["best"]
+
+
+class ResumableState:
+    """Save all parts of a training after every epoch, and load them when it is resumed.
+
+    Attach it to the trainer, as the last of its handlers, so that an epoch is saved with its validation.
+
+    Args:
+        parts: what has a state dict, by name: network, optimiser, schedule, trainer, best model, curve.
+        path: the file, such as `output_dir/checkpoint.pt`.
+        resume: load the file when training starts; else start anew and replace it.
+    """
+
+    def __init__(self, parts: Mapping[str, Any], path: str, *, resume: bool = False) -> None:
+        self.parts = parts
+        self.path = Path(path)
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def save(self, engine: Engine) -> None:
+        """Save the state of every part."""
+        save_atomically({name: part.state_dict() for name, part in self.parts.items()}, self.path)
+
+    def load(self, engine: Engine) -> None:
+        """Load the state of every part if the training is to be resumed.
+
+        Raises:
+            FileNotFoundError: there is nothing to resume.
+            ValueError: the checkpoint has as many epochs as are asked for already.
+        """
+        if not self.resume:
+            return
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        max_epochs = engine.state.max_epochs
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        engine.state.max_epochs = max_epochs
+        if engine.state.epoch >= max_epochs:
+            raise ValueError(
+                f"{self.path}: has {engine.state.epoch} epochs already; give a --max_epochs above {engine.state.epoch}"
+            )
+        logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)

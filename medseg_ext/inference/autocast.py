@@ -1,0 +1,37 @@
+"""Mixed precision on CPUs that compute in bfloat16."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import nn
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Say whether this CPU has bfloat16 instructions; without them bfloat16 is slower than float32."""
+    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # older PyTorch: float32 is the safe answer
+    return bool(get_capabilities().get("avx512_bf16", False))
+
+
+class CPUAutocastInferer(Inferer):
+    """Run another inferer in bfloat16 where that pays on a CPU; on a GPU MONAI's engines have `amp` for that.
+
+    bfloat16 has the range of float32, so no gradient scaler is needed.
+
+    Args:
+        inferer: does the work.
+        device: where the network is.
+        amp: False turns it off.
+    """
+
+    def __init__(self, inferer: Inferer, *, device: torch.device | str, amp: bool = True) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.enabled = amp and torch.device(device).type == "cpu" and cpu_computes_bfloat16()
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Return the network's output, whatever the inner inferer gives."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.enabled):
+            return self.inferer(inputs, network, *args, **kwargs)

@@ -1,0 +1,41 @@
+"""Metrics of objects in images, from one image's label maps to a set's scores with intervals."""
+
+from medseg_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
+from medseg_ext.metrics.average_precision import AP_THRESHOLDS, average_precision
+from medseg_ext.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_difference
+from medseg_ext.metrics.comparison import ImageComparison, compare_image
+from medseg_ext.metrics.cumulative import ObjectMetric
+from medseg_ext.metrics.definitions import MetricDefinition, metric_named, metrics_for
+from medseg_ext.metrics.matching import match_objects, pairwise_iou
+from medseg_ext.metrics.panoptic_quality import PanopticQuality, panoptic_quality
+from medseg_ext.metrics.summary import (
+    image_statistics,
+    per_image_values,
+    stack_statistics,
+    summarise,
+    summarise_difference,
+)
+
+__all__ = [
+    "AP_THRESHOLDS",
+    "ImageComparison",
+    "Interval",
+    "MetricDefinition",
+    "ObjectMetric",
+    "PanopticQuality",
+    "aggregated_jaccard_index",
+    "average_precision",
+    "bootstrap_interval",
+    "compare_image",
+    "image_statistics",
+    "match_objects",
+    "metric_named",
+    "metrics_for",
+    "paired_bootstrap_difference",
+    "pairwise_iou",
+    "panoptic_quality",
+    "per_image_values",
+    "stack_statistics",
+    "summarise",
+    "summarise_difference",
+]

@@ -1,0 +1,72 @@
+"""Measure how well regions of pixels agree, whatever their objects."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from medseg_ext.metrics.ratios import ratio_terms
+
+
+class RegionAreas(NamedTuple):
+    """Pixel counts of R regions, each of shape (R,)."""
+
+    intersection: Tensor
+    pred: Tensor
+    true: Tensor
+
+
+def foreground_areas(overlaps: Tensor) -> RegionAreas:
+    """Count the pixels of the region of all objects together.
+
+    Args:
+        overlaps: pixel counts, shape (P + 1, T + 1); row 0 and column 0 are the background.
+
+    Returns:
+        Areas of one region.
+    """
+    pred, true = overlaps[1:].sum(dim=1), overlaps[:, 1:].sum(dim=0)
+    outside_truth = overlaps[1:, 0]
+    return RegionAreas(*(area.sum().reshape(1) for area in (pred - outside_truth, pred, true)))
+
+
+def class_areas(overlaps: Tensor, n_classes: int) -> RegionAreas:
+    """Count the pixels of the region of each class.
+
+    Args:
+        overlaps: confusion matrix of pixels, shape (C, C) with C >= n_classes, rows predicted.
+        n_classes: how many classes there are, the background among them.
+
+    Returns:
+        Areas of `n_classes` regions.
+
+    Raises:
+        ValueError: a pixel is of a class that does not exist.
+    """
+    pred, true = overlaps.sum(dim=1), overlaps.sum(dim=0)
+    largest = int((pred + true).nonzero().max())
+    if largest >= n_classes:
+        raise ValueError(f"classes must be in [0, {n_classes - 1}], got {largest}")
+    return RegionAreas(torch.diagonal(overlaps)[:n_classes], pred[:n_classes], true[:n_classes])
+
+
+def iou_terms(areas: RegionAreas) -> Tensor:
+    """Give intersection and union of each region, shape (2 R,).
+
+    >>> one = torch.tensor([100])
+    >>> iou_terms(RegionAreas(intersection=one // 2, pred=one, true=one))
+    tensor([ 50., 150.], dtype=torch.float64)
+    """
+    return ratio_terms(areas.intersection, areas.pred + areas.true - areas.intersection)
+
+
+def dice_terms(areas: RegionAreas) -> Tensor:
+    """Give 2 TP and 2 TP + FP + FN of each region, shape (2 R,).
+
+    >>> one = torch.tensor([100])
+    >>> dice_terms(RegionAreas(intersection=one // 2, pred=one, true=one))
+    tensor([100., 200.], dtype=torch.float64)
+    """
+    return ratio_terms(2 * areas.intersection, areas.pred + areas.true)

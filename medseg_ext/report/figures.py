@@ -1,0 +1,32 @@
+"""Draw the figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure  # not pyplot: no global state, no display
+
+
+def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
+    """Draw the IoU of training and validation over the epochs.
+
+    Args:
+        rows: one dict an epoch with `epoch`, `train_iou`, `validation_iou`.
+        path: the PNG to write.
+        title: heading.
+    """
+    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in rows]
+    axes.plot(epochs, [row["train_iou"] for row in rows], color="0.55", label="training (augmented crops)")
+    axes.plot(epochs, [row["validation_iou"] for row in rows], color="tab:blue", label="validation (whole images)")
+    best = max(rows, key=lambda row: row["validation_iou"])
+    axes.plot(best["epoch"], best["validation_iou"], "o", color="tab:blue")
+    axes.annotate(
+        f"{best['validation_iou']:.3f}", (best["epoch"], best["validation_iou"]), (0, 6), textcoords="offset points"
+    )
+    axes.set(xlabel="epoch", ylabel="foreground IoU", ylim=(0, 1), title=title)
+    axes.grid(color="0.92")
+    axes.legend(loc="lower right", frameon=False)
+    figure.savefig(path)
