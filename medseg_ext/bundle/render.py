@@ -141,4 +141,3 @@ def _rendered_files(bundles: Path) -> Iterator[tuple[Path, str]]:
     for bundle, recipe in read_recipes(base).items():
         for name, text in render_bundle(base, recipe):
             yield bundles / bundle / name, text
-

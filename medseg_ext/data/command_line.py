@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.prepare import summary
 
 
 def preparation_parser(description: str, source_help: str, test_help: str) -> argparse.ArgumentParser:
@@ -43,7 +42,7 @@ def run_preparation(prepare: Callable[..., dict[str, Any]], arguments: argparse.
     """
     try:
         dataset = prepare(**vars(arguments))
-    except (DataError, OSError) as error:
+    except (DataError, OSError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -51,3 +50,22 @@ def run_preparation(prepare: Callable[..., dict[str, Any]], arguments: argparse.
         return 130
     print(f"{summary(dataset)}\nwritten to {arguments.target}")
     return 0
+
+
+def summary(dataset: Mapping[str, Any]) -> str:
+    """Lay out the table that a preparation ends with.
+
+    Args:
+        dataset: the content of dataset.json.
+    """
+    lines = [f"{dataset['name']:<12}{'images':>8}{'objects':>10}"]
+    counts = dict(dataset["counts"])
+    total = {key: sum(count[key] for count in counts.values()) for key in ("images", "objects")}
+    for section, count in (counts | {"total": total}).items():
+        lines.append(f"{section:<12}{count['images']:>8}{count['objects']:>10}")
+    lines.append("skipped:" + ("" if dataset["skipped"] else " nothing"))
+    lines += [f"{len(names):>6}  {reason}, e.g. {names[0]}" for reason, names in dataset["skipped"].items()]
+    lines.append(f"pixels claimed by more than one {dataset['object']}: {dataset['overlap_px']}")
+    if without := dataset["without_group"]:
+        lines.append(f"images not in the groups file, each a group by itself: {len(without)}, e.g. {without[0]}")
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ def parallel_map(
         make_function: gives the function; called once in each process, so it can open what all items need.
         items: what to work on.
         workers: number of processes, all cores if None; with 1 the work is done in this process.
+    Raises: MemoryError: a worker process was killed; and whatever the function raises.
     """
     workers = min(workers or os.cpu_count() or 1, len(items))
     if workers <= 1:
@@ -32,6 +34,8 @@ def parallel_map(
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (make_function,))
     try:
         yield from pool.map(_work, items)
+    except BrokenProcessPool as error:
+        raise MemoryError("a worker process was killed, probably for want of memory: use fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

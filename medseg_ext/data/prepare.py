@@ -1,28 +1,21 @@
 """Write a data set folder from raw images, whatever set they belong to."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tqdm import tqdm
-
-from medseg_ext.data.datalist import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
+from medseg_ext.data.datalist import DATASET_FILE, FOLDER_OF_KEY, SECTIONS
 from medseg_ext.data.errors import DataError
 from medseg_ext.data.groups import Group, groups_of
-from medseg_ext.data.label_maps import merge_objects
-from medseg_ext.data.parallel import parallel_map
-from medseg_ext.data.pixels import encode_png, read_rgb
-from medseg_ext.data.raw import RawImage, RawPart, check_ids
-from medseg_ext.data.sources import Source, file_sha256, open_source
-from medseg_ext.data.splits import split_by_group
+from medseg_ext.data.raw import RawPart, check_ids
+from medseg_ext.data.sections import choose_sections
+from medseg_ext.data.sources import file_sha256
 from medseg_ext.data.workspace import Note, Workspace, path_in_data_set
+from medseg_ext.data.write_images import write_images
 
 FORMAT = 1  # raise it when the same source gives other files than before
-ERRORS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -85,42 +78,33 @@ def write_data_set(
     for part in parts:
         if part.source.path.is_dir() and target.resolve().is_relative_to(part.source.path.resolve()):
             raise DataError(f"{target} lies inside the source {part.source.path}: give a folder outside of it")
-    images = [image for part in parts for image in part.images]
+    images = sorted((image for part in parts for image in part.images), key=lambda image: image.id)
     if not images:
         raise DataError(f"{parts[0].source.path} holds no image with masks: check that it is complete")
     check_ids(parts)
-    group_of, ungrouped = groups_of([image.id for image in images], groups)
-    section_of = _choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
+    group_of, without_group = groups_of([image.id for image in images], groups)
+    section_of = choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
     recipe = {
         "format": FORMAT,
-        "sources": [{"name": part.source.path.name, "sha256": part.source.sha256(_files_of(part))} for part in parts]
-        + [_file_entry(table) for table in tables],
-        "groups": groups and _file_entry(groups),
-        "splits_from": splits_from and _file_entry(_dataset_file(splits_from)),
+        "sources": [_source_entry(part) for part in parts] + [_file_entry(table) for table in tables],
+        "groups": _file_entry(groups) if groups else None,
+        "splits_from": _file_entry(_dataset_file(splits_from)) if splits_from else None,
         "seed": seed,
         "fractions": list(fractions),
     }
     workspace = Workspace(target, recipe)
-    if dataset := workspace.finished():
-        return dataset
+    if finished := workspace.finished():
+        print(f"{target} is complete already, nothing was written", file=sys.stderr)
+        return finished
     workspace.open()
     try:
-        notes = _write_images(parts, workspace, workers)
+        notes = write_images(parts, workspace, workers=workers)
     except DataError:
         workspace.discard()
         raise
-
     sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
-    for image in sorted(images, key=lambda image: image.id):
-        item = {key: path_in_data_set(key, image.id) for key in FOLDER_OF_KEY}
-        item |= {"id": image.id, "group": group_of[image.id].name}
-        if group_of[image.id].cluster:
-            item["cluster"] = group_of[image.id].cluster
-        sections[section_of[image.id]].append(item)
-    skipped: dict[str, list[str]] = {}
-    for reasons in (*(part.skipped for part in parts), *(notes[image.id]["skipped"] for image in images)):
-        for reason, names in reasons.items():
-            skipped.setdefault(reason, []).extend(names)
+    for image in images:
+        sections[section_of[image.id]].append(_item(image.id, group_of[image.id]))
     dataset = {
         "name": kind.name,
         "class_names": list(kind.class_names),
@@ -128,73 +112,37 @@ def write_data_set(
         "licence": kind.licence,
         "origin": kind.origin,
         "preparation": recipe,
-        "counts": {
-            section: {"images": len(items), "objects": sum(notes[item["id"]]["objects"] for item in items)}
-            for section, items in sections.items()
-        },
-        "skipped": {reason: sorted(names) for reason, names in sorted(skipped.items())},
+        "counts": {section: _count(items, notes) for section, items in sections.items()},
+        "skipped": _merge([part.skipped for part in parts] + [note["skipped"] for note in notes.values()]),
         "overlap_px": sum(note["overlap_px"] for note in notes.values()),
-        "without_group": sorted(ungrouped),
+        "without_group": without_group,
         **sections,
     }
     workspace.finish(dataset)
     return dataset
 
 
-def summary(dataset: Mapping[str, Any]) -> str:
-    """Lay out the table that a preparation ends with.
-
-    Args:
-        dataset: the content of dataset.json.
-    """
-    lines = [f"{dataset['name']:<12}{'images':>8}{'objects':>10}"]
-    counts = dict(dataset["counts"])
-    total = {key: sum(count[key] for count in counts.values()) for key in ("images", "objects")}
-    for section, count in (counts | {"total": total}).items():
-        lines.append(f"{section:<12}{count['images']:>8}{count['objects']:>10}")
-    lines.append("skipped:" + ("" if dataset["skipped"] else " nothing"))
-    lines += [f"{len(names):>6}  {reason}, e.g. {names[0]}" for reason, names in dataset["skipped"].items()]
-    lines.append(f"pixels claimed by more than one {dataset['object']}: {dataset['overlap_px']}")
-    if without := dataset["without_group"]:
-        lines.append(f"images not in the groups file, each a group by itself: {len(without)}, e.g. {without[0]}")
-    return "\n".join(lines)
+def _item(image_id: str, group: Group) -> dict[str, str]:
+    """Make the entry of one image in the datalist."""
+    files = {key: path_in_data_set(key, image_id) for key in FOLDER_OF_KEY}
+    return files | {"id": image_id, "group": group.name} | ({"cluster": group.cluster} if group.cluster else {})
 
 
-def _choose_sections(
-    images: Sequence[RawImage],
-    group_of: Mapping[str, Group],
-    *,
-    fractions: Sequence[float],
-    seed: int,
-    splits_from: Path | None,
-) -> dict[str, str]:
-    if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise DataError(f"fractions must be {len(SECTIONS)} shares that sum to 1, got {list(fractions)}")
-    bound = {image.id: image.section for image in images if image.section}
-    free = {image.id: group_of[image.id] for image in images if not image.section}
-    if torn := {group_of[image_id].name for image_id in bound} & {group.name for group in free.values()}:
-        raise DataError(f"group '{min(torn)}' has images in the official test set and outside of it: mend the groups")
-    if splits_from:
-        known = _read_split(splits_from)
-        if missing := sorted(free.keys() - known.keys()):
-            raise DataError(f"{splits_from} does not name the image '{missing[0]}': give the split of this data set")
-        chosen = {image_id: known[image_id] for image_id in free}
-    elif free:
-        share = dict(zip(SECTIONS, fractions, strict=True))
-        if bound:  # the official test set is there already
-            share["testing"] = 0.0
-        if not sum(share.values()):
-            raise DataError(f"fractions {list(fractions)} leave no share for training and validation: give them one")
-        whole = sum(share.values())
-        chosen = split_by_group(free, fractions={key: value / whole for key, value in share.items()}, seed=seed)
-    else:
-        chosen = {}
-    return chosen | bound
+def _count(items: Sequence[Mapping[str, str]], notes: Mapping[str, Note]) -> dict[str, int]:
+    return {"images": len(items), "objects": sum(notes[item["id"]]["objects"] for item in items)}
 
 
-def _read_split(path: Path) -> dict[str, str]:
-    dataset = read_dataset_json(_dataset_file(path).parent)
-    return {item["id"]: section for section in SECTIONS for item in dataset.get(section, [])}
+def _merge(skipped: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:
+    """Put the names that were skipped for the same reason together, all sorted."""
+    names: dict[str, list[str]] = {}
+    for reason, more in (entry for reasons in skipped for entry in reasons.items()):
+        names[reason] = sorted(names.get(reason, []) + more)
+    return dict(sorted(names.items()))
+
+
+def _source_entry(part: RawPart) -> dict[str, str]:
+    files = [name for image in part.images for name in (image.file, *image.annotation.files)]
+    return {"name": part.source.path.name, "sha256": part.source.sha256(files)}
 
 
 def _dataset_file(path: Path) -> Path:
@@ -207,75 +155,3 @@ def _file_entry(path: Path) -> dict[str, str]:
 
 def _files_of(part: RawPart) -> list[str]:
     return [name for image in part.images for name in (image.file, *image.annotation.files)]
-
-
-def _write_images(parts: Sequence[RawPart], workspace: Workspace, workers: int | None) -> dict[str, Note]:
-    """Write the files of all images that are not done yet.
-
-    Returns: the note of each image.
-    Raises: DataError: naming all unusable files, or the first few of them.
-    """
-    notes: dict[str, Note] = {}
-    todo: list[tuple[int, RawImage]] = []
-    for number, part in enumerate(parts):
-        for image in part.images:
-            if done := workspace.done(image.id):
-                notes[image.id] = done
-            else:
-                todo.append((number, image))
-    if notes:
-        print(f"going on with an interrupted run: {len(notes)} images are done already", file=sys.stderr)
-    errors: list[str] = []
-    make_writer = partial(_make_writer, [part.source.path for part in parts], workspace)
-    with (
-        closing(parallel_map(make_writer, todo, workers=workers)) as results,
-        tqdm(total=len(notes) + len(todo), initial=len(notes), unit=" images") as bar,
-    ):
-        for image_id, note_or_error in results:
-            bar.update()
-            if isinstance(note_or_error, DataError):
-                errors.append(str(note_or_error))
-            else:
-                notes[image_id] = note_or_error
-    if errors:
-        more = [f"... and {len(errors) - ERRORS_SHOWN} more"] if len(errors) > ERRORS_SHOWN else []
-        raise DataError("\n".join(sorted(errors)[:ERRORS_SHOWN] + more))
-    return notes
-
-
-def _make_writer(
-    source_paths: Sequence[Path], workspace: Workspace
-) -> Callable[[tuple[int, RawImage]], tuple[str, Note | DataError]]:
-    """Open the sources for one process. Returns: a function that writes the image of the source with that number."""
-    sources = [open_source(path) for path in source_paths]
-
-    def write(task: tuple[int, RawImage]) -> tuple[str, Note | DataError]:
-        number, image = task
-        try:
-            return image.id, _write_image(sources[number], image, workspace)
-        except DataError as error:  # given back, so that all unusable files are found in one run
-            return image.id, error
-
-    return write
-
-
-def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
-    pixels = read_rgb(source.read(image.file), source.where(image.file))
-    height, width = pixels.shape[:2]
-    try:
-        maps = merge_objects(image.annotation.class_maps(source, (height, width)), height, width)
-    except OverflowError as error:
-        raise DataError(f"{source.where(image.file)} has {error}: cut it into smaller images") from error
-    hidden = [image.annotation.names[position] for position in maps.hidden]
-    note: Note = {
-        "objects": len(image.annotation.names) - len(hidden),
-        "overlap_px": maps.overlap_px,
-        "skipped": {"mask without a pixel of its own (empty, or covered by others)": hidden} if hidden else {},
-    }
-    files = {
-        "image": encode_png(pixels),
-        "instances": encode_png(maps.instances),
-        "classes": encode_png(maps.classes),
-    }
-    workspace.add(image.id, files, note)
-    return note

@@ -135,9 +135,10 @@ def check_ids(parts: Collection[RawPart]) -> None:
             where = part.source.where(image.file)
             if UNSAFE_ID.search(image.id):
                 raise DataError(f"{where}: the id '{image.id}' cannot be a file name: rename the image")
-            # case is ignored, as macOS and Windows do with file names
-            if (other := seen.setdefault(image.id.casefold(), where)) != where:
-                raise DataError(f"{where} and {other} have the same id '{image.id}': remove or rename one")
+            key = image.id.casefold()  # macOS and Windows ignore case in file names
+            if key in seen:
+                raise DataError(f"{where} and {seen[key]} have the same id '{image.id}': remove or rename one")
+            seen[key] = where
 
 
 def _other_size(where: str, mask: tuple[int, ...], image: tuple[int, int]) -> str:

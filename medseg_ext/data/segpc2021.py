@@ -62,9 +62,14 @@ def find_images(source: Source, *, section: str | None = None) -> RawPart:
         )
     masks_of = _masks_by_image(source)
     images, without_masks = [], []
+    seen: dict[tuple[PurePosixPath, str], str] = {}
     for name in pictures:
         path = PurePosixPath(name)
-        masks = masks_of.pop((path.parent.parent, path.stem), None)
+        image = path.parent.parent, path.stem
+        if image in seen:
+            raise DataError(f"{source.where(name)} and {source.where(seen[image])} have the same id: remove one")
+        seen[image] = name
+        masks = masks_of.pop(image, None)
         if masks:
             files = tuple(masks[number] for number in sorted(masks))
             bound_to = section or _official_section(source, name)

@@ -48,7 +48,8 @@ class FolderSource(Source):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        files = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+        walk = os.walk(path, onerror=_refuse, followlinks=True)
+        files = (Path(folder, name) for folder, _, names in walk for name in names)
         self.names = sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files)))
 
     def read(self, name: str) -> bytes:
@@ -128,6 +129,10 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from error
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}): check the disk, copy it again") from error
 
 
 def _is_wanted(name: str) -> bool:

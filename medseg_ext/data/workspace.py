@@ -69,7 +69,8 @@ class Workspace:
     def done(self, image_id: str) -> Note | None:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
-        return json.loads(note.read_bytes()) if note.exists() else None
+        files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
+        return json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else None
 
     def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
         """Write the PNG files of one image, and then that it is done.

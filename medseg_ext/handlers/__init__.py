@@ -2,7 +2,8 @@
 
 from medseg_ext.handlers.checkpoint import BestModel, ResumableState
 from medseg_ext.handlers.curve import IoUCurve
+from medseg_ext.handlers.evaluation import EvaluationReport
 from medseg_ext.handlers.metrics import ObjectMetricHandler
 from medseg_ext.handlers.progress import ProgressBar
 
-__all__ = ["BestModel", "IoUCurve", "ObjectMetricHandler", "ProgressBar", "ResumableState"]
+__all__ = ["BestModel", "EvaluationReport", "IoUCurve", "ObjectMetricHandler", "ProgressBar", "ResumableState"]

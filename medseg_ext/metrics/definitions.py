@@ -100,10 +100,10 @@ def _averaged(
     name: str, what: str, statistics: Statistics, *, source: str, empty: float = math.nan, needs_classes: bool = False
 ) -> MetricDefinition:
     """Define the mean over images of each image's ratio; `empty` is the ratio 0 / 0."""
-    empty_case = "left out" if math.isnan(empty) else f"{empty:g}"
+    empty_case = "0 / 0 left out" if math.isnan(empty) else f"0 / 0 counting {empty:g}"
     return MetricDefinition(
         name=name,
-        description=f"{what}, mean over images, 0 / 0 is {empty_case} ({source})",
+        description=f"{what}, mean over images, {empty_case} ({source})",
         statistics=statistics,
         reduce=partial(mean_ratio, empty=empty),
         needs_classes=needs_classes,
@@ -125,13 +125,13 @@ def _pooled(
 
 def _foreground_metrics() -> Iterator[MetricDefinition]:
     regions = {
-        "foreground_iou": ("intersection / union of all objects' pixels", iou_terms),
-        "dice": ("2 TP / (2 TP + FP + FN) of all objects' pixels", dice_terms),
+        "foreground_iou": ("intersection / union of the pixels of all objects", iou_terms),
+        "dice": ("2 TP / (2 TP + FP + FN) of the pixels of all objects", dice_terms),
     }
     for name, (what, terms) in regions.items():
         statistics = partial(_foreground_statistics, terms=terms)
-        yield _averaged(name, what, statistics, source="MONAI's MeanIoU and DiceMetric average so", empty=1.0)
-        yield _pooled(f"{name}_pooled", what, statistics, source="pytorch-nested-unet pools so")
+        yield _averaged(name, what, statistics, source="each image weighs the same", empty=1.0)
+        yield _pooled(f"{name}_pooled", what, statistics, source="each pixel weighs the same")
 
 
 def _class_metrics(class_names: Sequence[str]) -> Iterator[MetricDefinition]:
@@ -141,9 +141,9 @@ def _class_metrics(class_names: Sequence[str]) -> Iterator[MetricDefinition]:
     groups += [(f"class_iou_{class_names[number]}", f"IoU of {class_names[number]}", (number,)) for number in numbers]
     for name, what, chosen in groups:
         statistics = partial(_class_statistics, n_classes=len(class_names), chosen=chosen)
-        source = "background is a class; DCSAU-Net averages so"
+        source = "the background is a class, as DCSAU-Net counts"
         yield _averaged(name, what, statistics, source=source, empty=1.0, needs_classes=True)
-        source = "background is a class; a class that never occurs is left out"
+        source = "the background is a class; classes that never occur are left out"
         yield _pooled(f"{name}_pooled", what, statistics, source=source, needs_classes=True)
 
 

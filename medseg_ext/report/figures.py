@@ -30,3 +30,21 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)
     figure.savefig(path)
+
+
+def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
+    """Draw how a metric's values spread over the images.
+
+    Args:
+        values: one value in [0, 1] an image; NaN is left out.
+        path: the PNG to write.
+        label: name of the metric.
+    """
+    figure = Figure(figsize=(6.4, 3), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    defined = [value for value in values if value == value]
+    axes.hist(defined, bins=[step / 20 for step in range(21)], color="tab:blue", edgecolor="white")
+    axes.set(xlabel=f"{label} of an image", ylabel="images", xlim=(0, 1))
+    axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
+    figure.savefig(path)

@@ -21,7 +21,7 @@ from medseg_ext.data.sample.scenes import nucleus_images, smears
 from medseg_ext.data.sample.shapes import irregular
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "make_sample.py"
-IMAGES = 9  # reaches every kind of image of nuclei but one
+IMAGES = 9  # enough for grey and colour, all sizes and two mosaics
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_every_nucleus_lies_inside_its_cell():
 
 def test_nuclei_of_plasma_cells_are_eccentric():
     offsets = []
-    for smear in islice(smears(0), 6):
+    for smear in islice(smears(0), 4):
         for label in np.unique(smear.cells[smear.cells > 0]):
             cell, nucleus = smear.cells == label, (smear.cells == label) & smear.nuclei
             if nucleus.any() and not (cell[[0, -1]].any() or cell[:, [0, -1]].any()):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medseg_ext.data.sample import textures
 from medseg_ext.data.sample.placement import Arrangement, scatter
-from medseg_ext.data.sample.shapes import FloatImage, Outline, cover, irregular
+from medseg_ext.data.sample.shapes import FloatImage, Outline, cover, irregular, tilt
 
 REFERENCE_AREA_PX = 384 * 512  # numbers of things are for an image of this area
 
@@ -40,7 +40,9 @@ def red_cells(rng: np.random.Generator, shape: tuple[int, int], *, density: Floa
             depth = outline.depth_px(window)
             rim = np.exp(-(((depth - 1.0) / 1.3) ** 2))
             hollow = cover(depth - 0.62 * outline.radius_px, edge_px=0.5 * outline.radius_px)
-            one = cover(depth, edge_px=1.6) * (float(rng.uniform(0.75, 1.05)) + 0.15 * rim - pallor * hollow)
+            relief = tilt(rng, depth.shape, spread=0.25)  # it stands askew, and so is thicker on one side
+            thickness = float(rng.uniform(0.75, 1.05)) * relief + 0.15 * rim - pallor * hollow
+            one = cover(depth, edge_px=1.6) * thickness
             # Where red cells lie on each other they look like one, but for a thin bright seam.
             seam = 1 - 0.22 * rim * (amount[window] > 0.3)
             amount[window] = np.maximum(amount[window], one) * seam + 0.15 * np.minimum(amount[window], one)
@@ -49,7 +51,7 @@ def red_cells(rng: np.random.Generator, shape: tuple[int, int], *, density: Floa
 
 def fluid(rng: np.random.Generator, shape: tuple[int, int]) -> FloatImage:
     """Mottled dried fluid, amount about 0.2 to 1.1, shape (H, W)."""
-    mottle = 0.5 * textures.clouds(rng, shape, roughness=1.2) + 0.35 * textures.grain(rng, shape, scale_px=1.5)
+    mottle = 0.5 * textures.clouds(rng, shape, roughness=1.2) + 0.25 * textures.grain(rng, shape, scale_px=1.2)
     return np.clip(float(rng.uniform(0.2, 1.1)) * (1 + mottle), 0, None).astype(np.float32)
 
 

@@ -54,7 +54,31 @@ class Cell:
     nuclei: tuple[Outline, ...]
 
 
-Painter = Callable[[np.random.Generator, Stain, Cell, Window, Grain, float], None]
+@dataclass(frozen=True)
+class _View:
+    """What a painter needs to know of one cell, in the part of the image that holds it.
+
+    Attributes:
+        cell: the cell.
+        window: the part of the image.
+        stain: where to add the dyes.
+        grain: textures of the image.
+        depth_px: how deep each pixel lies in the cell, shape (h, w).
+        nucleus_depth_px: how deep it lies in the nucleus, shape (h, w).
+        basophilia: how blue the cytoplasm is in this smear.
+    """
+
+    cell: Cell
+    window: Window
+    stain: Stain
+    grain: Grain
+    depth_px: FloatImage
+    nucleus_depth_px: FloatImage
+    basophilia: float
+
+    def beside_nucleus(self, *, edge_px: float = 3.0) -> FloatImage:
+        """How much of each pixel cytoplasm covers, in [0, 1]."""
+        return cover(self.depth_px, edge_px=edge_px) * (1 - cover(self.nucleus_depth_px, edge_px=2.0))
 
 
 def plasma_cell(rng: np.random.Generator) -> Cell:
@@ -123,7 +147,7 @@ def moved(cell: Cell, centre_yx: tuple[float, float]) -> Cell:
 
 
 def paint(
-    rng: np.random.Generator, stain: Stain, cell: Cell, visible: Window, grain: Grain, *, basophilia: float
+    rng: np.random.Generator, stain: Stain, cell: Cell, window: Window, grain: Grain, *, basophilia: float
 ) -> None:
     """Add the dyes that a cell takes up.
 
@@ -131,76 +155,76 @@ def paint(
         rng: source of randomness.
         stain: changed in place.
         cell: what to paint.
-        visible: the part of the image that holds the cell.
+        window: the part of the image that holds the cell.
         grain: textures of the image.
         basophilia: how blue the cytoplasm of plasma cells is in this smear; 1 is typical.
     """
-    fray = grain.fray[visible]
-    smooth_depth = cell.outline.depth_px(visible)
-    depth = smooth_depth + float(rng.uniform(0.4, 1.5)) * fray
-    nucleus_depth = np.max([nucleus.depth_px(visible) for nucleus in cell.nuclei], axis=0) + 0.35 * fray
-    nucleus_depth = np.minimum(nucleus_depth, smooth_depth + 1.0)
-    _PAINTERS[cell.kind](rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia)
+    fray = grain.fray[window]
+    smooth_px = cell.outline.depth_px(window)
+    nucleus_px = np.max([nucleus.depth_px(window) for nucleus in cell.nuclei], axis=0) + 0.35 * fray
+    view = _View(
+        cell=cell,
+        window=window,
+        stain=stain,
+        grain=grain,
+        depth_px=smooth_px + float(rng.uniform(0.4, 1.5)) * fray,
+        nucleus_depth_px=np.minimum(nucleus_px, smooth_px + 1.0),
+        basophilia=basophilia,
+    )
+    _PAINTERS[cell.kind](rng, view)
 
 
 def _shifted(outline: Outline, direction_rad: float, distance_px: float) -> Outline:
     return outline.moved_to((distance_px * float(np.sin(direction_rad)), distance_px * float(np.cos(direction_rad))))
 
 
-def _paint_plasma(rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia) -> None:
-    nucleus = cell.nuclei[0]
-    body = cover(depth, edge_px=float(rng.uniform(1.5, 4.0)))
+def _paint_plasma(rng: np.random.Generator, view: _View) -> None:
+    nucleus, outline, window = view.cell.nuclei[0], view.cell.outline, view.window
     # The hof: a pale zone on the inner side of the nucleus, where the Golgi apparatus lies.
-    middle = [0.45 * n + 0.55 * c for n, c in zip(nucleus.centre_yx, cell.outline.centre_yx, strict=True)]
+    middle = [0.45 * n + 0.55 * c for n, c in zip(nucleus.centre_yx, outline.centre_yx, strict=True)]
     hof = nucleus.scaled(0.95).moved_to((middle[0], middle[1]))
-    pale = cover(hof.depth_px(visible), edge_px=14.0) * float(rng.uniform(0.1, 0.6))
-    rim = np.exp(-((np.clip(depth, 0, None) / 7.0) ** 2)) * float(rng.uniform(-0.2, 0.3))
-    mottle = float(rng.uniform(0.1, 0.28)) * grain.cytoplasm[visible]
+    pale = cover(hof.depth_px(window), edge_px=14.0) * float(rng.uniform(0.1, 0.6))
+    rim = np.exp(-((np.clip(view.depth_px, 0, None) / 7.0) ** 2)) * float(rng.uniform(-0.2, 0.3))
+    mottle = float(rng.uniform(0.1, 0.28)) * view.grain.cytoplasm[window]
     amount = float(rng.lognormal(0, 0.25)) * (0.9 + rim - pale + mottle)
     for strength, number, radius in ((-0.6, 3.0, 1.6), (0.7, 3.0, 1.0)):  # vacuoles, dark grains
-        for spot in spots_within(rng, cell.outline, count=int(rng.poisson(number)), radius_px=radius, spread=0.9):
-            amount = amount + strength * float(rng.uniform(0.3, 1.0)) * cover(spot.depth_px(visible), edge_px=1.8)
-    _add_nucleus(
-        rng, stain, cell, visible, nucleus_depth, grain,
-        density=float(rng.normal(0.97, 0.1)), contrast=float(rng.uniform(0.2, 0.5)),
-    )  # fmt: skip
-    free = 1 - cover(nucleus_depth, edge_px=2.0)
-    stain.azure[visible] += basophilia * np.clip(amount, 0, None) * body * free
+        for spot in spots_within(rng, outline, count=int(rng.poisson(number)), radius_px=radius, spread=0.9):
+            amount = amount + strength * float(rng.uniform(0.3, 1.0)) * cover(spot.depth_px(window), edge_px=1.8)
+    body = view.beside_nucleus(edge_px=float(rng.uniform(1.5, 4.0)))
+    view.stain.azure[window] += view.basophilia * np.clip(amount, 0, None) * body
+    _paint_nucleus(rng, view, density=float(rng.normal(0.97, 0.1)), contrast=float(rng.uniform(0.25, 0.55)))
 
 
-def _paint_lymphocyte(rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia) -> None:
-    density, contrast = float(rng.normal(1.1, 0.14)), float(rng.uniform(0.15, 0.4))
-    _add_nucleus(rng, stain, cell, visible, nucleus_depth, grain, density=density, contrast=contrast)
-    stain.azure[visible] += 0.5 * basophilia * cover(depth, edge_px=3.0) * (1 - cover(nucleus_depth))
+def _paint_lymphocyte(rng: np.random.Generator, view: _View) -> None:
+    view.stain.azure[view.window] += 0.5 * view.basophilia * view.beside_nucleus()
+    _paint_nucleus(rng, view, density=float(rng.normal(1.1, 0.14)), contrast=float(rng.uniform(0.2, 0.5)))
 
 
-def _paint_erythroblast(rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia) -> None:
-    _add_nucleus(rng, stain, cell, visible, nucleus_depth, grain, density=float(rng.uniform(1.25, 1.8)), contrast=0.25)
-    body = cover(depth, edge_px=3.0) * (1 - cover(nucleus_depth))
-    stain.azure[visible] += float(rng.uniform(0.2, 0.8)) * basophilia * body
-    stain.eosin[visible] += 0.15 * body
+def _paint_erythroblast(rng: np.random.Generator, view: _View) -> None:
+    view.stain.azure[view.window] += float(rng.uniform(0.2, 0.8)) * view.basophilia * view.beside_nucleus()
+    view.stain.eosin[view.window] += 0.15 * view.beside_nucleus()
+    _paint_nucleus(rng, view, density=float(rng.uniform(1.25, 1.8)), contrast=0.25)
 
 
-def _paint_neutrophil(rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia) -> None:
-    _add_nucleus(rng, stain, cell, visible, nucleus_depth, grain, density=float(rng.normal(1.1, 0.1)), contrast=0.35)
-    body = cover(depth, edge_px=3.0) * (1 - cover(nucleus_depth))
-    granules = np.clip(grain.granules[visible], 0, None) * float(rng.uniform(0.1, 0.35))
-    stain.eosin[visible] += body * (0.2 + granules)
-    stain.nuclear[visible] += body * (0.04 + 0.5 * granules)
-    stain.azure[visible] += 0.15 * body
+def _paint_neutrophil(rng: np.random.Generator, view: _View) -> None:
+    body = view.beside_nucleus()
+    granules = np.clip(view.grain.granules[view.window], 0, None) * float(rng.uniform(0.1, 0.35))
+    view.stain.azure[view.window] += 0.15 * body
+    view.stain.eosin[view.window] += body * (0.2 + granules)
+    view.stain.nuclear[view.window] += body * (0.04 + 0.5 * granules)
+    _paint_nucleus(rng, view, density=float(rng.normal(1.1, 0.1)), contrast=0.35)
 
 
-def _paint_myeloid(rng, stain, cell, visible, depth, nucleus_depth, grain, basophilia) -> None:
-    density, contrast = float(rng.uniform(0.65, 0.85)), float(rng.uniform(0.2, 0.4))
-    _add_nucleus(rng, stain, cell, visible, nucleus_depth, grain, density=density, contrast=contrast)
-    body = cover(depth, edge_px=3.0)
-    granules = np.clip(grain.granules[visible] - 0.3, 0, None) * float(rng.uniform(0.05, 0.6))
-    stain.eosin[visible] += body * (0.1 + 0.6 * granules)
-    stain.nuclear[visible] += body * granules
-    stain.azure[visible] += float(rng.uniform(0.2, 0.7)) * body * (1 - cover(nucleus_depth))
+def _paint_myeloid(rng: np.random.Generator, view: _View) -> None:
+    body = cover(view.depth_px, edge_px=3.0)  # granules lie above the nucleus, too
+    granules = np.clip(view.grain.granules[view.window] - 0.3, 0, None) * float(rng.uniform(0.05, 0.6))
+    view.stain.azure[view.window] += float(rng.uniform(0.2, 0.7)) * view.beside_nucleus()
+    view.stain.eosin[view.window] += body * (0.1 + 0.6 * granules)
+    view.stain.nuclear[view.window] += body * granules
+    _paint_nucleus(rng, view, density=float(rng.uniform(0.65, 0.85)), contrast=float(rng.uniform(0.2, 0.4)))
 
 
-_PAINTERS = {
+_PAINTERS: dict[str, Callable[[np.random.Generator, _View], None]] = {
     "plasma": _paint_plasma,
     "lymphocyte": _paint_lymphocyte,
     "erythroblast": _paint_erythroblast,
@@ -209,26 +233,16 @@ _PAINTERS = {
 }
 
 
-def _add_nucleus(
-    rng: np.random.Generator,
-    stain: Stain,
-    cell: Cell,
-    visible: Window,
-    depth: FloatImage,
-    grain: Grain,
-    *,
-    density: float,
-    contrast: float,
-) -> None:
+def _paint_nucleus(rng: np.random.Generator, view: _View, *, density: float, contrast: float) -> None:
     """Add a nucleus: dark clumps as on a clock face with reddish gaps between them, a thin rim, pale nucleoli."""
-    clumps = np.clip(grain.chromatin[visible], -2.2, 1.6)
-    rim = np.exp(-(((depth - 1.5) / 1.8) ** 2))
+    clumps = np.clip(view.grain.chromatin[view.window], -2.2, 1.6)
+    rim = np.exp(-(((view.nucleus_depth_px - 1.5) / 1.8) ** 2))
     amount = density * (1.0 + contrast * clumps + 0.25 * rim)
-    gaps = 0.12 + 0.8 * contrast * np.clip(-clumps - 0.3, 0, None)
-    if len(cell.nuclei) == 1 and rng.uniform() < 0.5:
-        for spot in spots_within(rng, cell.nuclei[0], count=int(rng.integers(1, 4)), radius_px=2.2, spread=0.7):
-            pale = float(rng.uniform(0.15, 0.65)) * cover(spot.depth_px(visible), edge_px=2.5)
+    gaps = 0.12 + 0.8 * contrast * np.clip(-clumps - 0.2, 0, None)
+    if len(view.cell.nuclei) == 1 and rng.uniform() < 0.5:
+        for spot in spots_within(rng, view.cell.nuclei[0], count=int(rng.integers(1, 4)), radius_px=2.2, spread=0.7):
+            pale = float(rng.uniform(0.15, 0.65)) * cover(spot.depth_px(view.window), edge_px=2.5)
             amount, gaps = amount * (1 - pale), gaps * (1 - pale)
-    inside = cover(depth, edge_px=1.6)
-    stain.nuclear[visible] += np.clip(amount, 0, None) * inside
-    stain.eosin[visible] += gaps * inside
+    inside = cover(view.nucleus_depth_px, edge_px=1.6)
+    view.stain.nuclear[view.window] += np.clip(amount, 0, None) * inside
+    view.stain.eosin[view.window] += gaps * inside

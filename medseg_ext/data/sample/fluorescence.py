@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medseg_ext.data.sample import optics, textures
 from medseg_ext.data.sample.placement import Arrangement, scatter
-from medseg_ext.data.sample.shapes import FloatImage, Outline, cover, irregular, spots_within
+from medseg_ext.data.sample.shapes import FloatImage, Outline, cover, irregular, spots_within, tilt
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ def draw_fluorescence(
     for outline in _debris(rng, shape, count=int(rng.poisson(2 + 8 * style.mitotic))):
         _add_solid(sharp, outline, light=style.light * float(rng.uniform(0.3, 1.5)), edge_px=2.0)
 
-    light = sharp + optics.defocus(unsharp, sigma_px=2.2 * style.blur_px)
-    light += style.haze * optics.defocus(light, sigma_px=1.2 * style.radius_px)
-    light += 0.03 * style.light * _cytoplasm(rng, shape, light / style.light, style)
-    light += style.background * (1 + 0.12 * textures.clouds(rng, shape, roughness=2.0))
-    light = optics.defocus(light, sigma_px=style.blur_px) * optics.illumination(rng, shape, falloff=0.25)
-    grey = optics.quantise(optics.expose(rng, light, photons=style.photons, read_noise=0.0025))
+    picture = sharp + optics.defocus(unsharp, sigma_px=2.2 * style.blur_px)
+    picture += style.haze * optics.defocus(picture, sigma_px=1.2 * style.radius_px)
+    picture += 0.03 * style.light * _cytoplasm(rng, shape, picture / style.light, style)
+    picture += style.background * (1 + 0.12 * textures.clouds(rng, shape, roughness=2.0))
+    picture = optics.defocus(picture, sigma_px=style.blur_px) * optics.illumination(rng, shape, falloff=0.25)
+    grey = optics.quantise(optics.expose(rng, picture, photons=style.photons, read_noise=0.0025))
     return np.repeat(grey[..., None], 3, axis=2), arrangement.labels
 
 
@@ -174,7 +174,7 @@ def _add_interphase(
         return
     depth = outline.depth_px(window)
     thickness = 0.72 + 0.28 * np.clip(depth / (0.7 * outline.radius_px), 0, 1) ** 0.7
-    tilt = _tilt(rng, depth.shape)
+    slope = tilt(rng, depth.shape, spread=0.1)
     inner = 1 + style.texture * float(rng.lognormal(0, 0.3)) * np.clip(chromatin[window], -2.0, 2.5)
     inner += style.rim * np.exp(-(((depth - 1.5) / 2.0) ** 2))
     for strength, spots in (
@@ -190,14 +190,7 @@ def _add_interphase(
         for spot in spots:
             edge = max(1.5, spot.radius_px)
             inner += strength * float(rng.uniform(0.3, 1.0)) * cover(spot.depth_px(window), edge_px=edge)
-    layer[window] += light * cover(depth, edge_px=2.0) * thickness * tilt * np.clip(inner, 0.2, None)
-
-
-def _tilt(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatImage:
-    slope = rng.normal(0, 0.1, size=2)
-    rows = np.linspace(-1, 1, shape[0])[:, None]
-    columns = np.linspace(-1, 1, shape[1])[None]
-    return (1 + slope[0] * rows + slope[1] * columns).astype(np.float32)
+    layer[window] += light * cover(depth, edge_px=2.0) * thickness * slope * np.clip(inner, 0.2, None)
 
 
 def _add_solid(layer: FloatImage, outline: Outline, *, light: float, edge_px: float) -> None:

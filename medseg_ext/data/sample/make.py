@@ -40,7 +40,7 @@ def make_sample(target: Path, *, seed: int = 0, dsb2018_images: int = 24, segpc2
         raise ValueError(f"seed must be 0 or more, got {seed}")
     if min(dsb2018_images, segpc2021_images) < 1:
         raise ValueError(f"each set needs 1 image or more, got {dsb2018_images} and {segpc2021_images}")
-    target = Path(target)
+    target = Path(target).resolve()
     if _is_complete(target, options):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

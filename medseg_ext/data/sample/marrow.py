@@ -108,7 +108,7 @@ def _photograph(
         (fluid, _varied(rng, FLUID, spread=0.01)),
     ]
     picture = optics.transmit((light[0], light[1], light[2]), [(amount * remains, colour) for amount, colour in layers])
-    picture = optics.defocus(picture, sigma_px=float(rng.uniform(0.6, 1.1)))
+    picture = optics.defocus(picture, sigma_px=float(rng.uniform(0.4, 0.9)))
     picture = picture * optics.illumination(rng, shape, falloff=0.12)[..., None]
     image = optics.quantise(optics.expose(rng, picture, photons=6000, read_noise=0.003))
     return optics.compress(image, quality=int(rng.integers(82, 95)))

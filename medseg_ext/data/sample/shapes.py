@@ -136,6 +136,20 @@ def cover(depth_px: FloatImage, *, edge_px: float = 1.5) -> FloatImage:
     return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
 
 
+def tilt(rng: np.random.Generator, shape: tuple[int, ...], *, spread: float) -> FloatImage:
+    """A plane that is 1 in the middle of a window and leans a little to one side.
+
+    Args:
+        rng: source of randomness.
+        shape: height and width of the window.
+        spread: standard deviation of the difference between the middle and a border.
+    """
+    slope = rng.normal(0, spread, size=2)
+    rows = np.linspace(-1, 1, shape[0])[:, None]
+    columns = np.linspace(-1, 1, shape[1])[None]
+    return (1 + slope[0] * rows + slope[1] * columns).astype(np.float32)
+
+
 def spots_within(
     rng: np.random.Generator, outline: Outline, *, count: int, radius_px: float, spread: float = 0.6
 ) -> Iterator[Outline]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from medseg_ext.data.sample import optics, textures
+from medseg_ext.data.sample import optics, stroma, textures
 from medseg_ext.data.sample.optics import Colour
 from medseg_ext.data.sample.placement import Arrangement, scatter
 from medseg_ext.data.sample.shapes import FloatImage, Outline, cover, irregular
@@ -96,8 +95,16 @@ def draw_tissue(
         RGB image, shape (H, W, 3), and int32 label map of its nuclei, shape (H, W).
     """
     direction = float(rng.uniform(0, np.pi))
-    matter, openness = _stroma(rng, shape, style, direction)
-    vessel = _vessel(rng, shape, direction) if style.vessels else np.zeros(shape, dtype=np.float32)
+    matter, openness = stroma.matter(
+        rng,
+        shape,
+        direction_rad=direction,
+        amount=style.stroma,
+        contrast=style.stroma_contrast,
+        gaps=style.gaps,
+        ghosts=style.ghosts,
+    )
+    vessel = stroma.vessel(rng, shape, direction_rad=direction) if style.vessels else np.zeros(shape, dtype=np.float32)
     arrangement = Arrangement(shape)
     size = float(rng.lognormal(0, 0.1))
     density = np.clip(1.0 - 0.97 * openness - 2.0 * vessel, 0.0, 1.0).astype(np.float32)
@@ -128,7 +135,7 @@ def draw_tissue(
     colours = [optics.defocus(light[..., c], sigma_px=sigma * blur) for c, blur in enumerate((1.0, 1.0, 1.4))]
     light = np.stack(colours, axis=2)  # the lens focuses blue less sharply
     light = light * optics.illumination(rng, shape, falloff=0.08)[..., None]
-    light = light * rng.normal(1, 0.02, size=3).astype(np.float32)
+    light = light * rng.normal(1, 0.01, size=3).astype(np.float32)
     image = optics.quantise(optics.expose(rng, light, photons=4000, read_noise=0.004))
     return optics.compress(image, quality=int(rng.integers(80, 94))), arrangement.labels
 
@@ -165,53 +172,6 @@ def _palisade(rng: np.random.Generator, arrangement: Arrangement, style: TissueS
             labels.append(len(arrangement.outlines))
         column += nucleus.semi_axes_px[1] * float(rng.uniform(1.5, 2.6)) * float(np.cos(along))
     return labels
-
-
-def _stroma(
-    rng: np.random.Generator, shape: tuple[int, int], style: TissueStyle, direction: float
-) -> tuple[FloatImage, FloatImage]:
-    """Amount of counterstain, and how empty the slide is, in [0, 1]; each of shape (H, W)."""
-    field = textures.clouds(rng, shape, roughness=2.2)
-    level = float(np.quantile(field, 1 - style.gaps)) if style.gaps > 0 else float(field.max()) + 1
-    openness = np.clip((field - level) * 3.0, 0, 1)
-    strands = textures.fibres(rng, shape, angle_rad=direction, length_px=9, width_px=1.0, waviness_px=18)
-    broad = textures.fibres(rng, shape, angle_rad=direction, length_px=30, width_px=4.0, waviness_px=30)
-    rough = textures.clouds(rng, shape, roughness=1.1)
-    structure = 1 + style.stroma_contrast * (0.45 * strands + 0.35 * broad + 0.6 * rough)
-    matter = style.stroma * np.clip(structure, 0.05, None) * (1 - 0.85 * openness)
-    matter += 0.8 * style.ghosts * style.stroma * _cell_pattern(rng, shape, cell_area_px=220)[0]
-    return matter.astype(np.float32), openness.astype(np.float32)
-
-
-def _vessel(rng: np.random.Generator, shape: tuple[int, int], direction: float) -> FloatImage:
-    """Amount of dye in packed red cells that fill a strip across the image, shape (H, W)."""
-    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    middle = rng.uniform(0.1, 0.9, size=2) * shape
-    across = (rows - middle[0]) * np.cos(direction) - (columns - middle[1]) * np.sin(direction)
-    across = across + 14 * textures.grain(rng, shape, scale_px=0.25 * min(shape))
-    width = float(rng.uniform(0.07, 0.16)) * min(shape) * (1 + 0.3 * textures.grain(rng, shape, scale_px=30.0))
-    border, (row, column) = _cell_pattern(rng, shape, cell_area_px=420)
-    red = (np.abs(across) < width)[row, column].astype(np.float32)  # a red cell is all in or all out
-    uneven = 1 + 0.12 * textures.clouds(rng, shape)
-    seams = 0.45 * border * np.clip(0.4 + 0.6 * textures.grain(rng, shape, scale_px=12.0), 0, 1)
-    red = np.clip(optics.defocus(red, sigma_px=3.0) * 5.0 - 2.0, 0, 1)
-    return (red * uneven * (0.95 - seams)).astype(np.float32)
-
-
-def _cell_pattern(
-    rng: np.random.Generator, shape: tuple[int, int], *, cell_area_px: float
-) -> tuple[FloatImage, NDArray[np.intp]]:
-    """Packed cells: how near their borders each pixel is, about 1 on them, and each pixel's seed, shape (2, H, W)."""
-    seeds = np.zeros(shape, dtype=bool)
-    count = int(shape[0] * shape[1] / cell_area_px)
-    seeds[rng.integers(0, shape[0], count), rng.integers(0, shape[1], count)] = True
-    nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
-    stray = 2.5 * np.stack([textures.grain(rng, shape, scale_px=4.0) for _ in range(2)])
-    row, column = np.rint(np.mgrid[0 : shape[0], 0 : shape[1]] + stray).astype(np.intp)
-    nearest = nearest[:, np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)]
-    cell = nearest[0] * shape[1] + nearest[1]
-    border = (ndimage.maximum_filter(cell, 3) != ndimage.minimum_filter(cell, 3)).astype(np.float32)
-    return optics.defocus(border, sigma_px=0.8), nearest
 
 
 def _add_nucleus(

@@ -6,13 +6,16 @@ Run in an environment of its own, from this folder:
     python make_golden_scores.py path/to/hover_net/metrics/stats_utils.py > golden_scores.json
 """
 
-import importlib.util
+import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
+# StarDist counts IoU >= t, panoptic quality IoU > 0.5; no IoU of objects this small lies between the two.
+ABOVE_HALF = 0.500001
 
 
 def stardist_scores(pred: Any, true: Any) -> dict[str, Any]:
@@ -25,9 +28,8 @@ def stardist_scores(pred: Any, true: Any) -> dict[str, Any]:
         "fp": [int(scores.fp) for scores in by_threshold],
         "fn": [int(scores.fn) for scores in by_threshold],
         "accuracy": [float(scores.accuracy) for scores in by_threshold],
-        # At 0.51, since StarDist counts IoU >= t and panoptic quality IoU > 0.5; no IoU lies between the two.
-        "panoptic_quality": float(matching(true, pred, thresh=0.51).panoptic_quality),
-        "mean_matched_score": float(matching(true, pred, thresh=0.51).mean_matched_score),
+        "panoptic_quality": float(matching(true, pred, thresh=ABOVE_HALF).panoptic_quality),
+        "mean_matched_score": float(matching(true, pred, thresh=ABOVE_HALF).mean_matched_score),
     }
 
 
@@ -38,7 +40,7 @@ def stardist_set_scores(scenes: dict[str, Any]) -> dict[str, Any]:
     pred, true = zip(*scenes.values(), strict=True)
     pooled = matching_dataset(true, pred, thresh=THRESHOLDS, show_progress=False)
     averaged = matching_dataset(true, pred, thresh=THRESHOLDS, show_progress=False, by_image=True)
-    strict = matching_dataset(true, pred, thresh=0.51, show_progress=False)
+    strict = matching_dataset(true, pred, thresh=ABOVE_HALF, show_progress=False)
     return {
         "accuracy_pooled": [float(scores.accuracy) for scores in pooled],
         "accuracy_per_image": [float(scores.accuracy) for scores in averaged],
@@ -52,10 +54,8 @@ def main(stats_utils: Path) -> None:
     import stardist
     from metric_scenes import SCENES
 
-    specification = importlib.util.spec_from_file_location("stats_utils", stats_utils)
-    assert specification is not None and specification.loader is not None
-    hover_net = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(hover_net)
+    sys.path.insert(0, str(stats_utils.parent))
+    hover_net = importlib.import_module(stats_utils.stem)
 
     scenes: dict[str, Any] = dict(SCENES)
     golden: dict[str, Any] = {
@@ -71,7 +71,8 @@ def main(stats_utils: Path) -> None:
     for name, (pred, true) in scenes.items():
         aji = hover_net.get_fast_aji(hover_net.remap_label(true), hover_net.remap_label(pred))
         golden["scenes"][name] = {**stardist_scores(pred, true), "aji": float(aji)}
-    print(json.dumps(golden, indent=1))
+    lists_on_one_line = re.sub(r"\[[^]]*]", lambda found: " ".join(found[0].split()), json.dumps(golden, indent=2))
+    print(lists_on_one_line)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+# What people and CI run. Every target does the set-up by itself when it is missing or out of date.
+#
+#   VENV=folder          the environment (default .venv)
+#   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
+#   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
+#   PYTEST_ARGS="-k iou" further arguments of test and test-all
+
+VENV ?= .venv
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := $(VENV)/bin
+# setup.sh puts it there last, so that an interrupted set-up is done again.
+STAMP := $(VENV)/.medseg-setup-done
+
+export VENV PYTHON DETECTRON2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A log has no use for pip's progress; a person who waits for 5 GB has.
+export PIP_QUIET ?= $(if $(CI),1,0)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup detectron2 demo test test-all check fix render bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
+		printf '  make %-11s %s\n' "$$target" "$$what"; done
+
+setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (about 5.4 GB, some minutes)
+
+$(STAMP): pyproject.toml scripts/setup.sh scripts/install_detectron2.sh scripts/detectron2.txt
+	@bash scripts/setup.sh
+
+detectron2: $(STAMP)  ## try again to install Detectron2, after a set-up that went on without it
+	@bash scripts/install_detectron2.sh "$(BIN)/python"
+
+demo: $(STAMP)  ## from a synthetic sample to a trained network and its report, in minutes
+	$(BIN)/python -m medseg_ext.demo
+
+test: $(STAMP)  ## run the tests, without those that take minutes
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(STAMP)  ## run all tests
+	$(BIN)/python -m pytest -m '' $(PYTEST_ARGS)
+
+check: $(STAMP)  ## style, types, and that the bundles are what the fragments give; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/medseg render --check
+
+fix: $(STAMP)  ## repair what `make check` complains about, as far as tools can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/medseg render
+
+render: $(STAMP)  ## write the bundles' configs from the fragments in bundles/_base
+	$(BIN)/medseg render
+
+bench: $(STAMP)  ## measure speed, as ratios to baselines of the same run
+	$(BIN)/python scripts/bench.py
+
+# Not the environment, and neither data/ nor runs/: those cost hours.
+clean:  ## remove caches, builds and the demo's output
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache
+	find bundles data_scripts medseg_ext scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,86 @@
+"""Draw predicted beside true objects."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
+from skimage.transform import rescale
+
+MATCHED, MISSED, SPURIOUS = (64, 220, 110), (255, 92, 64), (235, 70, 235)
+GAP_PX = 8
+LEGEND = {
+    "found (IoU at least 0.5)": MATCHED,
+    "missed, or found too badly": MISSED,
+    "predicted where nothing matches": SPURIOUS,
+}
+
+
+def draw_comparison(
+    image: NDArray[np.floating],
+    pred_instances: NDArray[np.integer],
+    true_instances: NDArray[np.integer],
+    *,
+    matched_pred: NDArray[np.integer],
+    matched_true: NDArray[np.integer],
+    max_panel_px: int = 512,
+    min_panel_px: int = 320,
+) -> NDArray[np.uint8]:
+    """Draw three panels: the image; the true objects, found or missed; the predicted ones, right or spurious.
+
+    Args:
+        image: RGB (H, W, 3) in [0, 1].
+        pred_instances: label map (H, W).
+        true_instances: label map (H, W).
+        matched_pred: ids of predicted objects with a match.
+        matched_true: ids of true objects with a match.
+        max_panel_px: a larger panel is reduced until its longer side has so many pixels.
+        min_panel_px: a smaller one is enlarged, so that a person can see its outlines.
+
+    Returns:
+        uint8 RGB; the colours are those of `LEGEND`.
+    """
+    side = max(image.shape[:2])
+    scale = min(max(1.0, min_panel_px / side), max_panel_px / side)
+    picture = _resize(_stretch(image), scale)
+    panels = [picture]
+    for instances, matched, other in (
+        (true_instances, matched_true, MISSED),
+        (pred_instances, matched_pred, SPURIOUS),
+    ):
+        panels.append(_outline(picture, _resize_labels(instances, picture.shape[:2]), matched, other))
+    gap = np.full((picture.shape[0], GAP_PX, 3), 255, dtype=np.uint8)
+    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+
+
+def _stretch(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Stretch the contrast for the eye: dim fluorescence would be black on a screen."""
+    low, high = np.percentile(image, (0.1, 99.8))
+    return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+
+
+def _resize(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1:
+        return picture
+    resized = rescale(picture / 255.0, scale, channel_axis=-1, anti_aliasing=scale < 1, order=1)
+    return (np.clip(resized, 0, 1) * 255).astype(np.uint8)
+
+
+def _resize_labels(instances: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.integer]:
+    rows = (np.arange(shape[0]) + 0.5) * instances.shape[0] / shape[0]
+    columns = (np.arange(shape[1]) + 0.5) * instances.shape[1] / shape[1]
+    return instances[rows.astype(int)[:, None], columns.astype(int)[None, :]]
+
+
+def _outline(
+    picture: NDArray[np.uint8],
+    instances: NDArray[np.integer],
+    matched: NDArray[np.integer],
+    other: tuple[int, int, int],
+) -> NDArray[np.uint8]:
+    outlined = picture.copy()
+    lines = find_boundaries(instances, mode="inner")
+    is_matched = np.isin(instances, matched)
+    outlined[lines & is_matched] = MATCHED
+    outlined[lines & ~is_matched] = other
+    return outlined

@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from medseg_ext.data import DataError, list_images, load_class_names, load_datalist
+
+ITEM = {"image": "images/a.png", "instances": "instances/a.png", "classes": "classes/a.png", "id": "a", "group": "1"}
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    for key in ("image", "instances", "classes"):
+        (tmp_path / ITEM[key]).parent.mkdir()
+        (tmp_path / ITEM[key]).touch()
+    write(tmp_path, {"class_names": ["background", "nucleus"], "training": [ITEM], "validation": []})
+    return tmp_path
+
+
+def write(folder, content):
+    (folder / "dataset.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_paths_are_absolute_wherever_the_folder_is_named_from(data_set, monkeypatch):
+    monkeypatch.chdir(data_set.parent)
+    for folder in (data_set, str(data_set), data_set.name):
+        (item,) = load_datalist(folder, "training")
+        assert item == ITEM | {key: str(data_set / ITEM[key]) for key in ("image", "instances", "classes")}
+
+
+def test_class_names_come_in_the_order_of_their_indices(data_set):
+    assert load_class_names(data_set) == ["background", "nucleus"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"training": [', "dataset.json is broken"),
+        (b"\xff\xfe".decode("latin-1"), "dataset.json is broken"),
+        ([], "no JSON object"),
+        ({}, "has no list 'training'"),
+        ({"training": {}}, "has no list 'training'"),
+        ({"training": []}, "no image in its section 'training'"),
+        ({"training": [{"image": "images/a.png"}]}, "training item 0 lacks a key"),
+        ({"training": ["a"]}, "training item 0 lacks a key"),
+    ],
+)
+def test_broken_descriptions_are_refused_by_file(data_set, content, complaint):
+    write(data_set, content)
+    with pytest.raises(DataError, match=complaint) as error:
+        load_datalist(data_set, "training")
+    assert "dataset.json" in str(error.value)
+
+
+def test_the_first_missing_file_is_named(data_set):
+    (data_set / "instances" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"instances/a.png is missing"):
+        load_datalist(data_set, "training")
+
+
+def test_sections_that_cannot_be_are_refused(data_set):
+    with pytest.raises(DataError, match="training, validation, testing, not 'train'"):
+        load_datalist(data_set, "train")
+
+
+def test_missing_class_names_are_refused(data_set):
+    write(data_set, {"training": [ITEM]})
+    with pytest.raises(DataError, match="no class_names"):
+        load_class_names(data_set)
+
+
+def test_folders_that_are_missing_empty_or_not_prepared_name_the_scripts(tmp_path):
+    raw = tmp_path / "raw"
+    for message in ("is not a folder", "is empty", "is not a prepared data set"):
+        with pytest.raises(DataError, match=rf"{raw} {message}.*data_scripts/prepare_dsb2018.py"):
+            load_datalist(raw, "training")
+        raw.mkdir() if not raw.exists() else (raw / "image.png").touch()
+
+
+def test_images_of_all_kinds_are_listed_in_order_without_anything_else(tmp_path):
+    names = ["b.PNG", "a.tif", "c.jpeg", "d.Jpg", "e.bmp", "f.TIFF"]
+    for name in [*names, "notes.txt", "._b.png", "g.svs"]:
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    items = list_images(tmp_path)
+    assert [item["image"] for item in items] == [str(tmp_path / name) for name in sorted(names)]
+    assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_one_image_is_a_list_of_one(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert list_images("a.png") == [{"image": str(tmp_path / "a.png"), "id": "a"}]
+
+
+def test_ids_are_unique_where_names_differ_only_in_suffix(tmp_path):
+    for name in ("a.png", "a.tif", "a.png.tif", "b.png"):
+        (tmp_path / name).touch()
+    ids = {Path(item["image"]).name: item["id"] for item in list_images(tmp_path)}
+    assert ids == {"a.png": "a.png", "a.tif": "a.tif", "a.png.tif": "a.png.tif", "b.png": "b"}
+
+
+def test_inputs_without_an_image_are_refused(tmp_path):
+    with pytest.raises(DataError, match="none does not exist"):
+        list_images(tmp_path / "none")
+    with pytest.raises(DataError, match="is empty"):
+        list_images(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match="holds no image"):
+        list_images(tmp_path)
+    with pytest.raises(DataError, match=r"notes.txt is not an image"):
+        list_images(tmp_path / "notes.txt")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="did you mean .*images"):
+        list_images(tmp_path)

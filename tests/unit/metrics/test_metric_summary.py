@@ -1,0 +1,70 @@
+import json
+import math
+
+import pytest
+from metric_cases import empty, scene, square
+from metric_scenes import SCENES
+
+from medseg_ext.metrics import (
+    bootstrap_interval,
+    compare_image,
+    image_statistics,
+    metrics_for,
+    per_image_values,
+    stack_statistics,
+    summarise,
+    summarise_difference,
+)
+
+DEFINITIONS = metrics_for()
+
+
+def statistics_of(*pairs):
+    return stack_statistics([image_statistics(compare_image(*pair), DEFINITIONS) for pair in pairs])
+
+
+@pytest.fixture(scope="module")
+def statistics():
+    return statistics_of(*(scene(name) for name in SCENES))
+
+
+def test_a_summary_is_plain_numbers(statistics):
+    summary = summarise(statistics, DEFINITIONS, resamples=50)
+    assert json.loads(json.dumps(summary)) == summary
+    assert list(summary) == list(DEFINITIONS)
+
+
+def test_a_summary_agrees_with_its_parts(statistics):
+    entry = summarise(statistics, DEFINITIONS, resamples=50, seed=1)["map"]
+    interval = bootstrap_interval(statistics["map"], DEFINITIONS["map"].reduce, resamples=50, seed=1)
+    assert (entry["value"], *entry["interval_95"]) == interval
+    assert entry["images"] == len(SCENES)
+
+
+def test_images_left_out_are_counted():
+    summary = summarise(statistics_of((square(), square()), (empty(), empty())), DEFINITIONS, resamples=10)
+    assert (summary["pq"]["images"], summary["pq"]["images_left_out"]) == (1, 1)
+    assert (summary["foreground_iou"]["images"], summary["foreground_iou"]["images_left_out"]) == (2, 0)
+
+
+def test_the_mean_of_the_images_values_is_the_averaged_score(statistics):
+    values = per_image_values(statistics, DEFINITIONS)
+    for name in ("foreground_iou", "dice", "map_per_image", "pq", "sq", "rq", "aji_per_image"):
+        assert float(values[name].nanmean()) == pytest.approx(float(DEFINITIONS[name].reduce(statistics[name]))), name
+
+
+def test_an_image_without_objects_has_undefined_values():
+    values = per_image_values(statistics_of((empty(), empty())), DEFINITIONS)
+    assert values["foreground_iou"].tolist() == [1]
+    assert math.isnan(values["pq"])
+
+
+def test_a_model_does_not_differ_from_itself(statistics):
+    for entry in summarise_difference(statistics, statistics, DEFINITIONS, resamples=20).values():
+        assert [entry["difference"], *entry["interval_95"]] == [0, 0, 0]
+
+
+def test_the_better_model_differs_upwards(statistics):
+    perfect = statistics_of(*((scene(name)[1], scene(name)[1]) for name in SCENES))
+    for name, entry in summarise_difference(perfect, statistics, DEFINITIONS, resamples=200).items():
+        assert entry["interval_95"][0] > 0, name
