@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medseg_ext.bundle.render import RenderError, render_all, stale_files
+from medseg_ext.bundle.ship import ship_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,10 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     render.add_argument("--check", action="store_true", help="change nothing; fail if a committed file is not fresh")
     render.set_defaults(run=lambda options: _render(options.bundles, check=options.check))
 
+    ship = commands.add_parser("ship", help="put a training's best weights into a bundle, in half precision")
+    ship.add_argument("weights", type=Path, help="model.pt of a training's output_dir")
+    ship.add_argument("bundle", type=Path, help="folder of the bundle")
+    ship.set_defaults(run=lambda options: _ship(options.weights, options.bundle))
+
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except RenderError as error:
+    except (RenderError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -37,6 +43,11 @@ def _render(bundles: Path, *, check: bool) -> int:
     for path in stale:
         print(f"{path}: is not what the fragments give; run `medseg render`", file=sys.stderr)
     return 1 if stale else 0
+
+
+def _ship(weights: Path, bundle: Path) -> int:
+    print(ship_weights(weights, bundle))
+    return 0
 
 
 if __name__ == "__main__":

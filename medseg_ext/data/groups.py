@@ -45,11 +45,12 @@ def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, st
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
+            present = set(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}): check the path and the file") from error
     expected = ",".join(columns)
-    if missing := set(columns) - set(reader.fieldnames or ()):
+    if missing := set(columns) - present:
         raise DataError(f"{path} lacks the column {', '.join(sorted(missing))}: its first line must name {expected}")
     for line, row in rows:
         if any(row[column] is None for column in columns) or None in row:

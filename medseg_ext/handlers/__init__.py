@@ -5,5 +5,14 @@ from medseg_ext.handlers.curve import IoUCurve
 from medseg_ext.handlers.evaluation import EvaluationReport
 from medseg_ext.handlers.metrics import ObjectMetricHandler
 from medseg_ext.handlers.progress import ProgressBar
+from medseg_ext.handlers.writer import ObjectWriter
 
-__all__ = ["BestModel", "EvaluationReport", "IoUCurve", "ObjectMetricHandler", "ProgressBar", "ResumableState"]
+__all__ = [
+    "BestModel",
+    "EvaluationReport",
+    "IoUCurve",
+    "ObjectMetricHandler",
+    "ObjectWriter",
+    "ProgressBar",
+    "ResumableState",
+]

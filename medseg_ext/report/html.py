@@ -65,5 +65,5 @@ def _as_data(png: Path) -> str:
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3f}"
+        return "-" if math.isnan(value) else f"{value:.3f}"
     return str(value)

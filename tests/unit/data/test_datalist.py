@@ -111,5 +111,5 @@ def test_inputs_without_an_image_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"notes.txt is not an image"):
         list_images(tmp_path / "notes.txt")
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="did you mean .*images"):
+    with pytest.raises(DataError, match=r"did you mean .*images"):
         list_images(tmp_path)

@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(DataError, match="none.csv cannot be read"):
+    with pytest.raises(DataError, match=r"none.csv cannot be read"):
         read_groups(tmp_path / "none.csv")
 
 

@@ -35,7 +35,7 @@ def test_what_operating_systems_leave_behind_is_not_seen(tmp_path, junk):
 
 @pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/etc/evil.png", "C:/evil.png", "..\\evil.png"])
 def test_archives_that_point_outside_are_refused_by_member(tmp_path, name):
-    with pytest.raises(DataError, match="evil.png.*outside"):
+    with pytest.raises(DataError, match=r"evil.png.*outside"):
         open_source(make_zip(tmp_path / "set.zip", [("a/b.png", b""), (name, b"")]))
 
 

@@ -1,0 +1,107 @@
+"""Draw objects over their image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from skimage.segmentation import find_boundaries
+
+# Bright and saturated: they show on dark fluorescence as well as on purple, pink and white of stained tissue.
+PALETTE = np.array(
+    [
+        (255, 225, 25),  # yellow
+        (0, 210, 255),  # cyan
+        (255, 120, 0),  # orange
+        (60, 220, 60),  # green
+        (255, 70, 190),  # pink
+        (130, 255, 200),  # mint
+        (255, 60, 60),  # red
+    ],
+    dtype=np.uint8,
+)
+WHITE = np.array((255, 255, 255), dtype=np.uint8)
+
+
+def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Outline every object in a colour that no object next to it has.
+
+    The outline lies inside the object; it grows with the image, and shrinks where objects are small. Of classes above
+    the first, such as the nucleus of a cell, the outline is white and half as wide. A dim image is brightened, its
+    brightest 0.2 % of values becoming white.
+
+    Args:
+        image_rgb: (H, W, 3), float in [0, 1] or uint8.
+        instances: label map, integers (H, W).
+        classes: class map, integers (H, W).
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ValueError: the maps and the image differ in size.
+    """
+    if not instances.shape == classes.shape == image_rgb.shape[:2]:
+        raise ValueError(
+            f"expected maps of the image's size {image_rgb.shape[:2]}, "
+            f"got instances {instances.shape} and classes {classes.shape}"
+        )
+    canvas = _brightened(image_rgb)
+    width_px = _outline_width_px(instances)
+    outline = _outline(instances, width_px)
+    colours = _colours_of_labels(instances, reach_px=3 * width_px)
+    canvas[outline] = colours[instances[outline]]
+    for number in range(2, int(classes.max()) + 1):
+        inner = np.where(classes == number, instances, 0)
+        canvas[_outline(inner, max(1, width_px // 2)) & ~outline] = WHITE
+    return canvas
+
+
+def _brightened(image_rgb: np.ndarray) -> np.ndarray:
+    image = image_rgb / 255 if image_rgb.dtype == np.uint8 else image_rgb
+    white = max(float(np.percentile(image, 99.8)), 1e-6)
+    return (np.clip(image / white, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _outline_width_px(instances: np.ndarray) -> int:
+    """Choose a width: one pixel for every 256 of the shorter side, but at most a tenth of the usual object."""
+    areas = np.bincount(instances.ravel())[1:]
+    if not areas.any():
+        return 1
+    diameter_px = 2 * np.sqrt(np.median(areas[areas > 0]) / np.pi)
+    return int(max(1, min(round(min(instances.shape) / 256), diameter_px / 10)))
+
+
+def _outline(labels: np.ndarray, width_px: int) -> np.ndarray:
+    """Mark the pixels of each object that are within `width_px` of its edge; bool (H, W)."""
+    edge = find_boundaries(labels, connectivity=1, mode="inner")
+    if width_px == 1 or not edge.any():
+        return edge
+    return (distance_transform_edt(~edge) < width_px) & (labels > 0)
+
+
+def _colours_of_labels(instances: np.ndarray, *, reach_px: int) -> np.ndarray:
+    """Colour labels greedily, so that neighbours differ while the palette lasts; uint8 (labels + 1, 3)."""
+    neighbours = _neighbours(instances, reach_px)
+    chosen = np.zeros(int(instances.max()) + 1, dtype=int)
+    for label in range(1, len(chosen)):
+        taken = {chosen[other] for other in neighbours[label] if other < label}
+        # starting at another colour each time keeps the picture varied, too
+        candidates = [(label + step) % len(PALETTE) for step in range(len(PALETTE))]
+        chosen[label] = next((colour for colour in candidates if colour not in taken), candidates[0])
+    return PALETTE[chosen]
+
+
+def _neighbours(instances: np.ndarray, reach_px: int) -> defaultdict[int, set[int]]:
+    """Find pairs of labels one pixel or `reach_px` apart, along the rows, the columns and both diagonals."""
+    neighbours: defaultdict[int, set[int]] = defaultdict(set)
+    for step in {1, reach_px}:
+        for rows, columns in ((0, step), (step, 0), (step, step), (step, -step)):
+            here = instances[: instances.shape[0] - rows, max(0, -columns) : instances.shape[1] - max(0, columns)]
+            there = instances[rows:, max(0, columns) : instances.shape[1] + min(0, columns)]
+            differ = (here != there) & (here > 0) & (there > 0)
+            for one, other in np.unique(np.stack([here[differ], there[differ]], axis=1), axis=0).tolist():
+                neighbours[one].add(other)
+                neighbours[other].add(one)
+    return neighbours

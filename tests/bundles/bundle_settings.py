@@ -1,0 +1,9 @@
+"""Which bundles there are, and settings that make their tests quick."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
+
+# Small and quick, whatever the bundle: what the tests show does not depend on size.
+QUICK = {"num_workers": 0, "amp": False, "device": "cpu", "patch_size": [64, 64], "batch_size": 2}

@@ -1,0 +1,73 @@
+"""Every bundle is what MONAI's model zoo accepts, and exports to TorchScript."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+
+SCHEMA = Path(__file__).with_name("meta_schema.json")
+LARGEST_CHECKPOINT_MB = 25
+
+
+def test_a_bundle_has_the_files_of_the_zoo(bundle):
+    for name in (
+        "LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt", "configs/metadata.json",
+        "configs/train.json", "configs/evaluate.json", "configs/inference.json", "configs/multi_gpu_train.json",
+        "configs/multi_gpu_evaluate.json", "configs/logging.conf",
+    ):  # fmt: skip
+        assert (bundle / name).is_file(), name
+    assert (bundle / "models" / "model.pt").stat().st_size < LARGEST_CHECKPOINT_MB * 1e6
+
+
+def test_the_version_stands_in_the_changelog(metadata):
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_the_metadata_keep_to_the_schema(bundle, tmp_path):
+    # The schema is given as a file: verify_metadata fetches it only where there is none.
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(SCHEMA), create_dir=False)
+
+
+def test_the_schema_refuses_metadata_without_a_tensor_format(metadata, tmp_path):
+    del metadata["network_data_format"]["outputs"]["pred"]["dtype"]
+    broken = tmp_path / "metadata.json"
+    broken.write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="dtype"):
+        verify_metadata(meta_file=str(broken), filepath=str(SCHEMA), create_dir=False)
+
+
+def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
+    files = {name: str(bundle / "configs" / f"{name}.json") for name in ("metadata", "inference")}
+    verify_net_in_out(
+        net_id="network_def", meta_file=files["metadata"], config_file=files["inference"], device="cpu", n=4
+    )
+
+
+def shipped_network(bundle: Path) -> torch.nn.Module:
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "inference.json"))
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    return network
+
+
+def test_torchscript_gives_the_network_s_output_at_other_sizes(bundle, tmp_path):
+    script = tmp_path / "model.ts"
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(script),
+        ckpt_file=str(bundle / "models" / "model.pt"),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=str(bundle / "configs" / "inference.json"),
+        key_in_ckpt="",
+    )
+    exported, network = torch.jit.load(script).eval(), shipped_network(bundle)
+    for height, width in ((64, 96), (160, 128)):
+        image = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            expected, actual = network(image), exported(image)
+        assert expected.shape == (2, expected.shape[1], height, width)
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+

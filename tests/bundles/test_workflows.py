@@ -1,0 +1,158 @@
+"""Every bundle trains, evaluates and infers, by MONAI's own workflow class and command line."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from bundle_settings import QUICK, ROOT
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+TRAIN, EVALUATE, INFERENCE = "configs/train.json", "configs/evaluate.json", "configs/inference.json"
+
+
+def workflow(bundle: Path, files: list[str], kind: str, **override: object) -> ConfigWorkflow:
+    return ConfigWorkflow(
+        config_file=[str(bundle / file) for file in files],
+        workflow_type=kind,
+        bundle_root=str(bundle),
+        logging_file=False,
+        **{**QUICK, **override},
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ([TRAIN], "train"),
+        ([TRAIN, "configs/multi_gpu_train.json"], "train"),
+        ([TRAIN, EVALUATE], "train"),
+        ([EVALUATE], "infer"),
+        ([EVALUATE, "configs/multi_gpu_evaluate.json"], "infer"),
+        ([INFERENCE], "infer"),
+    ],
+    ids=lambda value: "+".join(Path(file).stem for file in value) if isinstance(value, list) else value,
+)
+def test_every_workflow_has_all_properties_of_monai(bundle, files, kind):
+    assert workflow(bundle, files, kind).check_properties() == []
+
+
+def run_bundle(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *map(str, words)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def quick(**override: object) -> list[str]:
+    return [word for key, value in {**QUICK, **override}.items() for word in (f"--{key}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, sample_data_sets):
+    """Train each bundle for an epoch, from a copy of its folder, by the command line; once for all tests."""
+    folder, runs = tmp_path_factory.mktemp("copied"), {}
+
+    def train(bundle: Path) -> tuple[Path, Path]:
+        if bundle not in runs:
+            copy = shutil.copytree(bundle, folder / bundle.name, ignore=shutil.ignore_patterns("eval", "model.ts"))
+            data = sample_data_sets[bundle.name.partition("_")[0]]
+            result = run_bundle(
+                "training", "--config_file", TRAIN, "--dataset_dir", data, "--output_dir", "out",
+                *quick(max_epochs=1, val_interval=1), cwd=copy,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stderr[-3000:]
+            runs[bundle] = copy, copy / "out"
+        return runs[bundle]
+
+    return train
+
+
+def test_a_copied_bundle_trains_and_writes_weights_and_curve(bundle, trained):
+    _, out = trained(bundle)
+    rows = list(csv.DictReader((out / "iou_curve.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1"]
+    assert 0 <= float(rows[0]["validation_iou"]) <= 1
+    assert Image.open(out / "iou_curve.png").size[0] > 300
+    weights = torch.load(out / "model.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
+    assert list(out.glob("events.out.tfevents.*"))
+
+
+def test_training_leaves_the_shipped_weights_alone(bundle, trained):
+    copy, _ = trained(bundle)
+    shipped = bundle / "models" / "model.pt"
+    assert (copy / "models" / "model.pt").read_bytes() == shipped.read_bytes()
+
+
+def test_a_resumed_training_goes_on_where_it_stopped(bundle, trained, dataset_dir, tmp_path):
+    copy, out = trained(bundle)
+    resumed = shutil.copytree(out, tmp_path / "out")
+    result = run_bundle(
+        "training", "--config_file", TRAIN, "--dataset_dir", dataset_dir, "--output_dir", resumed, "--resume", "True",
+        *quick(max_epochs=2, val_interval=1), cwd=copy,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert [row["epoch"] for row in csv.DictReader((resumed / "iou_curve.csv").open())] == ["1", "2"]
+
+
+@pytest.mark.parametrize("files", [[EVALUATE], [TRAIN, EVALUATE]], ids=["alone", "over_train"])
+def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_path, files):
+    copy, out = trained(bundle)
+    result = run_bundle(
+        "evaluate", "--config_file", str(files), "--dataset_dir", dataset_dir, "--ckpt_path", out / "model.pt",
+        "--output_dir", tmp_path, *quick(), cwd=copy,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    value, (low, high) = (metrics["metrics"]["foreground_iou"][key] for key in ("value", "interval_95"))
+    assert 0 <= low <= value <= high <= 1
+    rows = list(csv.DictReader((tmp_path / "metrics_per_image.csv").open()))
+    assert np.mean([float(row["foreground_iou"]) for row in rows]) == pytest.approx(value, abs=1e-5)
+    testing = json.loads((dataset_dir / "dataset.json").read_text())["testing"]
+    assert sorted(row["id"] for row in rows) == sorted(item["id"] for item in testing)
+    page = (tmp_path / "report.html").read_text()
+    assert "http" not in page.partition("<body>")[2]
+    assert f"{value:.3f}" in page
+
+
+def test_inference_writes_the_objects_of_every_image_at_its_size(bundle, trained, dataset_dir, tmp_path):
+    copy, out = trained(bundle)
+    result = run_bundle(
+        "inference", "--config_file", INFERENCE, "--dataset_dir", dataset_dir / "images", "--ckpt_path",
+        out / "model.pt", "--output_dir", tmp_path, *quick(), cwd=copy,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    images = sorted((dataset_dir / "images").iterdir())
+    assert len(list(csv.DictReader((tmp_path / "summary.csv").open()))) == len(images)
+    for image in images:
+        width, height = Image.open(image).size
+        instances = tifffile.imread(tmp_path / f"{image.stem}_instances.tif")
+        assert instances.shape == (height, width)
+        assert instances.dtype == np.uint16
+        objects = list(csv.DictReader((tmp_path / f"{image.stem}_objects.csv").open()))
+        assert len(objects) == len(np.unique(instances)) - (0 in instances)
+        classes = np.asarray(Image.open(tmp_path / f"{image.stem}_classes.png"))
+        assert ((classes > 0) == (instances > 0)).all()
+        assert (tmp_path / f"{image.stem}_overlay.png").is_file()
+        assert json.loads((tmp_path / f"{image.stem}_objects.geojson").read_text())["type"] == "FeatureCollection"
+
+
+def test_a_misspelt_option_is_refused_with_the_nearest_one(bundle):
+    result = run_bundle("training", "--config_file", bundle / TRAIN, "--max_epoch", 3)
+    assert result.returncode != 0
+    assert "--max_epoch: no such key in the config; did you mean --max_epochs?" in result.stderr
+
+
+def test_a_folder_that_is_not_prepared_is_refused(bundle, tmp_path):
+    (tmp_path / "photo.txt").write_text("no data set")
+    result = run_bundle("training", "--config_file", bundle / TRAIN, "--dataset_dir", tmp_path, *quick())
+    assert result.returncode != 0
+    assert str(tmp_path) in result.stderr
+    assert "prepare" in result.stderr

@@ -1,0 +1,46 @@
+"""What the tests share: the generated sample, prepared once, and the real data where they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Prepared data set folders of the generated sample, by data set name; made by the scripts that users run."""
+    folder = tmp_path_factory.mktemp("sample")
+    raw = folder / "raw"
+
+    def run(*words: str | Path) -> None:
+        subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, capture_output=True, text=True)
+
+    run("data_scripts/make_sample.py", raw, "--images-per-set", "10")
+    run(
+        "data_scripts/prepare_dsb2018.py",
+        raw / "dsb2018" / "stage1_train",
+        folder / "dsb2018",
+        "--groups",
+        raw / "dsb2018" / "groups.csv",
+        "--fractions", "0.6", "0.2", "0.2",
+    )  # fmt: skip
+    run(
+        "data_scripts/prepare_segpc2021.py",
+        raw / "segpc2021",
+        folder / "segpc2021",
+        "--fractions", "0.6", "0.2", "0.2",
+    )  # fmt: skip
+    return {name: folder / name for name in ("dsb2018", "segpc2021")}
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data; tests that take it are skipped where it is absent."""
+    folder = Path(os.environ.get("MEDSEG_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "dsb2018").is_dir():
+        pytest.skip(f"the real data are not in {folder}; set MEDSEG_REAL_DATA")
+    return folder

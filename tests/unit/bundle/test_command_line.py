@@ -1,0 +1,62 @@
+import json
+
+import pytest
+from medseg_ext.bundle import refuse_unknown_overrides
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"max_epochs": 3, "optimizer": {"lr": 0.1}, "patch_size": [8, 8]}))
+    return str(path)
+
+
+def arguments(config, *words):
+    return ["run", "training", "--config_file", config, *words]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max_epochs", "5"],
+        ["--max_epochs=5"],
+        ["--optimizer#lr", "0.5"],
+        ["--optimizer::lr", "-0.5"],
+        ["--patch_size", "[4,4]"],
+        ["--run_id", "training", "--logging_file", "x.conf"],
+    ],
+)
+def test_known_options_pass(config, words):
+    refuse_unknown_overrides(arguments(config, *words))
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--max_epoch", "5"], "did you mean --max_epochs"),
+        (["--max_epoch=5"], "did you mean --max_epochs"),
+        (["--optimizer#lrr", "5"], "optimizer#lrr"),
+        (["--zzz", "1"], "the config has: max_epochs, optimizer, patch_size"),
+    ],
+)
+def test_unknown_options_are_refused_with_a_hint(config, words, hint):
+    with pytest.raises(ValueError, match=hint):
+        refuse_unknown_overrides(arguments(config, *words))
+
+
+def test_keys_of_every_config_file_are_known(config, tmp_path):
+    overlay = tmp_path / "evaluate.json"
+    overlay.write_text(json.dumps({"split": "testing"}))
+    refuse_unknown_overrides(["run", "--config_file", f"['{config}','{overlay}']", "--split", "training"])
+
+
+def test_an_arguments_file_is_taken_into_account(config, tmp_path):
+    defaults = tmp_path / "arguments.json"
+    defaults.write_text(json.dumps({"config_file": config, "max_epoch": 5}))
+    with pytest.raises(ValueError, match="max_epochs"):
+        refuse_unknown_overrides(["run", "training", "--args_file", str(defaults)])
+
+
+def test_other_programs_are_left_alone(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pytest", "--anything"])
+    refuse_unknown_overrides()

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+from medseg_ext.transforms import RandStainJitterd, ResizeToWorkingSized, scale_stains
+from skimage.color import hed2rgb, rgb2hed
+
+
+def purple_image() -> torch.Tensor:
+    return torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.3
+
+
+def test_unchanged_stains_give_the_image_back():
+    image = purple_image()
+    unchanged = scale_stains(image, factors=torch.ones(3), offsets=torch.zeros(3))
+    torch.testing.assert_close(unchanged, image, atol=1e-5, rtol=0)
+
+
+def test_scaling_a_stain_agrees_with_scikit_image():
+    # Stains of white with more haematoxylin: no clipping at zero in scikit-image's own conversion.
+    stains = np.zeros((4, 6, 3))
+    stains[..., 0] = np.linspace(0.05, 0.2, 6)
+    image = torch.from_numpy(hed2rgb(stains).transpose(2, 0, 1).astype(np.float32))
+    doubled = scale_stains(image, factors=torch.tensor([2.0, 1.0, 1.0]), offsets=torch.zeros(3))
+    actual = rgb2hed(doubled.numpy().transpose(1, 2, 0))
+    np.testing.assert_allclose(actual[..., 0], 2 * stains[..., 0], atol=1e-3)
+
+
+def test_the_jitter_is_repeatable_and_stays_in_range():
+    image = purple_image()
+    results = []
+    for _ in range(2):
+        jitter = RandStainJitterd("image", prob=1.0, factor_range=0.5, offset_range=0.2)
+        jitter.set_random_state(seed=3)
+        results.append(jitter({"image": image})["image"])
+    assert torch.equal(*results)
+    assert not torch.allclose(results[0], image, atol=1e-2)
+    assert results[0].min() >= 0
+    assert results[0].max() <= 1
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((30, 60), (20, 40)), ((60, 30), (40, 20)), ((5, 10), (20, 40))])
+def test_the_longer_side_gets_the_working_size(shape, expected):
+    data = {"image": torch.rand(3, *shape), "instances": torch.randint(0, 900, (1, *shape)).float()}
+    resize = ResizeToWorkingSized(["image", "instances"], working_size=40, mode=["bilinear", "nearest"])
+    result = resize(data)
+    assert result["image"].shape == (3, *expected)
+    assert set(result["instances"].unique().tolist()) <= set(data["instances"].unique().tolist())
+
+
+def test_no_working_size_keeps_every_image():
+    image = torch.rand(3, 7, 9)
+    assert ResizeToWorkingSized("image")({"image": image})["image"] is image
+
+
+def test_a_working_size_of_zero_is_refused():
+    with pytest.raises(ValueError, match="working_size"):
+        ResizeToWorkingSized("image", working_size=0)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import tifffile
+from medseg_ext.transforms import RGBReader, read_rgb
+from monai.transforms import LoadImaged
+from PIL import Image
+
+HEIGHT, WIDTH = 5, 9
+
+
+@pytest.fixture
+def corner() -> np.ndarray:
+    """An asymmetric image: only the pixel in row 1, column 7 is bright."""
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    image[1, 7] = 255
+    return image
+
+
+def test_rows_stay_rows_through_monai_s_loader(tmp_path, corner):
+    path = tmp_path / "corner.png"
+    Image.fromarray(corner).save(path)
+    image = LoadImaged(keys="image", reader=RGBReader(), ensure_channel_first=True)({"image": str(path)})["image"]
+    assert image.shape == (3, HEIGHT, WIDTH)
+    assert image[:, 1, 7].tolist() == [1, 1, 1]
+    assert image.sum() == 3
+    assert image.meta["spatial_shape"].tolist() == [HEIGHT, WIDTH]
+    assert image.meta["filename_or_obj"] == str(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_every_colour_mode_becomes_rgb(tmp_path, corner, mode, suffix):
+    path = tmp_path / f"corner{suffix}"
+    Image.fromarray(corner).convert(mode).save(path)
+    image = read_rgb(path)
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert image.dtype == np.float32
+    assert image[1, 7].tolist() == [1, 1, 1]
+    assert image.sum() == 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_their_precision(tmp_path, suffix):
+    values = np.array([[0, 1, 256, 65535]], np.uint16)
+    path = tmp_path / f"deep{suffix}"
+    Image.fromarray(values).save(path)
+    np.testing.assert_allclose(read_rgb(path)[0, :, 0], values[0] / 65535, rtol=1e-6)
+
+
+def test_floats_in_the_unit_range_are_kept_and_others_stretched(tmp_path):
+    tifffile.imwrite(tmp_path / "unit.tif", np.array([[0.25, 0.5]], np.float32))
+    tifffile.imwrite(tmp_path / "wide.tif", np.array([[-100.0, 0.0, 300.0]], np.float32))
+    assert read_rgb(tmp_path / "unit.tif")[0, :, 0].tolist() == [0.25, 0.5]
+    assert read_rgb(tmp_path / "wide.tif")[0, :, 0].tolist() == [0, 0.25, 1]
+
+
+def test_the_exif_orientation_is_applied(tmp_path, corner):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees to the right
+    path = tmp_path / "turned.png"
+    Image.fromarray(corner).save(path, exif=exif)
+    image = read_rgb(path)
+    assert image.shape == (WIDTH, HEIGHT, 3)
+    assert image[7, HEIGHT - 1 - 1].tolist() == [1, 1, 1]
+
+
+def test_of_a_stack_the_first_page_is_read(tmp_path, corner):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.stack([corner, 255 - corner]), photometric="minisblack")
+    assert read_rgb(path).sum() == 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp"])
+def test_a_file_cut_short_is_refused_by_name(tmp_path, suffix):
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(whole)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"cut{suffix}.*save it again"):
+        read_rgb(cut)
+
+
+def test_values_that_are_not_finite_are_refused_by_name(tmp_path):
+    tifffile.imwrite(tmp_path / "holes.tif", np.array([[np.nan, 1.0]], np.float32))
+    with pytest.raises(ValueError, match=r"holes\.tif"):
+        read_rgb(tmp_path / "holes.tif")
