@@ -14,8 +14,8 @@ STAMP := $(VENV)/.medseg-setup-done
 
 export VENV PYTHON DETECTRON2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A log has no use for pip's progress; a person who waits for 5 GB has.
-export PIP_QUIET ?= $(if $(CI),1,0)
+# A log has no use for progress bars (2: errors only); a person who waits for 5 GB has.
+export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup detectron2 demo test test-all check fix render bench clean

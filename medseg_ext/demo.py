@@ -15,37 +15,35 @@ from pathlib import Path
 BUNDLE = Path("bundles/dsb2018_unet")
 
 
-def commands(target: Path, *, epochs: int) -> list[tuple[str, list[str]]]:
-    """List the demo's steps, the very commands that a user would type.
+def commands(target: Path, *, epochs: int) -> list[tuple[str, str]]:
+    """List the demo's steps: what each does, and the very command that a user would type.
 
     Args:
-        target: folder for everything the demo makes.
-        epochs: length of the training; a hundred takes about three minutes on two cores.
+        target: folder for everything that the demo makes.
+        epochs: length of the training.
     """
-    data, run = target / "dsb2018", target / "run"
-    bundle = ["-m", "monai.bundle", "run"]
-    config = {name: str(BUNDLE / "configs" / f"{name}.json") for name in ("train", "evaluate", "inference")}
+    to, configs, bundle = shlex.quote(str(target)), BUNDLE / "configs", "-m monai.bundle run"
     return [
-        ("draw a synthetic sample in Kaggle's layout", ["data_scripts/make_sample.py", f"{target}/raw"]),
+        ("draw a synthetic sample in the raw layouts", f"data_scripts/make_sample.py {to}/raw"),
         (
             "prepare it",
-            ["data_scripts/prepare_dsb2018.py", f"{target}/raw/dsb2018/stage1_train", str(data)]
-            + ["--groups", f"{target}/raw/dsb2018/groups.csv"],
+            f"data_scripts/prepare_dsb2018.py {to}/raw/dsb2018/stage1_train {to}/dsb2018"
+            f" --groups {to}/raw/dsb2018/groups.csv",
         ),
         (
             "train a U-Net from scratch",
-            [*bundle, "training", "--config_file", config["train"], "--dataset_dir", str(data)]
-            + ["--output_dir", str(run), "--max_epochs", str(epochs), "--val_interval", "10"],
+            f"{bundle} training --config_file {configs}/train.json --dataset_dir {to}/dsb2018"
+            f" --output_dir {to}/run --max_epochs {epochs} --val_interval 10",
         ),
         (
             "evaluate it on images that it has not seen",
-            [*bundle, "evaluate", "--config_file", config["evaluate"], "--dataset_dir", str(data)]
-            + ["--ckpt_path", f"{run}/model.pt", "--output_dir", f"{target}/evaluation"],
+            f"{bundle} evaluate --config_file {configs}/evaluate.json --dataset_dir {to}/dsb2018"
+            f" --ckpt_path {to}/run/model.pt --output_dir {to}/evaluation",
         ),
         (
             "segment a folder of images",
-            [*bundle, "inference", "--config_file", config["inference"], "--dataset_dir", f"{data}/images"]
-            + ["--ckpt_path", f"{run}/model.pt", "--output_dir", f"{target}/objects"],
+            f"{bundle} inference --config_file {configs}/inference.json --dataset_dir {to}/dsb2018/images"
+            f" --ckpt_path {to}/run/model.pt --output_dir {to}/objects",
         ),
     ]
 
@@ -66,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(options.target)
     start = time.monotonic()
     steps = commands(options.target, epochs=options.epochs)
-    for number, (what, words) in enumerate(steps, start=1):
-        print(f"\n[{number}/{len(steps)}] {what}\n$ python {shlex.join(words)}", flush=True)
-        status = subprocess.run([sys.executable, *words], env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    for number, (what, command) in enumerate(steps, start=1):
+        print(f"\n[{number}/{len(steps)}] {what}\n$ python {command}", flush=True)
+        status = subprocess.run([sys.executable, *shlex.split(command)], env=environment).returncode
         if status:
             return status
     print(f"\nDone in {time.monotonic() - start:.0f} s. Objects of every image: {options.target / 'objects'}")

@@ -14,48 +14,49 @@ fail() {
     exit 1
 }
 
-check_version() { # the range of `requires-python`, said before a download fails on it
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
-        fail "Python 3.11, 3.12 or 3.13 is needed, but $1 is $("$1" -V 2>&1);" \
-            "name another one, for example: make setup PYTHON=python3.12"
-}
-
+anew=true
 if [ -e "$unfinished" ]; then
-    # From scratch: pip takes a package for installed even if it was interrupted while it copied its files.
+    running=$(cat "$unfinished")
+    if [ -n "$running" ] && kill -0 "$running" 2>/dev/null; then
+        fail "$venv is being set up already, by process $running; wait for it (if that is something else: rm $unfinished)"
+    fi
+    # pip may take a package for installed though it was killed while it copied its files: none of them is kept.
     say "the last one was interrupted: starting anew"
-    find "$venv" -mindepth 1 -maxdepth 1 ! -path "$unfinished" -exec rm -rf {} +
+elif [ -x "$venv/bin/python" ]; then
+    anew=false
+    python=$venv/bin/python
 elif [ -e "$venv" ] && [ ! -e "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
     fail "$venv holds something that is no virtual environment; name another folder: make setup VENV=folder"
 fi
 
-if [ -x "$venv/bin/python" ]; then
-    check_version "$venv/bin/python"
-else
-    command -v "$python" >/dev/null || fail "$python: no such command; make setup PYTHON=... names a Python 3.11 to 3.13"
-    check_version "$python"
-fi
+command -v "$python" >/dev/null || fail "$python: no such command; name a Python 3.11 to 3.13: make setup PYTHON=command"
+# The range of `requires-python`; pip would refuse another version only after minutes.
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
+    fail "Python 3.11 to 3.13 is needed, but $python is $("$python" -V 2>&1);" \
+        "name another one, for example: make setup PYTHON=python3.12"
 
-mkdir -p "$venv"
-: >"$unfinished"
-if [ ! -x "$venv/bin/python" ]; then
+if [ "$anew" = true ]; then
+    mkdir -p "$venv"
+    echo $$ >"$unfinished" # only here: an environment that somebody else made is never emptied
     say "1/4 virtual environment in $venv, $("$python" -V)"
+    find "$venv" -mindepth 1 -maxdepth 1 ! -name .medseg-setup-unfinished -exec rm -rf {} +
     "$python" -m venv "$venv"
+    python=$venv/bin/python
 fi
-python=$venv/bin/python
 
 say "2/4 pip"
 "$python" -m pip install --upgrade pip
 
-say "3/4 dependencies (about 5 GB to download the first time, some minutes)"
+say "3/4 dependencies (about 5 GB the first time, some minutes)"
 "$python" -m pip install --editable ".[dev]"
+# Also shows that torch and torchvision are matched builds: if not, the import fails.
 "$python" -c 'import monai, torch, torchvision
-print(f"   torch {torch.__version__}, torchvision {torchvision.__version__}, monai {monai.__version__},",
-      f"on {torch.cuda.get_device_name() if torch.cuda.is_available() else "the CPU"}")'
+print(f"   torch {torch.__version__}, torchvision {torchvision.__version__}, monai {monai.__version__}")'
 
 say "4/4 Detectron2"
-# It says itself what its absence means; all the rest works without it.
+# The script says what its absence means; all the rest works without it.
 bash scripts/install_detectron2.sh "$python" || true
 
-# Keeps the time of the start: an edit of pyproject.toml made meanwhile counts.
-mv "$unfinished" "$finished"
+rm -f "$unfinished"
+: >"$finished"
 say "done: $venv"

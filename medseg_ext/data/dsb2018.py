@@ -4,11 +4,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Unpack
 
+from medseg_ext.data.annotations import Annotation, MaskFiles, RunLengths
 from medseg_ext.data.errors import DataError
 from medseg_ext.data.groups import read_csv
 from medseg_ext.data.pixels import IMAGE_SUFFIXES
 from medseg_ext.data.prepare import DataSetKind, SplitOptions, write_data_set
-from medseg_ext.data.raw import Annotation, MaskFiles, RawImage, RawPart, RunLengths
+from medseg_ext.data.raw import RawImage, RawPart
 from medseg_ext.data.sources import Source, open_source
 
 DSB2018 = DataSetKind(

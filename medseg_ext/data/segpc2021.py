@@ -5,10 +5,11 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
+from medseg_ext.data.annotations import MaskFiles
 from medseg_ext.data.errors import DataError
 from medseg_ext.data.pixels import IMAGE_SUFFIXES
 from medseg_ext.data.prepare import DataSetKind, SplitOptions, write_data_set
-from medseg_ext.data.raw import MaskFiles, RawImage, RawPart
+from medseg_ext.data.raw import RawImage, RawPart
 from medseg_ext.data.sources import Source, open_source
 
 SEGPC2021 = DataSetKind(

@@ -42,8 +42,9 @@ class BestModel:
 
     def __call__(self, engine: Engine) -> None:
         """Save the weights if the metric is the best so far."""
-        name = engine.state.key_metric_name
-        value = engine.state.metrics[name]
+        state: Any = engine.state  # MONAI's engines add the key metric's name
+        name = state.key_metric_name
+        value = state.metrics[name]
         if value > self.best:
             self.best = value
             module = getattr(self.network, "module", self.network)  # inside DistributedDataParallel
@@ -96,7 +97,7 @@ class ResumableState:
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
         state = torch.load(self.path, map_location="cpu", weights_only=True)
-        max_epochs = engine.state.max_epochs
+        max_epochs = int(engine.state.max_epochs or 0)
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         engine.state.max_epochs = max_epochs

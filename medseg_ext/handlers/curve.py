@@ -44,7 +44,8 @@ class IoUCurve:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._collect_loss)
 
     def _collect_loss(self, trainer: Engine) -> None:
-        self._losses.append(float(trainer.state.output[0]["loss"]))
+        output: Any = trainer.state.output
+        self._losses.append(float(output[0]["loss"]))
 
     def __call__(self, engine: Engine) -> None:
         """Add the epoch's row and write both files anew."""

@@ -92,7 +92,8 @@ class EvaluationReport:
 
     def compare(self, engine: Engine) -> None:
         """Compare the images of one iteration with the truth, and draw each."""
-        for item, prediction in zip(engine.state.batch, engine.state.output, strict=True):
+        state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
+        for item, prediction in zip(state.batch, state.output, strict=True):
             maps = [prediction[f"{side}_{kind}"] for kind in ("instances", "classes") for side in ("pred", "true")]
             comparison = compare_image(*(torch.as_tensor(each) for each in maps))
             self.images.append(

@@ -67,7 +67,8 @@ class ObjectWriter:
 
     def write(self, engine: Engine) -> None:
         """Write the files of each image of the batch."""
-        for batch, output in zip(engine.state.batch, engine.state.output, strict=True):
+        state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
+        for batch, output in zip(state.batch, state.output, strict=True):
             item = {"image": batch["image"].meta["filename_or_obj"], "id": batch["id"]}
             image_rgb = read_rgb(item["image"])
             table = write_objects(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
-from torch import nn
 
 
 def cpu_computes_bfloat16() -> bool:
     """Say whether this CPU has bfloat16 instructions; without them bfloat16 is slower than float32."""
-    get_capabilities = getattr(torch.cpu, "get_capabilities", dict)  # older PyTorch: float32 is the safe answer
-    return bool(get_capabilities().get("avx512_bf16", False))
+    if not hasattr(torch.cpu, "get_capabilities"):  # older PyTorch
+        return False
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 class CPUAutocastInferer(Inferer):
@@ -31,7 +32,7 @@ class CPUAutocastInferer(Inferer):
         self.inferer = inferer
         self.enabled = amp and torch.device(device).type == "cpu" and cpu_computes_bfloat16()
 
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output, whatever the inner inferer gives."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.enabled):
             return self.inferer(inputs, network, *args, **kwargs)

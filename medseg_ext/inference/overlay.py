@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
-from skimage.segmentation import find_boundaries
+from scipy.ndimage import distance_transform_edt, find_objects
 
 # Bright and saturated: they show on dark fluorescence as well as on purple, pink and white of stained tissue.
 PALETTE = np.array(
@@ -75,10 +74,12 @@ def _outline_width_px(instances: np.ndarray) -> int:
 
 def _outline(labels: np.ndarray, width_px: int) -> np.ndarray:
     """Mark the pixels of each object that are within `width_px` of its edge; bool (H, W)."""
-    edge = find_boundaries(labels, connectivity=1, mode="inner")
-    if width_px == 1 or not edge.any():
-        return edge
-    return (distance_transform_edt(~edge) < width_px) & (labels > 0)
+    outline = np.zeros(labels.shape, dtype=bool)
+    for label, box in enumerate(find_objects(labels), start=1):
+        if box is not None:
+            inside = np.pad(labels[box] == label, 1)
+            outline[box] |= (inside & (distance_transform_edt(inside) <= width_px))[1:-1, 1:-1]
+    return outline
 
 
 def _colours_of_labels(instances: np.ndarray, *, reach_px: int) -> np.ndarray:

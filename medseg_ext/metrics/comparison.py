@@ -19,7 +19,7 @@ class ImageComparison:
         overlaps: int64 pixel counts, shape (P + 1, T + 1); row 0 and column 0 are the background.
         pred_ids: ids of the predicted objects in ascending order, shape (P,).
         true_ids: ids of the true objects in ascending order, shape (T,).
-        optional_class_overlaps: confusion matrix of the class maps, shape (256, 256), or None without class maps.
+        optional_class_overlaps: confusion matrix of the class maps, shape (C, C), or None without class maps.
     """
 
     overlaps: Tensor
@@ -55,7 +55,7 @@ class ImageComparison:
 
     @property
     def class_overlaps(self) -> Tensor:
-        """Confusion matrix of the class maps, shape (256, 256), rows predicted and columns true.
+        """Confusion matrix of the class maps, shape (C, C), rows predicted and columns true.
 
         Raises:
             ValueError: the image was compared without class maps.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medseg_ext.metrics.ratios import ratio_terms
@@ -36,7 +36,7 @@ def class_areas(overlaps: Tensor, n_classes: int) -> RegionAreas:
     """Count the pixels of the region of each class.
 
     Args:
-        overlaps: confusion matrix of pixels, shape (C, C) with C >= n_classes, rows predicted.
+        overlaps: confusion matrix of pixels, shape (C, C), rows predicted, C - 1 the largest class that occurs.
         n_classes: how many classes there are, the background among them.
 
     Returns:
@@ -45,16 +45,17 @@ def class_areas(overlaps: Tensor, n_classes: int) -> RegionAreas:
     Raises:
         ValueError: a pixel is of a class that does not exist.
     """
-    pred, true = overlaps.sum(dim=1), overlaps.sum(dim=0)
-    largest = int((pred + true).nonzero().max())
-    if largest >= n_classes:
-        raise ValueError(f"classes must be in [0, {n_classes - 1}], got {largest}")
-    return RegionAreas(torch.diagonal(overlaps)[:n_classes], pred[:n_classes], true[:n_classes])
+    n_absent = n_classes - len(overlaps)
+    if n_absent < 0:
+        raise ValueError(f"classes must be in [0, {n_classes - 1}], got {len(overlaps) - 1}")
+    areas = (overlaps.diagonal(), overlaps.sum(dim=1), overlaps.sum(dim=0))
+    return RegionAreas(*(F.pad(area, (0, n_absent)) for area in areas))
 
 
 def iou_terms(areas: RegionAreas) -> Tensor:
     """Give intersection and union of each region, shape (2 R,).
 
+    >>> import torch
     >>> one = torch.tensor([100])
     >>> iou_terms(RegionAreas(intersection=one // 2, pred=one, true=one))
     tensor([ 50., 150.], dtype=torch.float64)
@@ -65,6 +66,7 @@ def iou_terms(areas: RegionAreas) -> Tensor:
 def dice_terms(areas: RegionAreas) -> Tensor:
     """Give 2 TP and 2 TP + FP + FN of each region, shape (2 R,).
 
+    >>> import torch
     >>> one = torch.tensor([100])
     >>> dice_terms(RegionAreas(intersection=one // 2, pred=one, true=one))
     tensor([100., 200.], dtype=torch.float64)

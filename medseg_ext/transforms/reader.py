@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tifffile
@@ -45,7 +45,7 @@ def read_rgb(path: PathLike) -> np.ndarray:
 
 def _read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         array = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             return _read_with_pillow(path)
@@ -100,7 +100,7 @@ class RGBReader(ImageReader):
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[np.ndarray, str]:
         """Read one file; returns the array (H, W, 3) and its name."""
-        path = data if isinstance(data, (str, Path)) else data[0]
+        path = data[0] if isinstance(data, (list, tuple)) else cast(PathLike, data)
         return read_rgb(path), str(path)
 
     def get_data(self, img: tuple[np.ndarray, str]) -> tuple[np.ndarray, dict]:

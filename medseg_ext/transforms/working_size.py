@@ -25,18 +25,19 @@ class ResizeToWorkingSized(MapTransform):
         if working_size is not None and working_size < 1:
             raise ValueError(f"working_size must be at least 1 pixel or None, got {working_size}")
         self.working_size = working_size
-        modes = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
-        self.resize = working_size and Resized(
-            keys,
-            spatial_size=working_size,
-            size_mode="longest",
-            mode=modes,
-            anti_aliasing=[each != "nearest" for each in modes],
-        )
+        self.modes = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Return the data with its images resized; images that have the size already are not touched."""
         result = dict(data)
-        if not self.resize or max(result[self.first_key(result)].shape[1:]) == self.working_size:
+        sides = result[self.first_key(result)].shape[1:]
+        if self.working_size is None or max(sides) == self.working_size:
             return result
-        return self.resize(result)
+        resize = Resized(
+            self.keys,
+            # at least 1: MONAI's size_mode="longest" shrinks a very narrow image to nothing
+            spatial_size=[max(1, round(side * self.working_size / max(sides))) for side in sides],
+            mode=self.modes,
+            anti_aliasing=[each != "nearest" for each in self.modes],
+        )
+        return resize(result)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from bundle_settings import BUNDLES
 
+
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
 def bundle(request: pytest.FixtureRequest) -> Path:
     """Folder of a bundle; each test runs for every one."""

@@ -70,4 +70,3 @@ def test_torchscript_gives_the_network_s_output_at_other_sizes(bundle, tmp_path)
             expected, actual = network(image), exported(image)
         assert expected.shape == (2, expected.shape[1], height, width)
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
-

@@ -66,7 +66,7 @@ def test_an_interrupted_run_is_not_taken_for_complete_and_goes_on_to_the_same_by
 
 def start_and_signal(raw: Path, target: Path, number: signal.Signals) -> tuple[int, str]:
     """Start a run on images large enough to take a while, and signal it after the first. Returns: exit code, stderr."""
-    pixels = np.random.default_rng(0).integers(256, size=(600, 800, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(256, size=(300, 400, 3), dtype=np.uint8)
     for image_id in range(100, 140):
         save(raw / "x" / f"{image_id}.bmp", pixels)
         save(raw / "y" / f"{image_id}_1.bmp", (pixels[..., 0] > 100).astype(np.uint8) * 20)

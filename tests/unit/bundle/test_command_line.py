@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from medseg_ext.bundle import refuse_unknown_overrides
 
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from medseg_ext.bundle import RenderError, merge_fragments, render_all, stale_files
 from medseg_ext.cli import main
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+
 from medseg_ext.bundle.ship import ship_weights, to_half_precision
 
 

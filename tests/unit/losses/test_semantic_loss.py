@@ -1,7 +1,8 @@
 import pytest
 import torch
-from medseg_ext.losses import ClassesAndBoundaryLoss
 from monai.losses import DiceCELoss
+
+from medseg_ext.losses import ClassesAndBoundaryLoss
 
 
 def make_loss(boundary_weight: float = 1.0) -> ClassesAndBoundaryLoss:

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from medseg_ext.metrics import pairwise_iou
-from medseg_ext.transforms import DecodeSemanticd, ForegroundOfLogitsd, decode_semantic, object_boundaries
 from monai.data import MetaTensor
 from skimage.draw import disk
+
+from medseg_ext.metrics import pairwise_iou
+from medseg_ext.transforms import DecodeSemanticd, ForegroundOfLogitsd, decode_semantic, object_boundaries
 
 CONFIDENT = 8.0
 

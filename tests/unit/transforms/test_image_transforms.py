@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from medseg_ext.transforms import RandStainJitterd, ResizeToWorkingSized, scale_stains
 from skimage.color import hed2rgb, rgb2hed
+
+from medseg_ext.transforms import RandStainJitterd, ResizeToWorkingSized, scale_stains
 
 
 def purple_image() -> torch.Tensor:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import tifffile
-from medseg_ext.transforms import RGBReader, read_rgb
 from monai.transforms import LoadImaged
 from PIL import Image
+
+from medseg_ext.transforms import RGBReader, read_rgb
 
 HEIGHT, WIDTH = 5, 9
 

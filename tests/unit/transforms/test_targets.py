@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from medseg_ext.transforms import SemanticTargetd, object_boundaries
 
 
