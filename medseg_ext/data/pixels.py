@@ -12,17 +12,20 @@ IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def read_rgb(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode an image of any kind with 8 bits a channel; an alpha channel is dropped, grey is repeated.
+    """Decode an image of 8 or 16 bits a channel; an alpha channel is dropped, grey is repeated.
 
     Args:
         data: content of the file.
         where: name of the file, for messages.
     Returns: uint8, shape (H, W, 3).
-    Raises: DataError: broken or cut short; more than 8 bits a channel.
+    Raises: DataError: broken or cut short; more than 16 bits a channel.
     """
     image = _decode(data, where)
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{where} has more than 8 bits a channel: save it as an 8-bit image")
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) // 257).astype(np.uint8)  # 65535 is white, as it is at inference
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise DataError(f"{where} has more than 16 bits a channel: save it with 8 bits")
     return np.asarray(image.convert("RGB"))
 
 

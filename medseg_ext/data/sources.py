@@ -7,6 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.data.errors import DataError
@@ -14,6 +15,7 @@ from medseg_ext.data.errors import DataError
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and whatever starts with a dot
 
 
+@dataclass(frozen=True)
 class Source(ABC):
     """Where raw files come from.
 
@@ -22,9 +24,8 @@ class Source(ABC):
         names: file names inside it with forward slashes, sorted, without what operating systems leave behind.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.names: list[str] = []
+    path: Path
+    names: list[str]
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -43,14 +44,16 @@ class Source(ABC):
         return f"{self.path}/{name}"
 
 
+@dataclass(frozen=True)
 class FolderSource(Source):
     """A folder with everything below it."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    @classmethod
+    def open(cls, path: Path) -> "FolderSource":
+        """List all files. Raises: DataError: a folder cannot be read."""
         walk = os.walk(path, onerror=_refuse, followlinks=True)
         files = (Path(folder, name) for folder, _, names in walk for name in names)
-        self.names = sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files)))
+        return cls(path, sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files))))
 
     def read(self, name: str) -> bytes:
         """Give the content of one file. Raises: DataError: it cannot be read."""
@@ -70,36 +73,36 @@ class FolderSource(Source):
         return hashlib.sha256(listing.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
 class ZipSource(Source):
     """A ZIP archive, which is read in place and never extracted."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+
+    @classmethod
+    def open(cls, path: Path) -> "ZipSource":
+        """Read the archive's directory. Raises: DataError: it is none, or a name is unsafe or stands in it twice."""
         try:
-            self._archive = zipfile.ZipFile(path)
+            archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise DataError(f"{path} is not a ZIP archive, or is cut short ({error}): download it again") from error
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        for member in self._archive.infolist():
-            name = self._safe_name(member.filename)
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in archive.infolist():
+            name = member.filename.replace("\\", "/")  # as some Windows programs write it
+            if ".." in name.split("/") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+                raise DataError(f"{path} holds '{name}', which points outside the archive: get it from its origin")
             if member.is_dir() or not _is_wanted(name):
                 continue
-            if name in self._members:
+            if name in members:
                 raise DataError(f"{path} holds '{name}' twice: pack the archive anew")
-            self._members[name] = member
-        self.names = sorted(self._members)
-
-    def _safe_name(self, name: str) -> str:
-        """Refuse a name that would lead out of the folder it is extracted to."""
-        name = name.replace("\\", "/")  # as some Windows programs write it
-        if ".." in name.split("/") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
-            raise DataError(f"{self.path} holds '{name}', which points outside the archive: get it from its origin")
-        return name
+            members[name] = member
+        return cls(path, sorted(members), archive, members)
 
     def read(self, name: str) -> bytes:
         """Give the content of one file. Raises: DataError: it is damaged, encrypted or oddly compressed."""
         try:
-            return self._archive.read(self._members[name])
+            return self.archive.read(self.members[name])
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
             raise DataError(f"{self.where(name)} cannot be read ({error}): download the archive again") from error
 
@@ -116,7 +119,7 @@ def open_source(path: Path | str) -> Source:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path} does not exist: give the folder or the ZIP archive as downloaded")
-    source: Source = FolderSource(path) if path.is_dir() else ZipSource(path)
+    source: Source = FolderSource.open(path) if path.is_dir() else ZipSource.open(path)
     if not source.names:
         raise DataError(f"{path} is empty: give the folder or the ZIP archive as downloaded")
     return source

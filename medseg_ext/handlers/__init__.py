@@ -2,6 +2,7 @@
 
 from medseg_ext.handlers.checkpoint import BestModel, ResumableState
 from medseg_ext.handlers.curve import IoUCurve
+from medseg_ext.handlers.distributed import is_first_process, set_epoch_of_sampler
 from medseg_ext.handlers.evaluation import EvaluationReport
 from medseg_ext.handlers.metrics import ObjectMetricHandler
 from medseg_ext.handlers.progress import ProgressBar
@@ -15,4 +16,6 @@ __all__ = [
     "ObjectWriter",
     "ProgressBar",
     "ResumableState",
+    "is_first_process",
+    "set_epoch_of_sampler",
 ]

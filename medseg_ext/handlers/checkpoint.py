@@ -10,11 +10,18 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from medseg_ext.handlers.distributed import is_first_process
+
 logger = logging.getLogger(__name__)
 
 
 def save_atomically(content: Any, path: Path) -> None:
-    """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
+    """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file.
+
+    Of several processes only the first one writes.
+    """
+    if not is_first_process():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     torch.save(content, temporary)
@@ -47,8 +54,7 @@ class BestModel:
         value = state.metrics[name]
         if value > self.best:
             self.best = value
-            module = getattr(self.network, "module", self.network)  # inside DistributedDataParallel
-            save_atomically(module.state_dict(), self.path)
+            save_atomically(_unwrapped(self.network).state_dict(), self.path)
             logger.info("%s %.4f is the best so far: %s", name, value, self.path)
 
     def state_dict(self) -> dict[str, float]:
@@ -83,7 +89,7 @@ class ResumableState:
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
-        save_atomically({name: part.state_dict() for name, part in self.parts.items()}, self.path)
+        save_atomically({name: _unwrapped(part).state_dict() for name, part in self.parts.items()}, self.path)
 
     def load(self, engine: Engine) -> None:
         """Load the state of every part if the training is to be resumed.
@@ -99,10 +105,15 @@ class ResumableState:
         state = torch.load(self.path, map_location="cpu", weights_only=True)
         max_epochs = int(engine.state.max_epochs or 0)
         for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            _unwrapped(part).load_state_dict(state[name])
         engine.state.max_epochs = max_epochs
         if engine.state.epoch >= max_epochs:
             raise ValueError(
                 f"{self.path}: has {engine.state.epoch} epochs already; give a --max_epochs above {engine.state.epoch}"
             )
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+
+def _unwrapped(part: Any) -> Any:
+    """Take a network out of DistributedDataParallel, so that its weights fit any number of processes."""
+    return part.module if isinstance(part, torch.nn.parallel.DistributedDataParallel) else part

@@ -9,6 +9,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.report.figures import draw_iou_curve
 
 COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou")
@@ -59,6 +60,8 @@ class IoUCurve:
                 "validation_iou": engine.state.metrics[self.metric],
             }
         )
+        if not is_first_process():
+            return
         self.output_dir.mkdir(parents=True, exist_ok=True)
         with (self.output_dir / "iou_curve.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

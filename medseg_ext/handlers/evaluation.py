@@ -17,6 +17,7 @@ import torch.distributed
 from ignite.engine import Engine, Events
 from PIL import Image
 
+from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.metrics import (
     compare_image,
     image_statistics,
@@ -119,7 +120,7 @@ class EvaluationReport:
     def write(self, engine: Engine) -> None:
         """Write all files."""
         self._gather()
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+        if not is_first_process():
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
         statistics = stack_statistics([image.statistics for image in self.images])

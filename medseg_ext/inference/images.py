@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
@@ -56,5 +57,5 @@ def _reason_not_to_read(path: str) -> str | None:
     try:
         read_rgb(path)
     except (ValueError, OSError) as error:
-        return str(error).removeprefix(f"{path}: ")
+        return str(error).removeprefix(f"{path}: ").replace(path, Path(path).name)
     return None

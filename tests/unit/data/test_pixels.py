@@ -76,9 +76,14 @@ def test_transparent_pixels_keep_their_colour():
     assert read_rgb(from_array(image), "i")[0, 1].tolist() == [10, 20, 30]
 
 
-def test_images_with_16_bits_are_refused():
-    with pytest.raises(DataError, match=r"image.png has more than 8 bits"):
-        read_rgb(from_array(np.full((4, 5), 300, np.uint16)), "image.png")
+def test_images_with_16_bits_keep_their_shade():
+    image = np.array([[0, 256, 257], [32896, 65534, 65535]], np.uint16)
+    assert read_rgb(from_array(image), "i")[..., 1].tolist() == [[0, 0, 1], [128, 254, 255]]
+
+
+def test_images_with_32_bits_are_refused():
+    with pytest.raises(DataError, match=r"image.tif has more than 16 bits"):
+        read_rgb(from_array(np.full((4, 5), 300, np.int32), "TIFF"), "image.tif")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG", "TIFF"])

@@ -1,0 +1,94 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+from PIL import Image
+
+from medseg_ext.handlers import EvaluationReport
+from medseg_ext.report.comparison_picture import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_comparison
+
+
+def square(top: int, left: int, side: int = 10, label: int = 1) -> torch.Tensor:
+    instances = torch.zeros(1, 24, 36, dtype=torch.int32)
+    instances[0, top : top + side, left : left + side] = label
+    return instances
+
+
+def evaluate(tmp_path, cases, **options) -> EvaluationReport:
+    """Run the handler over (id, kind, predicted, true) cases with black images."""
+    Image.fromarray(np.zeros((24, 36, 3), np.uint8)).save(tmp_path / "image.png")
+    meta = {"filename_or_obj": str(tmp_path / "image.png")}
+    image = MetaTensor(torch.zeros(3, 24, 36), meta=meta)
+
+    def step(engine, case):
+        name, kind, predicted, true = case
+        engine.state.batch = [{"id": name, "image": image, "cluster": kind}]
+        maps = {"pred_instances": predicted, "true_instances": true}
+        return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
+
+    report = EvaluationReport(str(tmp_path / "out"), class_names=["background", "nucleus"], **options)
+    report.attach(engine := Engine(step))
+    engine.run(cases)
+    return report
+
+
+CASES = [("moved", "f", square(2, 7), square(2, 2)), ("right", "a", square(2, 2), square(2, 2))]
+
+
+def test_the_files_hold_the_hand_worked_values(tmp_path):
+    evaluate(tmp_path, CASES)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["images"] == 2
+    assert metrics["metrics"]["foreground_iou"]["value"] == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics["metrics"]["ap_50"]["value"] == pytest.approx(1 / 3)  # one TP, one FP, one FN
+    assert metrics["metrics"]["segpc_miou"]["value"] == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics["by_kind"]["f"]["foreground_iou"]["value"] == pytest.approx(1 / 3)
+    rows = {row["id"]: row for row in csv.DictReader((tmp_path / "out" / "metrics_per_image.csv").open())}
+    assert rows["moved"]["foreground_iou"] == "0.333333"
+    assert rows["moved"]["sq"] == ""  # no pair above 0.5: undefined
+    assert rows["right"]["true_objects"] == "1"
+
+
+def test_undefined_values_are_null_in_json(tmp_path):
+    evaluate(tmp_path, CASES[:1])
+    text = (tmp_path / "out" / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["metrics"]["sq"]["value"] is None
+
+
+def test_the_report_shows_the_worst_image_first_and_needs_no_other_file(tmp_path):
+    evaluate(tmp_path, CASES, title="Squares <moved>")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("moved: foreground_iou 0.333") < page.index("right: foreground_iou 1.000")
+    assert "Squares &lt;moved&gt;" in page
+    assert page.count("data:image/png;base64,") == 3
+    assert 'src="http' not in page
+
+
+def test_an_unknown_headline_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="fancy_iou"):
+        EvaluationReport(str(tmp_path), class_names=["background", "nucleus"], headline=["fancy_iou"])
+
+
+def test_found_missed_and_spurious_objects_have_their_colours():
+    true = square(2, 2, label=5) + square(2, 20, label=7)
+    predicted = square(2, 2, label=3) + square(13, 20, label=4)
+    picture = draw_comparison(
+        np.zeros((24, 36, 3)),
+        predicted[0].numpy(),
+        true[0].numpy(),
+        matched_pred=np.array([3]),
+        matched_true=np.array([5]),
+        min_panel_px=36,
+    )
+    assert picture.shape == (24, 3 * 36 + 2 * GAP_PX, 3)
+    truth, prediction = picture[:, 36 + GAP_PX : 72 + GAP_PX], picture[:, 72 + 2 * GAP_PX :]
+    assert tuple(truth[2, 5]) == MATCHED
+    assert tuple(truth[2, 25]) == MISSED
+    assert tuple(prediction[2, 5]) == MATCHED
+    assert tuple(prediction[13, 25]) == SPURIOUS
+    assert tuple(prediction[7, 7]) == (0, 0, 0)
