@@ -1,10 +1,11 @@
 """Making and running of bundles: rendering of fragments, checks of the command line."""
 
-from medseg_ext.bundle.command_line import refuse_unknown_overrides
+from medseg_ext.bundle.command_line import find_bundle_root, refuse_unknown_overrides
 from medseg_ext.bundle.render import RenderError, merge_fragments, read_recipes, render_all, render_bundle, stale_files
 
 __all__ = [
     "RenderError",
+    "find_bundle_root",
     "merge_fragments",
     "read_recipes",
     "refuse_unknown_overrides",

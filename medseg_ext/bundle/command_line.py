@@ -1,15 +1,33 @@
-"""Refuse misspelt overrides on MONAI's bundle command line."""
+"""Read MONAI's bundle command line: find the bundle, refuse misspelt overrides."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import fire.parser
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
+
+
+def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
+    """Find the folder of the bundle whose config file the command line names.
+
+    It lets a bundle be run from any working directory, with no `--bundle_root`.
+
+    Args:
+        arguments: the words of the command line; by default those of this process, when it runs MONAI's command line.
+
+    Returns:
+        The folder that holds `configs/`; `.`, MONAI's own habit, when no config file inside such a folder is named.
+    """
+    for file in _config_files(_options(_monai_arguments() if arguments is None else arguments)):
+        if Path(file).parent.name == "configs":
+            return str(Path(file).parents[1])
+    return "."
 
 
 def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
@@ -23,20 +41,11 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
     Raises:
         ValueError: an option that is neither one of MONAI's nor a key of the config; names the nearest one.
     """
-    if arguments is None:
-        if "monai" not in sys.argv[0].replace("\\", "/").split("/"):
-            return
-        arguments = sys.argv[1:]
-    given = dict(_options(arguments))
+    options = _options(_monai_arguments() if arguments is None else arguments)
     own = set(inspect.signature(run).parameters) - {"override"}
-    parser = ConfigParser(ConfigParser.load_config_files(fire.parser.DefaultParseValue(given.get("config_file", ""))))
-    if given.get("args_file"):
-        defaults = ConfigParser.load_config_files(given["args_file"])
-        if "config_file" in defaults and "config_file" not in given:
-            parser = ConfigParser(ConfigParser.load_config_files(defaults["config_file"]))
-        given = {**dict.fromkeys(defaults, ""), **given}
+    parser = ConfigParser(ConfigParser.load_config_files(_config_files(options)))
     known = sorted(key for key in parser.get() if not key.startswith("_"))
-    for option in given:
+    for option in options:
         if option in own or option in parser:
             continue
         nearest = difflib.get_close_matches(option, known, n=1)
@@ -44,14 +53,27 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
         raise ValueError(f"--{option}: no such key in the config; {hint}")
 
 
-def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Split `--key value`, `--key=value` and `-key value` as Fire does; words that are no option are passed over."""
-    options = []
+def _monai_arguments() -> list[str]:
+    """Give this process's arguments if it runs MONAI's command line, else none."""
+    return sys.argv[1:] if "monai" in Path(sys.argv[0]).parts else []
+
+
+def _config_files(options: Mapping[str, str]) -> list[str]:
+    files = fire.parser.DefaultParseValue(options.get("config_file", ""))
+    return [str(file) for file in ([files] if isinstance(files, str) else files) if file]
+
+
+def _options(arguments: Sequence[str]) -> dict[str, str]:
+    """Read `--key value`, `--key=value` and `-key value` as Fire does, over the defaults of an `--args_file`."""
+    options = {}
     for position, word in enumerate(arguments):
         if not word.startswith("-") or not word.lstrip("-")[:1].isalpha():
             continue
         key, equals, value = word.lstrip("-").partition("=")
         if not equals and position + 1 < len(arguments) and not arguments[position + 1].startswith("--"):
             value = arguments[position + 1]
-        options.append((key.replace("-", "_"), value))
+        options[key.replace("-", "_")] = value
+    if "args_file" in options:
+        defaults = ConfigParser.load_config_files(options["args_file"])
+        options = {**{key: str(value) for key, value in defaults.items()}, **options}
     return options

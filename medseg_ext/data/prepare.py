@@ -142,7 +142,7 @@ def _merge(skipped: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:
 
 def _source_entry(part: RawPart) -> dict[str, str]:
     files = [name for image in part.images for name in (image.file, *image.annotation.files)]
-    return {"name": part.source.path.name, "sha256": part.source.sha256(files)}
+    return {"name": part.source.path.absolute().name, "sha256": part.source.sha256(files)}
 
 
 def _dataset_file(path: Path) -> Path:

@@ -37,7 +37,7 @@ class Source(ABC):
 
     def parts(self, name: str) -> tuple[str, ...]:
         """Split a name at its slashes, with the source's own name in front: it may tell the part of the set."""
-        return self.path.stem, *name.split("/")
+        return self.path.absolute().stem, *name.split("/")
 
     def where(self, name: str) -> str:
         """Give the full name of a file, for messages."""

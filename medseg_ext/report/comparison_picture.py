@@ -23,8 +23,7 @@ def draw_comparison(
     *,
     matched_pred: NDArray[np.integer],
     matched_true: NDArray[np.integer],
-    max_panel_px: int = 512,
-    min_panel_px: int = 320,
+    panel_px: int = 480,
 ) -> NDArray[np.uint8]:
     """Draw three panels: the image; the true objects, found or missed; the predicted ones, right or spurious.
 
@@ -34,14 +33,12 @@ def draw_comparison(
         true_instances: label map (H, W).
         matched_pred: ids of predicted objects with a match.
         matched_true: ids of true objects with a match.
-        max_panel_px: a larger panel is reduced until its longer side has so many pixels.
-        min_panel_px: a smaller one is enlarged, so that a person can see its outlines.
+        panel_px: length of the longer side of each panel; the image is enlarged or reduced to it.
 
     Returns:
         uint8 RGB; the colours are those of `LEGEND`.
     """
-    side = max(image.shape[:2])
-    scale = min(max(1.0, min_panel_px / side), max_panel_px / side)
+    scale = panel_px / max(image.shape[:2])
     picture = _resize(_stretch(image), scale)
     panels = [picture]
     for instances, matched, other in (

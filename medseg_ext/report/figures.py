@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure  # not pyplot: no global state, no display
+from matplotlib.ticker import MaxNLocator
 
 
 def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
@@ -45,6 +46,7 @@ def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
     defined = [value for value in values if value == value]
     axes.hist(defined, bins=[step / 20 for step in range(21)], color="tab:blue", edgecolor="white")
     axes.set(xlabel=f"{label} of an image", ylabel="images", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
     figure.savefig(path)

@@ -44,6 +44,7 @@ def write_report(
         loader=jinja2.PackageLoader("medseg_ext.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = _number
+    environment.filters["interval"] = _interval
     page = environment.get_template("report.html").render(
         title=title,
         facts=facts,
@@ -67,3 +68,8 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}"
     return str(value)
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    """Write an interval; a single image has none."""
+    return "" if any(math.isnan(bound) for bound in bounds) else f"{_number(bounds[0])} to {_number(bounds[1])}"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medseg_ext.bundle import refuse_unknown_overrides
+from medseg_ext.bundle import find_bundle_root, refuse_unknown_overrides
 
 
 @pytest.fixture
@@ -61,3 +61,22 @@ def test_an_arguments_file_is_taken_into_account(config, tmp_path):
 def test_other_programs_are_left_alone(monkeypatch):
     monkeypatch.setattr("sys.argv", ["pytest", "--anything"])
     refuse_unknown_overrides()
+
+
+@pytest.mark.parametrize(
+    ("value", "root"),
+    [
+        ("bundles/net/configs/train.json", "bundles/net"),
+        ("['bundles/net/configs/train.json','other/configs/evaluate.json']", "bundles/net"),
+        ("configs/train.json", "."),
+        ("/abs/net/configs/train.json", "/abs/net"),
+        ("elsewhere/train.json", "."),
+    ],
+)
+def test_the_bundle_is_found_by_its_config_file(value, root):
+    assert find_bundle_root(["run", "--config_file", value]) == root
+    assert find_bundle_root(["run", f"--config_file={value}"]) == root
+
+
+def test_without_a_command_line_the_bundle_is_the_working_directory():
+    assert find_bundle_root() == "."

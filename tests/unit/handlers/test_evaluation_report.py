@@ -83,7 +83,7 @@ def test_found_missed_and_spurious_objects_have_their_colours():
         true[0].numpy(),
         matched_pred=np.array([3]),
         matched_true=np.array([5]),
-        min_panel_px=36,
+        panel_px=36,
     )
     assert picture.shape == (24, 3 * 36 + 2 * GAP_PX, 3)
     truth, prediction = picture[:, 36 + GAP_PX : 72 + GAP_PX], picture[:, 72 + 2 * GAP_PX :]
