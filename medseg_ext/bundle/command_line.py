@@ -7,10 +7,17 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import fire.parser
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
+
+from medseg_ext.data import DataError
+
+
+class OverrideError(ValueError):
+    """An option of the command line names no key of the config."""
 
 
 def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
@@ -39,7 +46,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
         arguments: the words of the command line; by default those of this process, when it runs MONAI's command line.
 
     Raises:
-        ValueError: an option that is neither one of MONAI's nor a key of the config; names the nearest one.
+        OverrideError: an option that is neither one of MONAI's nor a key of the config; names the nearest one.
     """
     options = _options(_monai_arguments() if arguments is None else arguments)
     own = set(inspect.signature(run).parameters) - {"override"}
@@ -50,7 +57,28 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
             continue
         nearest = difflib.get_close_matches(option, known, n=1)
         hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
-        raise ValueError(f"--{option}: no such key in the config; {hint}")
+        raise OverrideError(f"--{option}: no such key in the config; {hint}")
+
+
+def end_with_the_cause() -> None:
+    """Make an uncaught error end in one line with its cause, on MONAI's command line.
+
+    MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
+    item and not what went wrong. What people can mend themselves (`DataError`, `OverrideError`) is shown without the
+    traceback; everything else with it.
+    """
+    if not _monai_arguments():
+        return
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if not isinstance(cause, (DataError, OverrideError)):
+            sys.__excepthook__(kind, error, trace)
+        print(f"error: {cause}", file=sys.stderr)
+
+    sys.excepthook = show
 
 
 def _monai_arguments() -> list[str]:

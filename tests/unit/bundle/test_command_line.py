@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medseg_ext.bundle import find_bundle_root, refuse_unknown_overrides
+from medseg_ext.bundle import OverrideError, find_bundle_root, refuse_unknown_overrides
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_known_options_pass(config, words):
     ],
 )
 def test_unknown_options_are_refused_with_a_hint(config, words, hint):
-    with pytest.raises(ValueError, match=hint):
+    with pytest.raises(OverrideError, match=hint):
         refuse_unknown_overrides(arguments(config, *words))
 
 
@@ -54,7 +54,7 @@ def test_keys_of_every_config_file_are_known(config, tmp_path):
 def test_an_arguments_file_is_taken_into_account(config, tmp_path):
     defaults = tmp_path / "arguments.json"
     defaults.write_text(json.dumps({"config_file": config, "max_epoch": 5}))
-    with pytest.raises(ValueError, match="max_epochs"):
+    with pytest.raises(OverrideError, match="max_epochs"):
         refuse_unknown_overrides(["run", "training", "--args_file", str(defaults)])
 
 
