@@ -14,7 +14,7 @@ STAMP := $(VENV)/.medseg-setup-done
 
 export VENV PYTHON DETECTRON2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A log has no use for progress bars (2: errors only); a person who waits for 5 GB has.
+# A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
 		printf '  make %-11s %s\n' "$$target" "$$what"; done
 
-setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (about 5.4 GB, some minutes)
+setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
 
 $(STAMP): pyproject.toml scripts/setup.sh scripts/install_detectron2.sh scripts/detectron2.txt
 	@bash scripts/setup.sh

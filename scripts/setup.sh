@@ -7,6 +7,7 @@ venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 unfinished=$venv/.medseg-setup-unfinished
 finished=$venv/.medseg-setup-done
+began=$venv/.medseg-setup-began
 
 say() { printf '== set-up: %s\n' "$*"; }
 fail() {
@@ -43,11 +44,12 @@ if [ "$anew" = true ]; then
     "$python" -m venv "$venv"
     python=$venv/bin/python
 fi
+: >"$began"
 
 say "2/4 pip"
 "$python" -m pip install --upgrade pip
 
-say "3/4 dependencies (about 5 GB the first time, some minutes)"
+say "3/4 dependencies (minutes; 7.7 GB on disk)"
 "$python" -m pip install --editable ".[dev]"
 # Also shows that torch and torchvision are matched builds: if not, the import fails.
 "$python" -c 'import monai, torch, torchvision
@@ -58,5 +60,5 @@ say "4/4 Detectron2"
 bash scripts/install_detectron2.sh "$python" || true
 
 rm -f "$unfinished"
-: >"$finished"
+mv "$began" "$finished" # with the time of the beginning: an edit of pyproject.toml made meanwhile counts
 say "done: $venv"
