@@ -42,7 +42,7 @@ def raw(tmp_path):
 
 
 @pytest.fixture
-def test_set(tmp_path):
+def unseen(tmp_path):
     """Draw a stage1_test of two images and the table of its masks."""
     lines = ["ImageId,EncodedPixels,Height,Width,Usage"]
     for image_id in ("test0", "test1"):
@@ -98,9 +98,9 @@ def test_stage1_train_is_found_beside_stage1_test(raw, tmp_path):
     assert sum(count["images"] for count in prepare_dsb2018(raw, tmp_path / "out", workers=1)["counts"].values()) == 10
 
 
-def test_the_official_test_set_becomes_testing(raw, test_set, tmp_path):
-    solution = test_set / "stage1_solution.csv"
-    dataset = prepare_dsb2018(raw, tmp_path / "out", test=test_set, test_solution=solution, workers=1)
+def test_the_official_test_set_becomes_testing(raw, unseen, tmp_path):
+    solution = unseen / "stage1_solution.csv"
+    dataset = prepare_dsb2018(raw, tmp_path / "out", test=unseen, test_solution=solution, workers=1)
     assert ids(dataset, "testing") == ["test0", "test1"]
     assert len(dataset["training"]) + len(dataset["validation"]) == 10
     assert len(dataset["validation"]) == 1
@@ -109,8 +109,8 @@ def test_the_official_test_set_becomes_testing(raw, test_set, tmp_path):
     assert [entry["name"] for entry in dataset["preparation"]["sources"]] == ["raw", "unseen", "stage1_solution.csv"]
 
 
-def test_run_lengths_and_mask_files_of_the_same_nuclei_agree(test_set, tmp_path):
-    prepare_dsb2018(test_set, tmp_path / "codes", test_solution=test_set / "stage1_solution.csv", workers=1)
+def test_run_lengths_and_mask_files_of_the_same_nuclei_agree(unseen, tmp_path):
+    prepare_dsb2018(unseen, tmp_path / "codes", test_solution=unseen / "stage1_solution.csv", workers=1)
     for number in range(2):
         draw(tmp_path / "files", f"test{number}")
     prepare_dsb2018(tmp_path / "files", tmp_path / "masks", fractions=(0, 0, 1), workers=1)
@@ -119,19 +119,19 @@ def test_run_lengths_and_mask_files_of_the_same_nuclei_agree(test_set, tmp_path)
     assert codes == masks
 
 
-def test_a_test_set_alone_goes_to_testing(test_set, tmp_path):
-    solution = test_set / "stage1_solution.csv"
-    dataset = prepare_dsb2018(pack(test_set / "stage1_test"), tmp_path / "out", test_solution=solution, workers=1)
+def test_a_test_set_alone_goes_to_testing(unseen, tmp_path):
+    solution = unseen / "stage1_solution.csv"
+    dataset = prepare_dsb2018(pack(unseen / "stage1_test"), tmp_path / "out", test_solution=solution, workers=1)
     assert ids(dataset, "testing") == ["test0", "test1"]
     assert dataset["training"] == dataset["validation"] == []
 
 
-def test_images_without_nuclei_are_kept_and_ignored_ones_are_skipped(test_set, tmp_path):
-    table = test_set / "stage1_solution.csv"
+def test_images_without_nuclei_are_kept_and_ignored_ones_are_skipped(unseen, tmp_path):
+    table = unseen / "stage1_solution.csv"
     table.write_text(
         f"ImageId,EncodedPixels,Height,Width,Usage\ntest0,,{HEIGHT},{WIDTH},Private\ntest1,1 1,1,1,Ignored\n"
     )
-    dataset = prepare_dsb2018(test_set, tmp_path / "out", test_solution=table, workers=1)
+    dataset = prepare_dsb2018(unseen, tmp_path / "out", test_solution=table, workers=1)
     assert dataset["counts"]["testing"] == {"images": 1, "objects": 0}
     assert list(dataset["skipped"].values()) == [["stage1_test/test1/images/test1.png"]]
 
@@ -148,11 +148,11 @@ def test_images_without_nuclei_are_kept_and_ignored_ones_are_skipped(test_set, t
         ("test0,1 2,12,20\ntest0,1 2,12,21\n", "line 3: image 'test0' has another size"),
     ],
 )
-def test_tables_that_do_not_fit_the_images_are_refused(test_set, tmp_path, table, complaint):
-    solution = test_set / "stage1_solution.csv"
+def test_tables_that_do_not_fit_the_images_are_refused(unseen, tmp_path, table, complaint):
+    solution = unseen / "stage1_solution.csv"
     solution.write_text("ImageId,EncodedPixels,Height,Width\n" + table)
     with pytest.raises(DataError, match=complaint):
-        prepare_dsb2018(test_set, tmp_path / "out", test_solution=solution, workers=1)
+        prepare_dsb2018(unseen, tmp_path / "out", test_solution=solution, workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -239,11 +239,11 @@ def test_ids_that_differ_only_in_case_are_refused(raw, tmp_path):
         prepare_dsb2018(raw, tmp_path / "out", workers=1)
 
 
-def test_one_image_in_training_and_test_is_refused(raw, test_set, tmp_path):
+def test_one_image_in_training_and_test_is_refused(raw, unseen, tmp_path):
     draw(raw / "stage1_train", "test0")
-    solution = test_set / "stage1_solution.csv"
+    solution = unseen / "stage1_solution.csv"
     with pytest.raises(DataError, match="have the same id 'test0'"):
-        prepare_dsb2018(raw, tmp_path / "out", test=test_set, test_solution=solution, workers=1)
+        prepare_dsb2018(raw, tmp_path / "out", test=unseen, test_solution=solution, workers=1)
 
 
 def test_the_same_source_as_training_and_test_is_refused(raw, tmp_path):
