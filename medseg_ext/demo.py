@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 BUNDLE = Path("bundles/dsb2018_unet")
+MARKER = ".medseg-demo"  # a folder with it may be deleted and made anew
 
 
 def commands(target: Path, *, epochs: int) -> list[tuple[str, str]]:
@@ -51,17 +52,19 @@ def commands(target: Path, *, epochs: int) -> list[tuple[str, str]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps one by one; returns the exit status of the first that fails, else 0."""
     parser = argparse.ArgumentParser(prog="python -m medseg_ext.demo", description=__doc__)
-    parser.add_argument("--target", type=Path, default=Path("demo"), help="folder for everything (replaced)")
+    parser.add_argument("--target", type=Path, default=Path("demo"), help="folder; an earlier demo there is replaced")
     parser.add_argument("--epochs", type=int, default=60, help="length of the training")
     options = parser.parse_args(arguments)
     if not BUNDLE.is_dir():
         print(f"error: {BUNDLE} is not here; run the demo in the project's folder", file=sys.stderr)
         return 2
     if options.target.exists():
-        if not (options.target / "raw").is_dir() and any(options.target.iterdir()):
-            print(f"error: {options.target} holds other files; give another --target", file=sys.stderr)
+        if not (options.target / MARKER).is_file():
+            print(f"error: {options.target} was not made by the demo; give another --target", file=sys.stderr)
             return 2
         shutil.rmtree(options.target)
+    options.target.mkdir(parents=True)
+    (options.target / MARKER).write_text("Made by `make demo`, which replaces this folder.\n")
     start = time.monotonic()
     steps = commands(options.target, epochs=options.epochs)
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}

@@ -1,6 +1,5 @@
-"""What the tests share: the generated sample, prepared once, and the real data where they are."""
+"""What the tests share: the generated sample, prepared once."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +34,3 @@ def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
         "--fractions", "0.6", "0.2", "0.2",
     )  # fmt: skip
     return {name: folder / name for name in ("dsb2018", "segpc2021")}
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Folder of the real data; tests that take it are skipped where it is absent."""
-    folder = Path(os.environ.get("MEDSEG_REAL_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "dsb2018").is_dir():
-        pytest.skip(f"the real data are not in {folder}; set MEDSEG_REAL_DATA")
-    return folder

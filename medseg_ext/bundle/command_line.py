@@ -83,7 +83,8 @@ def end_with_the_cause() -> None:
 
 def _monai_arguments() -> list[str]:
     """Give this process's arguments if it runs MONAI's command line, else none."""
-    return sys.argv[1:] if "monai" in Path(sys.argv[0]).parts else []
+    is_monai = Path(sys.argv[0]).parts[-3:-1] == ("monai", "bundle") and sys.argv[1:2] == ["run"]
+    return sys.argv[1:] if is_monai else []
 
 
 def _config_files(options: Mapping[str, str]) -> list[str]:

@@ -39,11 +39,15 @@ def ship_weights(weights: Path, bundle: Path) -> Path:
 
     Raises:
         FileNotFoundError: there are no such weights.
+        ValueError: the file holds other things, such as the state of a training.
         RuntimeError: they are not of the bundle's network.
     """
     if not weights.is_file():
         raise FileNotFoundError(f"{weights}: not found; a training writes it into its output_dir")
-    state = to_half_precision(torch.load(weights, map_location="cpu", weights_only=True))
+    content = torch.load(weights, map_location="cpu", weights_only=True)
+    if not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{weights}: holds more than weights; give the model.pt of the training's output_dir")
+    state = to_half_precision(content)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     parser.get_parsed_content("network_def").load_state_dict(state)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,26 @@ def read_dataset_json(dataset_dir: Path | str) -> dict[str, Any]:
     return dataset
 
 
-def load_datalist(dataset_dir: Path | str, section: str) -> list[dict[str, str]]:
+def load_datalist(
+    dataset_dir: Path | str, section: str, *, class_names: Sequence[str] | None = None
+) -> list[dict[str, str]]:
     """List one section of a data set folder.
 
     Args:
         dataset_dir: the data set folder.
         section: training, validation or testing.
+        class_names: those of the bundle, which must be those of the data set; None takes any.
     Returns: for each image its `id` and `group`, and absolute paths under `image`, `instances` and `classes`.
-    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; a listed file is missing.
+    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; a listed file is missing;
+        the classes are others.
     """
     if section not in SECTIONS:
         raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
+    if class_names is not None and list(class_names) != load_class_names(dataset_dir):
+        raise DataError(
+            f"{dataset_dir} has the classes {load_class_names(dataset_dir)}, this bundle has {list(class_names)}:"
+            " give it a data set of its kind, or take another bundle"
+        )
     folder, file = Path(dataset_dir).absolute(), Path(dataset_dir) / DATASET_FILE
     items = read_dataset_json(dataset_dir).get(section)
     if not isinstance(items, list):

@@ -1,32 +1,78 @@
 """Turn the bytes of image files into checked arrays, and arrays into PNG bytes."""
 
 import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from medseg_ext.data.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
+MAX_PIXELS = 2**31  # a slide of 46,000 x 46,000; a header that claims more is damaged, or made to fill the memory
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TAG_PHOTOMETRIC, _TAG_ORIENTATION = 262, 274
+# What is done to an array of each TIFF or EXIF orientation to set it upright; 1 is upright.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda array: np.rot90(array, 2),
+    4: np.flipud,
+    5: lambda array: np.swapaxes(array, 0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: np.swapaxes(np.rot90(array, 2), 0, 1),
+    8: np.rot90,
+}
+_pillow_limit_lock = threading.Lock()
+
+
+def decode_image(data: bytes, where: str) -> np.ndarray:
+    """Decode an image file as it is: values and their type are kept.
+
+    Of a TIFF the first page is read. The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit
+    pixels become 0 and 255, an alpha channel is dropped. Where Pillow has to read colours of 16 bits (PNG; TIFF
+    compressed by LZW), it keeps the upper 8 bits only.
+
+    Args:
+        data: content of a PNG, BMP, JPEG or TIFF file.
+        where: name of the file, for messages.
+    Returns: uint8, or the file's own type if it has more bits; grey (H, W) or RGB (H, W, 3).
+    Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`.
+    """
+    array = _decode_with_tifffile(data) if data.startswith(_TIFF_STARTS) else None
+    if array is None:
+        array = _decode_with_pillow(data, where)
+    if array.ndim not in (2, 3) or array.ndim == 3 and not 1 <= array.shape[2] <= 4 or 0 in array.shape:
+        raise DataError(
+            f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as one of them"
+        )
+    if array.ndim == 3:
+        array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def read_rgb(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode an image of 8 or 16 bits a channel; an alpha channel is dropped, grey is repeated.
+    """Decode an image for a prepared data set: 8 bits a channel, grey is repeated.
+
+    8 bits stay as they are. 16 bits are scaled from the image's own range: a camera of 12 bits fills a 16th of the 16
+    bits, which would leave it 16 grey levels. The bundles stretch the contrast of every image, which undoes the scale.
 
     Args:
         data: content of the file.
         where: name of the file, for messages.
     Returns: uint8, shape (H, W, 3).
-    Raises: DataError: broken or cut short; more than 16 bits a channel.
+    Raises: DataError: as `decode_image`; more than 16 bits a channel, signed or floating point.
     """
-    image = _decode(data, where)
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) // 257).astype(np.uint8)  # 65535 is white, as it is at inference
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise DataError(f"{where} has more than 16 bits a channel: save it with 8 bits")
-    return np.asarray(image.convert("RGB"))
+    array = decode_image(data, where)
+    if array.dtype == np.uint16:
+        array = _scale_to_8_bits(array)
+    if array.dtype != np.uint8:
+        raise DataError(f"{where} has more than 16 bits a channel, or signs ({array.dtype}): save it with 8 or 16 bits")
+    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
 
 def read_class_map(data: bytes, where: str, class_of_value: dict[int, int]) -> NDArray[np.uint8]:
@@ -39,9 +85,10 @@ def read_class_map(data: bytes, where: str, class_of_value: dict[int, int]) -> N
     Returns: uint8 class indices, shape (H, W).
     Raises: DataError: broken or cut short; in colour; more than 8 bits a pixel; any other grey value.
     """
-    grey = _single_channel(_decode(data, where), where)
+    grey = _single_channel(_open_with_pillow(data, where), where)
     # only the part that is not 0 is counted: it is small, and the files are many
-    counts = grey.crop(grey.getbbox()).histogram()
+    with _without_pillow_limit():
+        counts = grey.crop(grey.getbbox()).histogram()
     if unknown := [value for value, count in enumerate(counts) if count and value not in class_of_value]:
         expected = ", ".join(map(str, class_of_value))
         raise DataError(f"{where} holds the mask values {unknown[:5]}: only {expected} have a meaning, mend the mask")
@@ -68,10 +115,86 @@ def _single_channel(image: Image.Image, where: str) -> Image.Image:
     return grey
 
 
-def _decode(data: bytes, where: str) -> Image.Image:
+def _scale_to_8_bits(array: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    low, high = int(array.min()), int(array.max())
+    if low == high:  # no range: its shade between 0, black, and 65535, white
+        low, high = 0, 65535
+    shades = np.rint((np.arange(low, high + 1) - low) * (255 / (high - low))).astype(np.uint8)
+    return shades[array - np.uint16(low)]
+
+
+def _decode_with_tifffile(data: bytes) -> np.ndarray | None:
+    """Decode the first page of a TIFF; None if it is for Pillow.
+
+    Those are compressions for which tifffile needs `imagecodecs` (LZW, JPEG), colours that are to be converted
+    (palette, YCbCr, CMYK), 2 or 4 bits a pixel; and damaged files, for Pillow's reason.
+    """
+    kind = tifffile.PHOTOMETRIC
     try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page = tiff.pages.first
+            plain = page.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
+            segment_ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+            if (
+                not plain
+                or page.bitspersample not in (1, 8, 16, 32, 64)
+                or page.imagewidth * page.imagelength > MAX_PIXELS
+                or max(segment_ends) > len(data)  # cut short
+            ):
+                return None
+            array = page.asarray()
+            orientation = page.tags.valueof(_TAG_ORIENTATION, 1)
+            separate_planes = array.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+            white_is_zero = page.photometric == kind.MINISWHITE
+    except Exception:  # tifffile raises a dozen kinds, too; what Pillow cannot read either, it names
+        return None
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    if white_is_zero and array.dtype.kind == "u":
+        array = ~array
+    if separate_planes:
+        array = np.moveaxis(array, 0, -1)
+    return _UPRIGHT.get(orientation, np.asarray)(array) if array.ndim >= 2 else array
+
+
+def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
+    image = _open_with_pillow(data, where)
+    orientation = image.getexif().get(_TAG_ORIENTATION, 1)  # of a TIFF it is 1: Pillow has turned it while loading
+    if image.mode.startswith("I;16"):
+        array = np.asarray(image).astype(np.uint16)
+        if getattr(image, "tag_v2", {}).get(_TAG_PHOTOMETRIC) == 0:  # white is zero: Pillow inverts 8 bits only
+            array = ~array
+    elif image.mode in ("I", "F"):  # converting to RGB would clip them
+        array = np.asarray(image)
+    else:
+        array = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    return _UPRIGHT.get(orientation, np.asarray)(array)
+
+
+def _open_with_pillow(data: bytes, where: str) -> Image.Image:
+    try:
+        with _without_pillow_limit():
+            image = Image.open(io.BytesIO(data))
+        if image.width * image.height <= MAX_PIXELS:
+            image.load()
+            return image
     except Exception as error:  # Pillow's decoders raise a dozen kinds for broken files
-        raise DataError(f"{where} is not an image, or is cut short ({error}): get it again from its origin") from error
-    return image
+        raise DataError(
+            f"{where} is not an image, or is cut short ({error}): get it again from its origin, or save it again as PNG"
+        ) from error
+    raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
+
+
+@contextmanager
+def _without_pillow_limit() -> Iterator[None]:
+    """Lift Pillow's limit of 179 megapixels, made for web servers: people segment larger images of their own.
+
+    The limit is one global variable, so it is lifted only while a header is read or an image cropped, which is short,
+    and by one thread at a time; `MAX_PIXELS` takes its place. Other users of Pillow keep their limit.
+    """
+    with _pillow_limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

@@ -151,7 +151,3 @@ def _dataset_file(path: Path) -> Path:
 
 def _file_entry(path: Path) -> dict[str, str]:
     return {"name": path.name, "sha256": file_sha256(path)}
-
-
-def _files_of(part: RawPart) -> list[str]:
-    return [name for image in part.images for name in (image.file, *image.annotation.files)]

@@ -2,7 +2,7 @@
 
 from medseg_ext.handlers.checkpoint import BestModel, ResumableState
 from medseg_ext.handlers.curve import IoUCurve
-from medseg_ext.handlers.distributed import is_first_process, set_epoch_of_sampler
+from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.handlers.evaluation import EvaluationReport
 from medseg_ext.handlers.metrics import ObjectMetricHandler
 from medseg_ext.handlers.progress import ProgressBar
@@ -17,5 +17,4 @@ __all__ = [
     "ProgressBar",
     "ResumableState",
     "is_first_process",
-    "set_epoch_of_sampler",
 ]

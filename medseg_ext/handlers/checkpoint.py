@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch.optim.lr_scheduler import LambdaLR
 
 from medseg_ext.handlers.distributed import is_first_process
 
@@ -69,7 +70,9 @@ class BestModel:
 class ResumableState:
     """Save all parts of a training after every epoch, and load them when it is resumed.
 
-    Attach it to the trainer, as the last of its handlers, so that an epoch is saved with its validation.
+    Attach it to the trainer, as the last of its handlers, so that an epoch is saved with its validation. A resumed
+    training may have more epochs, another batch size or number of processes: the schedule then goes on as if it had
+    been planned so from the start. Early stopping counts anew.
 
     Args:
         parts: what has a state dict, by name: network, optimiser, schedule, trainer, best model, curve.
@@ -103,15 +106,27 @@ class ResumableState:
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
         state = torch.load(self.path, map_location="cpu", weights_only=True)
-        max_epochs = int(engine.state.max_epochs or 0)
+        max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():
-            _unwrapped(part).load_state_dict(state[name])
-        engine.state.max_epochs = max_epochs
+            if isinstance(part, LambdaLR):
+                _resume_schedule(part, state[name])
+            elif isinstance(part, Engine):
+                epoch = state[name]["iteration"] // state[name]["epoch_length"]
+                part.load_state_dict({"epoch": epoch, "epoch_length": epoch_length, "max_epochs": max_epochs})
+            else:
+                _unwrapped(part).load_state_dict(state[name])
         if engine.state.epoch >= max_epochs:
             raise ValueError(
                 f"{self.path}: has {engine.state.epoch} epochs already; give a --max_epochs above {engine.state.epoch}"
             )
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+
+def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:
+    """Put a schedule at the epoch where it stopped; its length and base rate are those of the new command."""
+    schedule.last_epoch = state["last_epoch"]
+    for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
+        group["lr"] = rate
 
 
 def _unwrapped(part: Any) -> Any:

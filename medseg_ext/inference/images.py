@@ -57,5 +57,5 @@ def _reason_not_to_read(path: str) -> str | None:
     try:
         read_rgb(path)
     except (ValueError, OSError) as error:
-        return str(error).removeprefix(f"{path}: ").replace(path, Path(path).name)
+        return str(error).removeprefix(f"{path} ").replace(path, Path(path).name)
     return None

@@ -42,7 +42,7 @@ def decode_semantic(
 
     The foreground are the pixels whose probability of any class but background reaches `foreground_threshold`. Its
     seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`; a watershed grows
-    them over the foreground. A part of the foreground without a seed is one object.
+    them over the foreground. A part of the foreground without a seed is one object. Holes of an object are filled.
 
     Args:
         logits: float (C + 1, h, w): one channel a class, background first (softmax), then the boundary (sigmoid).
@@ -92,17 +92,27 @@ def _grow_seeds(
     foreground: np.ndarray, interior_probability: np.ndarray, *, seed_threshold: float, min_area_px: float
 ) -> np.ndarray:
     """Label the objects of the foreground; returns int (H, W), 1..N without gaps."""
-    foreground = _without_small_parts(ndimage.binary_fill_holes(foreground), min_area_px) > 0
+    foreground = _without_small_parts(foreground, min_area_px) > 0
     seeds = _without_small_parts((interior_probability >= seed_threshold) & foreground, max(min_area_px / 4, 1))
     parts = label(foreground, connectivity=1)
     seeded = np.zeros(parts.max() + 1, dtype=bool)
     seeded[parts[seeds > 0]] = True
     unseeded = np.where(seeded[parts], 0, parts)
     markers = seeds + np.where(unseeded > 0, unseeded + seeds.max(), 0)
-    instances = watershed(-interior_probability, markers, mask=foreground)
+    instances = _fill_holes(watershed(-interior_probability, markers, mask=foreground))
     areas = np.bincount(instances.ravel())
     instances[areas[instances] < min_area_px] = 0
     return relabel_sequential(instances)[0]
+
+
+def _fill_holes(instances: np.ndarray) -> np.ndarray:
+    """Fill the holes of each object; what lies between several objects, such as a gland's lumen, stays empty."""
+    filled = instances.copy()
+    for number, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is not None:
+            holes = ndimage.binary_fill_holes(instances[box] == number) & (instances[box] == 0)
+            filled[box][holes] = number
+    return filled
 
 
 def _without_small_parts(mask: np.ndarray, min_area_px: float) -> np.ndarray:

@@ -1,19 +1,19 @@
-"""Read microscopy images of any common kind as RGB."""
+"""Read microscopy images of any common kind as RGB, and label maps as they are."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import tifffile
 from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys
-from PIL import Image, ImageOps
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+from medseg_ext.data.errors import DataError
+from medseg_ext.data.pixels import decode_image
 
 
 def read_rgb(path: PathLike) -> np.ndarray:
@@ -21,7 +21,7 @@ def read_rgb(path: PathLike) -> np.ndarray:
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
     are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
-    in [0, 1], else stretched from their own range. Of a multi-page TIFF the first page is read.
+    in [0, 1], else stretched from their own range, as are signed integers. Of a multi-page TIFF the first page is read.
 
     Args:
         path: a PNG, BMP, JPEG or TIFF file.
@@ -30,88 +30,92 @@ def read_rgb(path: PathLike) -> np.ndarray:
         float32 array (H, W, 3) in [0, 1].
 
     Raises:
-        ValueError: the file is not an image that can be read, or not one of 1 to 4 channels; names the file.
+        DataError: the file is not an image that can be read, or not one of 1 to 4 channels; names the file.
+        OSError: the file cannot be opened.
     """
-    path = Path(path)
-    try:
-        array = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_with_pillow(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        # Pillow and tifffile raise a dozen types for a damaged file; people need the file's name and what to do.
-        raise ValueError(f"{path}: cannot be read as an image ({error}); save it again as PNG or TIFF") from error
-    return _to_rgb(_to_unit_range(array, path), path)
+    array = _to_unit_range(decode_image(Path(path).read_bytes(), str(path)), path)
+    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        array = page.asarray()
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return _read_with_pillow(path)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and np.issubdtype(array.dtype, np.unsignedinteger):
-            array = np.iinfo(array.dtype).max - array
-        if array.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-            array = np.moveaxis(array, 0, -1)
-    return array
+def read_labels(path: PathLike) -> np.ndarray:
+    """Read one label map.
+
+    Args:
+        path: a grey PNG, BMP or TIFF file.
+
+    Returns:
+        integer array (H, W) of the file's own type, at least 8 bits; 0 is the background.
+
+    Raises:
+        DataError: the file is not an image that can be read, in colour, or not of integers; names the file.
+        OSError: the file cannot be opened.
+    """
+    labels = decode_image(Path(path).read_bytes(), str(path))
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")
+    return labels
 
 
-def _read_with_pillow(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith(("I", "F")):  # 16 or 32 bit grey: converting to RGB would clip it
-            return np.asarray(upright, dtype=np.uint16 if upright.mode.startswith("I;16") else None)
-        return np.asarray(upright.convert("RGB"))
-
-
-def _to_unit_range(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.dtype == bool:
-        return array.astype(np.float32)
-    if np.issubdtype(array.dtype, np.unsignedinteger):
+def _to_unit_range(array: np.ndarray, path: PathLike) -> np.ndarray:
+    if array.dtype.kind == "u":
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+    if array.dtype.kind not in "if":
+        raise DataError(f"{path} holds values of the type {array.dtype}: save it again as PNG")
     if not np.isfinite(array).all():
-        raise ValueError(f"{path}: holds values that are not finite; replace them before segmenting")
+        raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
     low, high = float(array.min()), float(array.max())
-    if np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1:
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return array.astype(np.float32)
     return ((array.astype(np.float64) - low) / max(high - low, 1e-12)).astype(np.float32)
 
 
-def _to_rgb(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or not 1 <= array.shape[-1] <= 4 or 0 in array.shape:
-        raise ValueError(f"{path}: expected a grey, RGB or RGBA image, got an array of shape {array.shape}")
-    if array.shape[-1] <= 2:  # grey, or grey and alpha
-        return np.repeat(array[..., :1], 3, axis=-1)
-    return np.ascontiguousarray(array[..., :3])
+class _FileReader(ImageReader):
+    """MONAI image reader over a function from path to array; rows stay the first axis (no transposition to W x H)."""
 
-
-class RGBReader(ImageReader):
-    """MONAI image reader over `read_rgb`; rows stay the first axis (no transposition to W x H).
-
-    Use as `LoadImaged(keys="image", reader=RGBReader(), ensure_channel_first=True)`, which gives float32 (3, H, W).
-    """
+    @abstractmethod
+    def decode(self, path: str) -> np.ndarray:
+        """Give the array (H, W) or (H, W, C) of one file."""
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Say yes to every file: `read_rgb` itself reports what it cannot read."""
+        """Say yes to every file: `decode` itself reports what it cannot read."""
         return True
 
-    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[np.ndarray, str]:
-        """Read one file; returns the array (H, W, 3) and its name."""
-        path = data[0] if isinstance(data, (list, tuple)) else cast(PathLike, data)
-        return read_rgb(path), str(path)
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> str:
+        """Give the file's path; `LoadImage` would replace an error here by its advice to install other readers."""
+        return str(data[0] if isinstance(data, (list, tuple)) else cast(PathLike, data))
 
-    def get_data(self, img: tuple[np.ndarray, str]) -> tuple[np.ndarray, dict]:
-        """Return the array (H, W, 3) and its metadata, as `LoadImage` expects them."""
-        array, name = img
+    def get_data(self, img: str) -> tuple[np.ndarray, dict]:
+        """Read the file; returns its array and its metadata, as `LoadImage` expects them."""
+        array = self.decode(img)
         metadata = {
-            "filename_or_obj": name,
-            MetaKeys.ORIGINAL_CHANNEL_DIM: -1,
+            "filename_or_obj": img,
+            MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if array.ndim == 3 else float("nan"),  # NaN: MONAI's "no channel"
             MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[:2]),
             MetaKeys.AFFINE: np.eye(4),
             MetaKeys.ORIGINAL_AFFINE: np.eye(4),
             MetaKeys.SPACE: "RAS",
         }
         return array, metadata
+
+
+class RGBReader(_FileReader):
+    """MONAI image reader over `read_rgb`; rows stay the first axis.
+
+    Use as `LoadImaged(keys="image", reader=RGBReader(), ensure_channel_first=True)`, which gives float32 (3, H, W).
+    """
+
+    def decode(self, path: str) -> np.ndarray:
+        """Read the image, float32 (H, W, 3)."""
+        return read_rgb(path)
+
+
+class LabelReader(_FileReader):
+    """MONAI image reader over `read_labels`; rows stay the first axis.
+
+    Use as `LoadImaged(keys="instances", reader=LabelReader(), ensure_channel_first=True)`, which gives (1, H, W) in
+    `LoadImaged`'s own `dtype`, by default float32: exact up to the id 2**24.
+    """
+
+    def decode(self, path: str) -> np.ndarray:
+        """Read the label map, integers (H, W)."""
+        return read_labels(path)

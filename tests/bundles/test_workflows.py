@@ -134,14 +134,16 @@ def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_pa
 
 
 def test_inference_writes_the_objects_of_every_image_at_its_size(bundle, trained, dataset_dir, tmp_path):
-    copy, out = trained(bundle)
-    result = run_bundle(
-        "inference", "--config_file", INFERENCE, "--dataset_dir", dataset_dir / "images", "--ckpt_path",
-        out / "model.pt", "--output_dir", tmp_path, *quick(), cwd=copy,
+    copy, _ = trained(bundle)
+    result = run_bundle(  # with the shipped weights
+        "inference", "--config_file", INFERENCE, "--dataset_dir", dataset_dir / "images", "--output_dir", tmp_path,
+        "--num_workers", 0, "--device", "cpu", cwd=copy,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     images = sorted((dataset_dir / "images").iterdir())
-    assert len(list(csv.DictReader((tmp_path / "summary.csv").open()))) == len(images)
+    summary = list(csv.DictReader((tmp_path / "summary.csv").open()))
+    assert len(summary) == len(images)
+    assert sum(int(row["objects"]) for row in summary) > len(images)
     for image in images:
         width, height = Image.open(image).size
         instances = tifffile.imread(tmp_path / f"{image.stem}_instances.tif")
@@ -166,11 +168,37 @@ def test_a_misspelt_option_is_refused_with_the_nearest_one(bundle, config):
 
 def test_a_folder_that_is_not_prepared_is_refused_by_name(bundle, tmp_path):
     (tmp_path / "photo.txt").write_text("no data set")
-    result = run_bundle("training", "--config_file", bundle / TRAIN, "--dataset_dir", tmp_path, *quick())
+    out = tmp_path / "out"
+    result = run_bundle(
+        "training", "--config_file", bundle / TRAIN, "--dataset_dir", tmp_path, "--output_dir", out, *quick()
+    )
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"error: {tmp_path}")
     assert "data_scripts/prepare_" in last
+    assert not out.exists()
+
+
+def test_the_data_set_of_another_bundle_is_refused(bundle, sample_data_sets, tmp_path):
+    other = next(folder for name, folder in sample_data_sets.items() if not bundle.name.startswith(name))
+    result = run_bundle(
+        "training", "--config_file", bundle / TRAIN, "--dataset_dir", other, "--output_dir", tmp_path, *quick()
+    )
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {other} has the classes")
+
+
+@pytest.mark.slow
+def test_training_learns_its_images_by_heart(bundle, dataset_dir, tmp_path):
+    result = run_bundle(
+        "training", "--config_file", bundle / TRAIN, "--dataset_dir", dataset_dir, "--output_dir", tmp_path,
+        "--max_epochs", 60, "--val_interval", 60, "--num_workers", 0, "--device", "cpu", "--patch_size", "[128,128]",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
+    assert float(rows[-1]["train_iou"]) > 0.7
+    assert float(rows[-1]["validation_iou"]) > 0.5
 
 
 def test_missing_weights_are_named(bundle, dataset_dir, tmp_path):

@@ -58,8 +58,9 @@ def test_an_arguments_file_is_taken_into_account(config, tmp_path):
         refuse_unknown_overrides(["run", "training", "--args_file", str(defaults)])
 
 
-def test_other_programs_are_left_alone(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["pytest", "--anything"])
+@pytest.mark.parametrize("program", ["pytest", "/home/me/monai/tool.py", "/site-packages/monai/bundle/__main__.py"])
+def test_other_programs_are_left_alone(monkeypatch, program):
+    monkeypatch.setattr("sys.argv", [program, "--anything"])
     refuse_unknown_overrides()
 
 

@@ -37,3 +37,9 @@ def test_weights_of_another_network_are_refused_and_nothing_is_written(bundle, t
 def test_values_beyond_float16_are_refused_by_name():
     with pytest.raises(ValueError, match="running_var"):
         to_half_precision({"running_var": torch.tensor([1e6])})
+
+
+def test_the_state_of_a_training_is_no_weights(bundle, tmp_path):
+    torch.save({"network": {}, "trainer": {"epoch": 3}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt.*give the model\.pt"):
+        ship_weights(tmp_path / "checkpoint.pt", bundle)

@@ -3,6 +3,7 @@ import csv
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.optimizers import WarmupCosineSchedule
 from PIL import Image
 
 from medseg_ext.handlers import BestModel, IoUCurve, ResumableState
@@ -103,3 +104,32 @@ def test_resuming_a_finished_training_says_how_to_go_on(tmp_path):
     with_state(second := Training([0.5, 0.6]), tmp_path, resume=True)
     with pytest.raises(ValueError, match="--max_epochs above 2"):
         second.run(2)
+
+
+def scheduled(folder, *, max_epochs: int, batches: int, resume: bool) -> tuple[Engine, list[float]]:
+    """Train on a cosine and note the learning rate of every epoch."""
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    schedule = WarmupCosineSchedule(optimizer, warmup_steps=1, t_total=max_epochs)
+    rates: list[float] = []
+    trainer = Engine(lambda engine, batch: optimizer.step())
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: schedule.step())
+    parts = {"network": network, "optimizer": optimizer, "lr_scheduler": schedule, "trainer": trainer}
+    ResumableState(parts, str(folder / "checkpoint.pt"), resume=resume).attach(trainer)
+    trainer.run(range(batches), max_epochs=max_epochs)
+    return trainer, rates
+
+
+def test_a_longer_resumed_training_has_the_learning_rates_of_a_long_one(tmp_path):
+    _, whole = scheduled(tmp_path / "whole", max_epochs=8, batches=2, resume=False)
+    scheduled(tmp_path / "parts", max_epochs=4, batches=2, resume=False)
+    _, rest = scheduled(tmp_path / "parts", max_epochs=8, batches=2, resume=True)
+    assert rest == pytest.approx(whole[4:])
+
+
+def test_a_resumed_training_may_have_another_number_of_batches(tmp_path):
+    scheduled(tmp_path, max_epochs=2, batches=3, resume=False)
+    trainer, rates = scheduled(tmp_path, max_epochs=5, batches=7, resume=True)
+    assert len(rates) == 3
+    assert trainer.state.iteration == 5 * 7

@@ -73,6 +73,17 @@ def test_objects_below_the_least_area_are_dropped():
     assert decode_semantic(logits_of(instances), min_area_px=5).instances.max() == 4
 
 
+def test_what_lies_between_objects_stays_empty():
+    instances = np.zeros((96, 96), np.int32)
+    for index, angle in enumerate(np.linspace(0, 2 * np.pi, 8, endpoint=False), start=1):
+        rows, columns = disk((48 + 26 * np.sin(angle), 48 + 26 * np.cos(angle)), 11)
+        instances[rows, columns] = np.where(instances[rows, columns] == 0, index, instances[rows, columns])
+    objects = decode_semantic(logits_of(instances))
+    assert objects.instances[0, 48, 48] == 0
+    iou = pairwise_iou(objects.instances[0], torch.from_numpy(instances))
+    assert (iou.max(dim=0).values > 0.8).all()
+
+
 def test_holes_are_filled():
     instances = touching_disks()
     instances[28:32, 58:62] = 0
