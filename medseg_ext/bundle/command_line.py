@@ -20,6 +20,9 @@ class OverrideError(ValueError):
     """An option of the command line names no key of the config."""
 
 
+USER_ERRORS = (DataError, OverrideError)  # what people can mend themselves
+
+
 def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
     """Find the folder of the bundle whose config file the command line names.
 
@@ -64,7 +67,7 @@ def end_with_the_cause() -> None:
     """Make an uncaught error end in one line with its cause, on MONAI's command line.
 
     MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
-    item and not what went wrong. What people can mend themselves (`DataError`, `OverrideError`) is shown without the
+    item and not what went wrong. `USER_ERRORS` are shown without the
     traceback; everything else with it.
     """
     if not _monai_arguments():
@@ -72,9 +75,9 @@ def end_with_the_cause() -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         cause = error
-        while cause.__cause__ is not None:
+        while cause.__cause__ is not None and not isinstance(cause, USER_ERRORS):
             cause = cause.__cause__
-        if not isinstance(cause, (DataError, OverrideError)):
+        if not isinstance(cause, USER_ERRORS):
             sys.__excepthook__(kind, error, trace)
         print(f"error: {cause}", file=sys.stderr)
 

@@ -46,10 +46,8 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
     array = _decode_with_tifffile(data) if data.startswith(_TIFF_STARTS) else None
     if array is None:
         array = _decode_with_pillow(data, where)
-    if array.ndim not in (2, 3) or array.ndim == 3 and not 1 <= array.shape[2] <= 4 or 0 in array.shape:
-        raise DataError(
-            f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as one of them"
-        )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4) or 0 in array.shape:
+        raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
     if array.ndim == 3:
         array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
@@ -159,7 +157,6 @@ def _decode_with_tifffile(data: bytes) -> np.ndarray | None:
 
 def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
     image = _open_with_pillow(data, where)
-    orientation = image.getexif().get(_TAG_ORIENTATION, 1)  # of a TIFF it is 1: Pillow has turned it while loading
     if image.mode.startswith("I;16"):
         array = np.asarray(image).astype(np.uint16)
         if getattr(image, "tag_v2", {}).get(_TAG_PHOTOMETRIC) == 0:  # white is zero: Pillow inverts 8 bits only
@@ -167,7 +164,14 @@ def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
     elif image.mode in ("I", "F"):  # converting to RGB would clip them
         array = np.asarray(image)
     else:
-        array = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+        try:
+            array = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+        except ValueError as error:
+            raise DataError(f"{where} has colours of the kind {image.mode}: save it again as RGB") from error
+    try:
+        orientation = image.getexif().get(_TAG_ORIENTATION, 1)  # a TIFF's is gone: Pillow turned it while loading
+    except Exception:  # broken EXIF data, of which Pillow complains in several ways, do not spoil the image
+        orientation = 1
     return _UPRIGHT.get(orientation, np.asarray)(array)
 
 

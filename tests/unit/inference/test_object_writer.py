@@ -160,7 +160,7 @@ def test_damaged_images_are_reported_and_the_others_done(images, tmp_path, caplo
 
 def test_no_readable_image_is_refused_with_a_name_and_a_reason(images):
     (images / "a.png").write_text("no image")
-    with pytest.raises(DataError, match=r"none of 1 images.*a\.png: cannot be read as an image"):
+    with pytest.raises(DataError, match=r"none of 1 images.*a\.png: is not an image, or is cut short"):
         ReadableImages(list_images(images))
 
 

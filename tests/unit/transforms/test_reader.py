@@ -4,7 +4,10 @@ import tifffile
 from monai.transforms import LoadImaged
 from PIL import Image
 
-from medseg_ext.transforms import RGBReader, read_rgb
+from medseg_ext.data.errors import DataError
+from medseg_ext.data.pixels import encode_png
+from medseg_ext.data.pixels import read_rgb as prepare_rgb
+from medseg_ext.transforms import LabelReader, RGBReader, read_rgb
 
 HEIGHT, WIDTH = 5, 9
 
@@ -84,3 +87,58 @@ def test_values_that_are_not_finite_are_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "holes.tif", np.array([[np.nan, 1.0]], np.float32))
     with pytest.raises(ValueError, match=r"holes\.tif"):
         read_rgb(tmp_path / "holes.tif")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits"])
+def test_compressed_tiff_is_read_alike_for_preparation_and_inference(tmp_path, compression):
+    ramp = np.linspace(0, 255, 40 * 50).reshape(40, 50)
+    pixels = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1).astype(np.uint8)
+    path = tmp_path / "image.tif"
+    Image.fromarray(pixels).save(path, compression=compression)
+    prepared = prepare_rgb(path.read_bytes(), path.name)
+    assert np.array_equal(np.rint(read_rgb(path) * 255), prepared)
+    np.testing.assert_allclose(prepared.astype(int), pixels, atol=24 if compression == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_turned_image_has_one_shape_for_preparation_and_inference(tmp_path, corner, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"turned{suffix}"
+    Image.fromarray(corner).save(path, exif=exif)
+    assert prepare_rgb(path.read_bytes(), path.name).shape == read_rgb(path).shape == (WIDTH, HEIGHT, 3)
+
+
+def test_unreadable_images_are_data_errors_and_missing_ones_are_missing(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(DataError, match=r"text\.png"):
+        read_rgb(tmp_path / "text.png")
+    with pytest.raises(FileNotFoundError):
+        read_rgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_label_maps_keep_every_id_and_their_rows(tmp_path, dtype):
+    labels = np.arange(256 * 2, dtype=np.uint16).reshape(4, 128) * 128 if dtype == np.uint16 else np.arange(256)
+    labels = np.append(labels.ravel()[:-1], np.iinfo(dtype).max).reshape(4, -1).astype(dtype)
+    path = tmp_path / "labels.png"
+    path.write_bytes(encode_png(labels))
+    image = LoadImaged(keys="label", reader=LabelReader(), ensure_channel_first=True)({"label": str(path)})["label"]
+    assert image.shape == (1, *labels.shape)
+    assert np.array_equal(image[0].numpy(), labels)
+
+
+def test_a_label_map_cut_short_is_refused_by_name(tmp_path):
+    path = tmp_path / "labels.png"
+    data = encode_png(np.random.default_rng(0).integers(0, 999, (40, 50)).astype(np.uint16))
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"labels\.png .* cut short"):
+        LoadImaged(keys="label", reader=LabelReader())({"label": str(path)})
+
+
+def test_colour_images_and_floats_are_no_label_maps(tmp_path):
+    tifffile.imwrite(tmp_path / "floats.tif", np.ones((4, 5), np.float32))
+    tifffile.imwrite(tmp_path / "colour.tif", np.ones((4, 5, 3), np.uint8), photometric="rgb")
+    for name in ("floats.tif", "colour.tif"):
+        with pytest.raises(DataError, match=f"{name} is no label map"):
+            LabelReader().get_data(str(tmp_path / name))
