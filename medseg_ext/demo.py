@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps one by one; returns the exit status of the first that fails, else 0."""
     parser = argparse.ArgumentParser(prog="python -m medseg_ext.demo", description=__doc__)
     parser.add_argument("--target", type=Path, default=Path("demo"), help="folder; an earlier demo there is replaced")
-    parser.add_argument("--epochs", type=int, default=60, help="length of the training")
+    parser.add_argument("--epochs", type=int, default=100, help="length of the training")
     options = parser.parse_args(arguments)
     if not BUNDLE.is_dir():
         print(f"error: {BUNDLE} is not here; run the demo in the project's folder", file=sys.stderr)

@@ -1,12 +1,12 @@
-"""What the tests share: the generated sample, prepared once."""
+"""What the tests share: the generated sample, prepared once; every bundle, found by its metadata."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from bundle_settings import BUNDLES, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +34,21 @@ def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
         "--fractions", "0.6", "0.2", "0.2",
     )  # fmt: skip
     return {name: folder / name for name in ("dsb2018", "segpc2021")}
+
+
+@pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
+def bundle(request: pytest.FixtureRequest) -> Path:
+    """Folder of a bundle; each test runs for every one."""
+    return request.param
+
+
+@pytest.fixture
+def dataset_dir(bundle: Path, sample_data_sets: dict[str, Path]) -> Path:
+    """The prepared sample of a bundle's data set."""
+    return sample_data_sets[bundle.name.partition("_")[0]]
+
+
+@pytest.fixture
+def metadata(bundle: Path) -> dict:
+    """Content of a bundle's metadata.json."""
+    return json.loads((bundle / "configs" / "metadata.json").read_text())
