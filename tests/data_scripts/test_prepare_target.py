@@ -71,7 +71,14 @@ def start_and_signal(raw: Path, target: Path, number: signal.Signals) -> tuple[i
         save(raw / "x" / f"{image_id}.bmp", pixels)
         save(raw / "y" / f"{image_id}_1.bmp", (pixels[..., 0] > 100).astype(np.uint8) * 20)
     command = [sys.executable, "data_scripts/prepare_segpc2021.py", str(raw), str(target), "--workers", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that runs in the background hands down an ignored SIGINT; a person at a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not list(target.glob(".partial/done/*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
