@@ -34,7 +34,7 @@ def commands(target: Path, *, epochs: int) -> list[tuple[str, str]]:
         (
             "train a U-Net from scratch",
             f"{bundle} training --config_file {configs}/train.json --dataset_dir {to}/dsb2018"
-            f" --output_dir {to}/run --max_epochs {epochs} --val_interval 10",
+            f" --output_dir {to}/run --max_epochs {epochs} --val_interval 10 --early_stop_patience {epochs}",
         ),
         (
             "evaluate it on images that it has not seen",
