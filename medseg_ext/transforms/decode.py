@@ -174,7 +174,7 @@ class ForegroundOfLogitsd(MapTransform):
     A cheap stand-in for decoding, good for the foreground IoU of a training batch.
 
     Args:
-        keys: the logits, float (C + 1, H, W).
+        keys: the logits, float (C + 1, H, W), or a list of them, of which the first counts.
         label_key: the target of `SemanticTargetd`, (2, H, W), from which the true maps are made likewise.
     """
 
@@ -188,7 +188,8 @@ class ForegroundOfLogitsd(MapTransform):
         truth = torch.as_tensor(result[self.label_key])[:1].to(torch.uint8)
         result["true_classes"], result["true_instances"] = truth, (truth > 0).to(torch.int32)
         for key in self.key_iterator(result):
-            logits = torch.as_tensor(result[key]).detach()
+            heads = result[key]  # of a network with deep supervision, the final one first
+            logits = torch.as_tensor(heads[0] if isinstance(heads, list) else heads).detach()
             predicted = logits[:-1].argmax(dim=0, keepdim=True).to(torch.uint8)
             result["pred_classes"], result["pred_instances"] = predicted, (predicted > 0).to(torch.int32)
         return result

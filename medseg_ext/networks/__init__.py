@@ -1,0 +1,10 @@
+"""Networks that MONAI lacks, or gives in another form than the bundles need.
+
+Detectron2's Mask R-CNN is `medseg_ext.networks.mask_rcnn.MaskRCNN`: it is not imported here, as only its bundles need
+Detectron2.
+"""
+
+from medseg_ext.networks.segformer import SegFormer
+from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
+
+__all__ = ["SegFormer", "UNetPlusPlus"]

@@ -1,0 +1,156 @@
+"""SegFormer of `transformers`, with an optional convolutional branch for detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.nets.basic_unet import TwoConv
+from torch import nn
+from torch.nn.functional import interpolate
+from transformers import SegformerConfig, SegformerModel
+from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
+
+from medseg_ext.networks.tracing import TracedForward
+
+# Depths, widths and the decoder's width of the Mix Transformers: table 6 of the paper.
+VARIANTS = {
+    "b0": ((2, 2, 2, 2), (32, 64, 160, 256), 256),
+    "b1": ((2, 2, 2, 2), (64, 128, 320, 512), 256),
+    "b2": ((3, 4, 6, 3), (64, 128, 320, 512), 768),
+    "b3": ((3, 4, 18, 3), (64, 128, 320, 512), 768),
+    "b4": ((3, 8, 27, 3), (64, 128, 320, 512), 768),
+    "b5": ((3, 6, 40, 3), (64, 128, 320, 512), 768),
+}
+
+
+class SegFormer(nn.Module):
+    """A Mix Transformer encoder with an all-MLP decoder; logits at the size of the image.
+
+    The standard variant (`detail_channels=None`) is the paper's: its logits have a quarter of the resolution and are
+    interpolated. With `detail_channels` a thin convolutional branch sees the image at full and at half resolution, and
+    the decoder's output is brought up through it, so that outlines are learnt and not interpolated. The encoder is the
+    same in both and takes the same pretrained weights.
+
+    Args:
+        out_channels: channels of the logits.
+        in_channels: channels of the image.
+        variant: "b0" (3.3 million parameters in the encoder) to "b5" (81 million).
+        patch_stride: stride of the first, overlapping patch embedding; 4 in the paper. 2 makes four times the tokens.
+        detail_channels: channels of the convolutional branch at full and at half resolution; None leaves it out.
+        decoder_channels: width of the all-MLP decoder; None takes the paper's for the variant.
+        drop_path_rate: largest probability of stochastic depth.
+        pretrained: a folder or a hub name such as `nvidia/mit-b0`, whose encoder weights are loaded.
+        gradient_checkpointing: trade time for memory in training.
+
+    Raises:
+        ValueError: an unknown variant or stride; pretrained weights of another variant.
+        OSError: pretrained weights that cannot be had, as on a machine without a network.
+
+    Source: Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. NeurIPS
+    2021.
+
+    >>> network = SegFormer(2, detail_channels=(8, 16)).eval()
+    >>> network(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 2, 64, 96])
+    """
+
+    def __init__(
+        self,
+        out_channels: int,
+        *,
+        in_channels: int = 3,
+        variant: str = "b0",
+        patch_stride: int = 4,
+        detail_channels: Sequence[int] | None = None,
+        decoder_channels: int | None = None,
+        drop_path_rate: float = 0.1,
+        pretrained: str | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {list(VARIANTS)}, got {variant!r}")
+        if patch_stride not in (2, 4):
+            raise ValueError(f"patch_stride must be 2 or 4, got {patch_stride}")
+        depths, hidden_sizes, paper_decoder_channels = VARIANTS[variant]
+        config = SegformerConfig(
+            num_channels=in_channels,
+            depths=depths,
+            hidden_sizes=hidden_sizes,
+            strides=(patch_stride, 2, 2, 2),
+            decoder_hidden_size=decoder_channels or paper_decoder_channels,
+            drop_path_rate=drop_path_rate,
+        )
+        config.num_labels = out_channels if detail_channels is None else 2 * detail_channels[1]
+        self.encoder = _pretrained_encoder(pretrained, config) if pretrained else SegformerModel(config)
+        self.decoder = SegformerDecodeHead(config)
+        self.detail = None if detail_channels is None else _DetailBranch(in_channels, detail_channels, out_channels)
+        if gradient_checkpointing:
+            self.encoder.gradient_checkpointing_enable()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, C, H, W).
+
+        Args:
+            image: float (B, 3, H, W), at least 32 pixels a side.
+        """
+        hidden, stages = image, []
+        for stage in self.encoder.stages:
+            hidden = stage(hidden)
+            stages.append(hidden)
+        coarse = self.decoder(stages)
+        if self.detail is not None:
+            return self.detail(image, coarse)
+        return _resize(coarse, image)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Stand in for this module when it is scripted: `transformers` can be traced only."""
+        device = next(self.parameters()).device
+        return TracedForward(self, torch.zeros(1, self.encoder.config.num_channels, 64, 96, device=device))
+
+
+class _DetailBranch(nn.Module):
+    """Convolutions at full and half resolution, through which coarse features are brought up."""
+
+    def __init__(self, in_channels: int, channels: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        fine, half = channels
+        block: dict[str, Any] = {"spatial_dims": 2, "act": "relu", "norm": "batch", "bias": False}
+        self.full_size = Convolution(in_channels=in_channels, out_channels=fine, **block)
+        self.half_size = Convolution(in_channels=fine, out_channels=half, strides=2, **block)
+        self.join_half = TwoConv(in_chns=2 * half + half, out_chns=half, **block)
+        self.join_full = Convolution(in_channels=half + fine, out_channels=fine, **block)
+        self.classifier = nn.Conv2d(fine, out_channels, kernel_size=1)
+
+    def forward(self, image: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        full_size = self.full_size(image)
+        half_size = self.half_size(full_size)
+        half_size = self.join_half(torch.cat([_resize(coarse, half_size), half_size], dim=1))
+        return self.classifier(self.join_full(torch.cat([_resize(half_size, full_size), full_size], dim=1)))
+
+
+def _resize(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
+    try:
+        found = SegformerConfig.from_pretrained(source)
+    except OSError as error:
+        raise OSError(
+            f"{source}: no pretrained SegFormer there. Give a folder that holds config.json and the weights (download "
+            "it where there is a network: huggingface-cli download nvidia/mit-b0), or a name on the hub"
+        ) from error
+    for field in ("depths", "hidden_sizes", "strides", "num_channels"):
+        wanted, got = getattr(config, field), getattr(found, field)
+        if list(wanted) != list(got) if isinstance(wanted, (list, tuple)) else wanted != got:
+            raise ValueError(f"{source}: its encoder has {field} {got}, but this SegFormer has {wanted}")
+    loaded: Any = SegformerModel.from_pretrained(source, config=config, output_loading_info=True)
+    encoder, loading = loaded
+    if loading["missing_keys"]:  # which would stay random, silently
+        missing = sorted(loading["missing_keys"])
+        raise ValueError(f"{source}: lacks {len(missing)} of the encoder's weights, such as {missing[0]}")
+    return encoder
