@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ def merge_fragments(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
 def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Render one bundle's config files.
 
+    The layers are `workflows/shared.yaml`, the row's own three fragments, and last those that hold for a pair of them
+    alone: `pairs/<workflow>+<data set>.yaml`, `pairs/<workflow>+<model>.yaml`, `pairs/<data set>+<model>.yaml`.
+
     Args:
         base: the folder `bundles/_base`.
         recipe: [workflow, data set, model], names of fragments.
@@ -80,10 +84,9 @@ def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]
         (path inside the bundle, text).
     """
     rooms = ("workflows", "data_sets", "models")
-    fragments = [
-        (f"{room}/{name}.yaml", _read_fragment(base / room / f"{name}.yaml"))
-        for room, name in zip(rooms, recipe, strict=True)
-    ]
+    files = ["workflows/shared.yaml", *(f"{room}/{name}.yaml" for room, name in zip(rooms, recipe, strict=True))]
+    files += [file for pair in combinations(recipe, 2) if (base / (file := f"pairs/{'+'.join(pair)}.yaml")).is_file()]
+    fragments = [(file, _read_fragment(base / file)) for file in files]
 
     def layers(*sections: str) -> list[tuple[str, Mapping[str, Any]]]:
         return [
@@ -126,7 +129,7 @@ def render_all(bundles: Path) -> list[Path]:
 
 
 def stale_files(bundles: Path) -> Iterator[Path]:
-    """Yield every committed file that is not what the fragments give, and every bundle without a recipe."""
+    """Yield every committed file that is not what the fragments give, every bundle and pair without a recipe."""
     for path, text in _rendered_files(bundles):
         if not path.is_file() or path.read_text() != text:
             yield path
@@ -134,6 +137,8 @@ def stale_files(bundles: Path) -> Iterator[Path]:
     for metadata in sorted(bundles.glob("*/configs/metadata.json")):
         if metadata.parents[1].name not in recipes:
             yield metadata
+    pairs = {"+".join(pair) for recipe in recipes.values() for pair in combinations(recipe, 2)}
+    yield from (path for path in sorted(bundles.glob("_base/pairs/*")) if path.stem not in pairs)
 
 
 def _rendered_files(bundles: Path) -> Iterator[tuple[Path, str]]:

@@ -6,6 +6,7 @@ from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.handlers.evaluation import EvaluationReport
 from medseg_ext.handlers.metrics import ObjectMetricHandler
 from medseg_ext.handlers.progress import ProgressBar
+from medseg_ext.handlers.weights import WeightsLoader
 from medseg_ext.handlers.writer import ObjectWriter
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "ObjectWriter",
     "ProgressBar",
     "ResumableState",
+    "WeightsLoader",
     "is_first_process",
 ]

@@ -15,11 +15,12 @@ metadata: {version: 1}
 
 @pytest.fixture
 def bundles(tmp_path):
-    """A small tree of fragments: one workflow, one data set, one model."""
+    """A small tree of fragments: what is shared, one workflow, one data set, one model."""
     base = tmp_path / "bundles" / "_base"
     for name, text in {
         "recipes.yaml": "cells_net: [flow, cells, net]",
-        "workflows/flow.yaml": WORKFLOW,
+        "workflows/shared.yaml": WORKFLOW,
+        "workflows/flow.yaml": "train: {optimizer#lr: 0.4}",
         "workflows/logging.conf": "[loggers]",
         "data_sets/cells.yaml": "train: {optimizer#lr: 0.5}",
         "data_sets/cells_license.txt": "CC0",
@@ -44,6 +45,23 @@ def test_a_leaf_is_overridden_and_its_neighbours_are_kept(bundles):
 def test_an_overlay_holds_its_own_keys_alone(bundles):
     render_all(bundles)
     assert config(bundles, "multi_gpu_train") == {"optimizer#lr": 0.3}
+
+
+def test_what_holds_for_a_pair_comes_last(bundles):
+    pair = bundles / "_base" / "pairs" / "cells+net.yaml"
+    pair.parent.mkdir()
+    pair.write_text("train: {optimizer#lr: 0.7}")
+    (pair.parent / "flow+net.yaml").write_text("train: {optimizer#decay: 0.8}")
+    render_all(bundles)
+    assert config(bundles, "train")["optimizer"] == {"lr": 0.7, "decay": 0.8}
+
+
+def test_check_fails_on_a_pair_that_no_recipe_has(bundles):
+    render_all(bundles)
+    stray = bundles / "_base" / "pairs" / "cells+nett.yaml"
+    stray.parent.mkdir()
+    stray.write_text("train: {optimizer#lr: 0.7}")
+    assert list(stale_files(bundles)) == [stray]
 
 
 def test_rendering_twice_changes_nothing(bundles):

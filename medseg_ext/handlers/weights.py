@@ -1,0 +1,68 @@
+"""Load weights, and say what is wrong with a file that does not fit."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader
+
+from medseg_ext.data.errors import DataError
+
+REMEDY = "give --ckpt_path weights of this bundle, or the options with which they were trained"
+
+
+class WeightsLoader(CheckpointLoader):
+    """MONAI's `CheckpointLoader` for the weights of one network, with errors that name the file and the difference.
+
+    Args:
+        load_path: a state dict, or a dict that holds one under the name of the network.
+        load_dict: the network by its name, such as `{"model": network}`.
+        map_location: where the weights go.
+    """
+
+    def __init__(self, load_path: str, load_dict: Mapping[str, torch.nn.Module], map_location: Any = None) -> None:
+        super().__init__(load_path, dict(load_dict), map_location=map_location)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load the weights.
+
+        Raises:
+            DataError: the file is missing, holds no weights, or those of another network.
+        """
+        path = Path(self.load_path)
+        if not path.is_file():
+            raise DataError(f"{path}: there are no weights; {REMEDY}")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise DataError(f"{path}: holds no weights that can be loaded safely; {REMEDY}") from error
+        ((name, network),) = self.load_dict.items()
+        if isinstance(network, torch.nn.parallel.DistributedDataParallel):
+            network = network.module
+        difference = _difference(state.get(name, state) if isinstance(state, Mapping) else {}, network.state_dict())
+        if difference:
+            raise DataError(f"{path}: {difference}; {REMEDY}")
+        super().__call__(engine)
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:
+    """Describe how weights differ from those that a network has; empty where they fit."""
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    if missing or unknown:
+        parts = [f"lacks {len(missing)} of its {len(wanted)} weights, such as {missing[0]}"] if missing else []
+        parts += [f"has {len(unknown)} that it does not have, such as {unknown[0]}"] if unknown else []
+        return f"holds the weights of another architecture than the network's: {' and '.join(parts)}"
+    for name, value in wanted.items():
+        got = tuple(getattr(found[name], "shape", ()))
+        if got != tuple(value.shape):
+            return (
+                f"holds the weights of a network with another number of classes or of another width: {name} has the "
+                f"shape {got}, the network's {tuple(value.shape)}"
+            )
+    return ""
