@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundle_settings import BUNDLES, ROOT
+from bundle_settings import BUNDLES, ONE_OF_EACH_WORKFLOW, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +38,25 @@ def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
 def bundle(request: pytest.FixtureRequest) -> Path:
-    """Folder of a bundle; each test runs for every one."""
+    """Folder of a bundle; each test runs for every one, those of Mask R-CNN where Detectron2 is installed."""
+    if request.param.name.endswith("mask_rcnn"):
+        pytest.importorskip("detectron2")
+    return request.param
+
+
+@pytest.fixture(params=ONE_OF_EACH_WORKFLOW, ids=lambda path: path.name)
+def a_bundle(request: pytest.FixtureRequest) -> Path:
+    """Folder of a bundle, one of each workflow: for what all of them share."""
+    if request.param.name.endswith("mask_rcnn"):
+        pytest.importorskip("detectron2")
     return request.param
 
 
 @pytest.fixture
-def dataset_dir(bundle: Path, sample_data_sets: dict[str, Path]) -> Path:
+def dataset_dir(request: pytest.FixtureRequest, sample_data_sets: dict[str, Path]) -> Path:
     """The prepared sample of a bundle's data set."""
-    return sample_data_sets[bundle.name.partition("_")[0]]
+    name = "bundle" if "bundle" in request.fixturenames else "a_bundle"
+    return sample_data_sets[request.getfixturevalue(name).name.partition("_")[0]]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -67,21 +68,27 @@ def end_with_the_cause() -> None:
     """Make an uncaught error end in one line with its cause, on MONAI's command line.
 
     MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
-    item and not what went wrong. `USER_ERRORS` are shown without the
-    traceback; everything else with it.
+    item and not what went wrong. An error that this package raised is the cause, also where it was raised from another
+    one. `USER_ERRORS` are shown without the traceback; everything else with it.
     """
     if not _monai_arguments():
         return
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         cause = error
-        while cause.__cause__ is not None and not isinstance(cause, USER_ERRORS):
+        while cause.__cause__ is not None and not _is_ours(cause):
             cause = cause.__cause__
         if not isinstance(cause, USER_ERRORS):
             sys.__excepthook__(kind, error, trace)
         print(f"error: {cause}", file=sys.stderr)
 
     sys.excepthook = show
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Say whether this package raised an error, and not what it calls."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").partition(".")[0] == "medseg_ext"
 
 
 def _monai_arguments() -> list[str]:

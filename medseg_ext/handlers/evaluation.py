@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ import torch.distributed
 from ignite.engine import Engine, Events
 from PIL import Image
 
+from medseg_ext.data.datalist import read_dataset_json
 from medseg_ext.handlers.distributed import is_first_process
+from medseg_ext.inference.writers import encode_label_tiff
 from medseg_ext.metrics import (
     compare_image,
     image_statistics,
@@ -25,6 +28,14 @@ from medseg_ext.metrics import (
     per_image_values,
     stack_statistics,
     summarise,
+)
+from medseg_ext.report.compare_run import (
+    CURVE_FILE,
+    RUN_FILE,
+    EvaluatedRun,
+    digest_of_truth,
+    label_map_path,
+    save_run,
 )
 from medseg_ext.report.comparison_picture import draw_comparison
 from medseg_ext.report.figures import draw_histogram
@@ -36,17 +47,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """What is kept of one image: its name, kind, numbers of objects, and what each metric remembers."""
+    """What is kept of one image: its name, kind, numbers of objects, truth, and what each metric remembers."""
 
     id: str
     kind: str
     true_objects: int
     pred_objects: int
+    truth_digest: str
     statistics: Mapping[str, torch.Tensor]
 
 
 class EvaluationReport:
-    """Write `metrics.json`, `metrics_per_image.csv`, `comparisons/<id>.png` and `report.html`.
+    """Write `metrics.json`, `metrics_per_image.csv`, `comparisons/<id>.png`, `report.html`, and what comparisons need.
+
+    The latter, for `medseg compare`, are the files of `medseg_ext.report.compare_run`.
 
     Attach it to an evaluator whose data have an `id`, and whose output has `pred_instances`, `pred_classes`,
     `true_instances` and `true_classes` at the size of the original image. With several processes, the first one
@@ -58,8 +72,11 @@ class EvaluationReport:
         title: heading of the report.
         facts: what was evaluated, for the report and the JSON, such as data set and checkpoint.
         headline: metrics shown large; the first one ranks the images.
-        training_dir: where `iou_curve.png` of the training may be, to be shown in the report.
+        training_dir: where `iou_curve.png` and `.csv` of the training may be, to be shown in the report and kept; by
+            default `output_dir`. For the weights in a bundle's `models` they may be in its `docs`.
         pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
+        bundle_root: the bundle, whose metadata name the model; without it the model has no name.
+        dataset_dir: the data set folder, whose `dataset.json` names the data set; without it the title stands for it.
     """
 
     def __init__(
@@ -72,8 +89,11 @@ class EvaluationReport:
         headline: Sequence[str] = ("foreground_iou", "ap_50", "pq", "aji"),
         training_dir: str | None = None,
         pictures: int = 6,
+        bundle_root: str | None = None,
+        dataset_dir: str | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
+        self.class_names = list(class_names)
         self.definitions = metrics_for(class_names)
         unknown = [name for name in headline if name not in self.definitions]
         if unknown:
@@ -83,39 +103,54 @@ class EvaluationReport:
         self.headline = list(headline)
         self.training_dir = Path(training_dir) if training_dir else None
         self.pictures = pictures
+        self.bundle_root = Path(bundle_root) if bundle_root else None
+        self.dataset_dir = Path(dataset_dir) if dataset_dir else None
         self.images: list[EvaluatedImage] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda _: self.images.clear())
+        engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
+    def start(self, engine: Engine) -> None:
+        """Forget the images of an earlier run."""
+        self.images.clear()
+        if is_first_process():
+            (self.output_dir / RUN_FILE).unlink(missing_ok=True)  # else an interrupted run would pass for a whole one
+
     def compare(self, engine: Engine) -> None:
-        """Compare the images of one iteration with the truth, and draw each."""
+        """Compare the images of one iteration with the truth, draw each, and keep its label maps."""
         state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
         for item, prediction in zip(state.batch, state.output, strict=True):
             maps = [prediction[f"{side}_{kind}"] for kind in ("instances", "classes") for side in ("pred", "true")]
             comparison = compare_image(*(torch.as_tensor(each) for each in maps))
+            pred_instances, true_instances, _, true_classes = (np.asarray(each)[0] for each in maps)
             self.images.append(
                 EvaluatedImage(
                     id=item["id"],
                     kind=str(item.get("cluster", "")),
                     true_objects=comparison.n_true,
                     pred_objects=comparison.n_pred,
+                    truth_digest=digest_of_truth(true_instances, true_classes),
                     statistics=image_statistics(comparison, self.definitions),
                 )
             )
             matched_pred, matched_true = comparison.matches.T
             picture = draw_comparison(
                 read_rgb(item["image"].meta["filename_or_obj"]),
-                *(np.asarray(each)[0] for each in maps[:2]),
+                pred_instances,
+                true_instances,
                 matched_pred=comparison.pred_ids[matched_pred].numpy(),
                 matched_true=comparison.true_ids[matched_true].numpy(),
             )
             path = self._picture_of(item["id"])
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(path)
+            for instances, of_truth in ((pred_instances, False), (true_instances, True)):
+                path = label_map_path(self.output_dir, item["id"], of_truth=of_truth)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode_label_tiff(instances))
 
     def write(self, engine: Engine) -> None:
         """Write all files."""
@@ -141,8 +176,8 @@ class EvaluationReport:
         histogram = self.output_dir / "iou_histogram.png"
         draw_histogram([row[key] for row in rows], histogram, label=key)
         figures = {f"{key} of every image": histogram}
-        curve = (self.training_dir or self.output_dir) / "iou_curve.png"
-        if curve.is_file():
+        curve = self._file_of_training("iou_curve.png")
+        if curve:
             figures = {"foreground IoU during training": curve, **figures}
         write_report(
             self.output_dir / "report.html",
@@ -159,10 +194,37 @@ class EvaluationReport:
                 for row in rows
             ],
         )
+        self._keep_for_comparisons(statistics)
         for name in self.headline:
             low, high = metrics[name]["interval_95"]
             logger.info("%s %.4f (95 %% interval %.4f to %.4f)", name, metrics[name]["value"], low, high)
         logger.info("report: %s", self.output_dir / "report.html")
+
+    def _keep_for_comparisons(self, statistics: Mapping[str, torch.Tensor]) -> None:
+        kept_curve, curve = self.output_dir / CURVE_FILE, self._file_of_training("iou_curve.csv")
+        kept_curve.unlink(missing_ok=True)  # it may be that of other weights
+        if curve:
+            shutil.copyfile(curve, kept_curve)
+        data_set = read_dataset_json(self.dataset_dir).get("name") if self.dataset_dir else None
+        save_run(
+            EvaluatedRun(
+                folder=self.output_dir,
+                model=_model_name(self.bundle_root) if self.bundle_root else "",
+                data_set=str(data_set or self.title),
+                class_names=self.class_names,
+                facts=self.facts,
+                ids=[image.id for image in self.images],
+                kinds=[image.kind for image in self.images],
+                truth_digests=[image.truth_digest for image in self.images],
+                statistics=statistics,
+            )
+        )
+
+    def _file_of_training(self, name: str) -> Path | None:
+        folders = [self.training_dir or self.output_dir]
+        if self.bundle_root and folders[0].resolve() == (self.bundle_root / "models").resolve():
+            folders.append(self.bundle_root / "docs")
+        return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
     def _gather(self) -> None:
         """Bring the images of all processes together, in order of their ids."""
@@ -211,6 +273,13 @@ class EvaluationReport:
 
     def _picture_of(self, name: str) -> Path:
         return self.output_dir / "comparisons" / f"{name}.png"
+
+
+def _model_name(bundle_root: Path) -> str:
+    """Read a bundle's name from its metadata, else take that of its folder."""
+    file = bundle_root / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(metadata.get("name") or bundle_root.resolve().name)
 
 
 def _nan_to_null(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in rows]
-    axes.plot(epochs, [row["train_iou"] for row in rows], color="0.55", label="training (augmented crops)")
+    if not all(math.isnan(row["train_iou"]) for row in rows):  # a detector gives none in training
+        axes.plot(epochs, [row["train_iou"] for row in rows], color="0.55", label="training (augmented crops)")
     axes.plot(epochs, [row["validation_iou"] for row in rows], color="tab:blue", label="validation (whole images)")
     best = max(rows, key=lambda row: row["validation_iou"])
     axes.plot(best["epoch"], best["validation_iou"], "o", color="tab:blue")

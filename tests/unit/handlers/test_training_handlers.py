@@ -3,10 +3,11 @@ import csv
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
 from PIL import Image
 
-from medseg_ext.handlers import BestModel, IoUCurve, ResumableState
+from medseg_ext.handlers import BestModel, IoUCurve, LossesByName, ResumableState
 
 
 class Training:
@@ -133,3 +134,38 @@ def test_a_resumed_training_may_have_another_number_of_batches(tmp_path):
     trainer, rates = scheduled(tmp_path, max_epochs=5, batches=7, resume=True)
     assert len(rates) == 3
     assert trainer.state.iteration == 5 * 7
+
+
+class TwoLosses(torch.nn.Module):
+    """A network that returns its losses in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss_a": image.mean() + 0 * self.weight.sum(), "loss_b": 10 * image.mean()}
+
+
+def losses_trainer(network: torch.nn.Module) -> SupervisedTrainer:
+    loader = [{"image": torch.full((2, 1, 4, 4), value), "label": torch.zeros(2, 1, 4, 4)} for value in (1.0, 3.0)]
+    return SupervisedTrainer(
+        device=torch.device("cpu"), max_epochs=2, train_data_loader=loader, network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1), train_handlers=[LossesByName()],
+        loss_function=lambda losses, label: sum(losses.values()) if isinstance(losses, dict) else losses.mean(),
+    )  # fmt: skip
+
+
+def test_every_loss_is_a_metric_with_its_mean_over_the_epoch():
+    trainer = losses_trainer(TwoLosses())
+    seen = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.append(dict(engine.state.metrics)))
+    trainer.run()
+    # The second epoch starts anew: means of 1 and 3, not of all four.
+    assert [(each["loss_a"], each["loss_b"]) for each in seen] == [(1, 10), (2, 20)] * 2
+    assert [item["loss"] for item in trainer.state.output] == [33, 33]
+
+
+def test_a_network_without_named_losses_is_refused():
+    with pytest.raises(TypeError, match="expected a dict of losses, got Tensor"):
+        losses_trainer(torch.nn.Conv2d(1, 1, 1)).run()
