@@ -18,11 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all check fix render bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
-		printf '  make %-11s %s\n' "$$target" "$$what"; done
+		printf '  make %-22s %s\n' "$$target" "$$what"; done
 
 setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
 
@@ -40,6 +40,9 @@ test: $(STAMP)  ## run the tests, without those that take minutes
 
 test-all: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -m '' $(PYTEST_ARGS)
+
+test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
+	PYTHONPATH=tests/blocked $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP)  ## style, types, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check
