@@ -22,7 +22,7 @@ export PIP_QUIET ?= $(if $(CI),2,0)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
-		printf '  make %-22s %s\n' "$$target" "$$what"; done
+		printf '  make %-24s %s\n' "$$target" "$$what"; done
 
 setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
 

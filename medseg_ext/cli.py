@@ -9,6 +9,8 @@ from pathlib import Path
 
 from medseg_ext.bundle.render import render_all, stale_files
 from medseg_ext.bundle.ship import ship_weights
+from medseg_ext.report.compare import compare_run_folders
+from medseg_ext.report.compare_page import write_comparison
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ship.add_argument("weights", type=Path, help="model.pt of a training's output_dir")
     ship.add_argument("bundle", type=Path, help="folder of the bundle")
     ship.set_defaults(run=lambda options: _ship(options.weights, options.bundle))
+
+    compare = commands.add_parser("compare", help="set evaluations beside each other: tables, curves, pictures")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="output_dir of an evaluation")
+    compare.add_argument("--output", type=Path, default=Path("comparison"), help="folder of the files to write")
+    compare.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
+    compare.set_defaults(run=lambda options: _compare(options.runs, options.output, options.names))
 
     options = parser.parse_args(arguments)
     try:
@@ -47,6 +55,11 @@ def _render(bundles: Path, *, check: bool) -> int:
 
 def _ship(weights: Path, bundle: Path) -> int:
     print(ship_weights(weights, bundle))
+    return 0
+
+
+def _compare(runs: Sequence[Path], output: Path, names: Sequence[str] | None) -> int:
+    print(write_comparison(compare_run_folders(runs, names), output))
     return 0
 
 

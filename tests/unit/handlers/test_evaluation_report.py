@@ -9,7 +9,9 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from medseg_ext.handlers import EvaluationReport
+from medseg_ext.report.compare_run import load_run
 from medseg_ext.report.comparison_picture import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_comparison
+from medseg_ext.transforms import read_labels
 
 
 def square(top: int, left: int, side: int = 10, label: int = 1) -> torch.Tensor:
@@ -72,6 +74,52 @@ def test_the_report_shows_the_worst_image_first_and_needs_no_other_file(tmp_path
 def test_an_unknown_headline_is_refused(tmp_path):
     with pytest.raises(ValueError, match="fancy_iou"):
         EvaluationReport(str(tmp_path), class_names=["background", "nucleus"], headline=["fancy_iou"])
+
+
+def test_the_folder_keeps_what_a_comparison_needs(tmp_path):
+    report = evaluate(tmp_path, CASES, facts={"section": "testing"}, title="Squares")
+    run = load_run(tmp_path / "out")
+    assert (run.ids, run.kinds) == (["moved", "right"], ["f", "a"])
+    assert (run.model, run.data_set) == ("", "Squares")  # without a bundle and a data set folder
+    assert run.facts == {"section": "testing"}
+    assert run.statistics["foreground_iou"].tolist() == [[50, 150], [100, 100]]
+    assert list(run.statistics) == list(report.definitions)
+    np.testing.assert_array_equal(read_labels(run.label_map_path("moved")), square(2, 7)[0])
+    np.testing.assert_array_equal(read_labels(run.label_map_path("moved", of_truth=True)), square(2, 2)[0])
+
+
+def test_the_bundle_names_the_model_and_the_folder_the_data_set(tmp_path):
+    (tmp_path / "toy_net" / "configs").mkdir(parents=True)
+    (tmp_path / "dataset.json").write_text('{"name": "Squares-1"}')
+    options = {"bundle_root": str(tmp_path / "toy_net"), "dataset_dir": str(tmp_path)}
+    evaluate(tmp_path, CASES, **options)
+    assert load_run(tmp_path / "out").data_set == "Squares-1"
+    assert load_run(tmp_path / "out").model == "toy_net"
+    (tmp_path / "toy_net" / "configs" / "metadata.json").write_text('{"name": "Toy-Net"}')
+    evaluate(tmp_path, CASES, **options)
+    assert load_run(tmp_path / "out").model == "Toy-Net"
+
+
+def test_the_curve_of_the_training_is_kept_and_never_that_of_other_weights(tmp_path):
+    kept = tmp_path / "out" / "training_curve.csv"
+    bundle = tmp_path / "bundle"
+    for folder in (tmp_path / "training", bundle / "models", bundle / "docs"):
+        folder.mkdir(parents=True)
+    (tmp_path / "training" / "iou_curve.csv").write_text("own")
+    (bundle / "docs" / "iou_curve.csv").write_text("shipped")
+    evaluate(tmp_path, CASES, training_dir=str(tmp_path / "training"), bundle_root=str(bundle))
+    assert kept.read_text() == "own"
+    evaluate(tmp_path, CASES, training_dir=str(bundle / "models"), bundle_root=str(bundle))
+    assert kept.read_text() == "shipped"
+    evaluate(tmp_path, CASES, training_dir=str(tmp_path), bundle_root=str(bundle))
+    assert not kept.exists()
+
+
+def test_an_interrupted_evaluation_leaves_no_run_to_compare(tmp_path):
+    evaluate(tmp_path, CASES)
+    with pytest.raises(ValueError, match="same height and width"):
+        evaluate(tmp_path, [CASES[0], ("broken", "f", square(2, 2), square(2, 2)[:, :-1])])
+    assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_found_missed_and_spurious_objects_have_their_colours():

@@ -37,9 +37,7 @@ def test_the_final_head_counts_most_in_the_loss():
     assert len(heads) == 4
     label = torch.zeros(2, 2, 48, 32, dtype=torch.int64)
     label[:, 0, 8:24, 8:24] = 1
-    loss = ClassesAndBoundaryLoss(
-        classes=DiceCELoss(softmax=True, to_onehot_y=True), boundary=DiceCELoss(sigmoid=True)
-    )
+    loss = ClassesAndBoundaryLoss(classes=DiceCELoss(softmax=True, to_onehot_y=True), boundary=DiceCELoss(sigmoid=True))
     total = DeepSupervisionLoss(loss)(heads, label)
     singles = [loss(head, label) for head in heads]
     expected = sum(single / 2**level for level, single in enumerate(singles))

@@ -1,0 +1,255 @@
+"""Build Detectron2's Mask R-CNN behind plain tensors; no other module imports Detectron2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import detectron2  # noqa: F401 - first, so that its absence is named and not that of a part of it
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.export.torchscript_patch import patch_builtin_len
+from detectron2.modeling import BACKBONE_REGISTRY, build_model
+from detectron2.modeling.backbone import FPN, ResNet
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, build_resnet_fpn_backbone
+from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem
+from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
+
+# Fit for hundreds of small objects, moderate enough for a CPU. They change no weight's shape.
+TASK_DEFAULTS: dict[str, Any] = {
+    "META_ARCHITECTURE": "GeneralizedRCNN",
+    "MASK_ON": True,
+    "RPN.PRE_NMS_TOPK_TRAIN": 1000,
+    "RPN.POST_NMS_TOPK_TRAIN": 500,
+    "RPN.PRE_NMS_TOPK_TEST": 2000,
+    "RPN.POST_NMS_TOPK_TEST": 1000,
+    "ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128,
+}
+# Fit for training from scratch: nothing frozen, norms that learn. In the heads the norm is over groups, as an image
+# without objects gives them nothing to take a batch's statistics of.
+ARCHITECTURE_DEFAULTS: dict[str, Any] = {
+    "BACKBONE.NAME": "build_resnet_fpn_backbone_of_any_width",
+    "BACKBONE.FREEZE_AT": 0,
+    "PIXEL_MEAN": [127.5, 127.5, 127.5],
+    "PIXEL_STD": [64.0, 64.0, 64.0],
+    "RESNETS.NORM": "BN",
+    "RESNETS.STRIDE_IN_1X1": False,
+    "RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
+    "FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
+    "FPN.OUT_CHANNELS": 96,
+    "FPN.NORM": "GN",
+    "ANCHOR_GENERATOR.ASPECT_RATIOS": [[0.5, 1.0, 2.0]],
+    "RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
+    "ROI_HEADS.NAME": "StandardROIHeads",
+    "ROI_HEADS.IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
+    "ROI_BOX_HEAD.NUM_FC": 2,
+    "ROI_BOX_HEAD.FC_DIM": 256,
+    "ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
+    "ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead",
+    "ROI_MASK_HEAD.NUM_CONV": 4,
+    "ROI_MASK_HEAD.CONV_DIM": 96,
+    "ROI_MASK_HEAD.NORM": "GN",
+    "ROI_MASK_HEAD.POOLER_RESOLUTION": 14,
+}
+BLOCKS_PER_STAGE = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}
+
+
+@BACKBONE_REGISTRY.register()
+def build_resnet_fpn_backbone_of_any_width(cfg: CfgNode, input_shape: Any) -> nn.Module:
+    """Build what Detectron2's `build_resnet_fpn_backbone` does, which refuses a narrow ResNet-18 or -34."""
+    options = cfg.MODEL.RESNETS
+    if options.DEPTH not in BLOCKS_PER_STAGE or options.RES2_OUT_CHANNELS == 64:
+        return build_resnet_fpn_backbone(cfg, input_shape)
+    stem = BasicStem(input_shape.channels, options.STEM_OUT_CHANNELS, norm=options.NORM)
+    stages, in_channels = [], options.STEM_OUT_CHANNELS
+    for index, n_blocks in enumerate(BLOCKS_PER_STAGE[options.DEPTH]):
+        out_channels = options.RES2_OUT_CHANNELS * 2**index
+        strides = [1 if index == 0 else 2] + [1] * (n_blocks - 1)
+        stages.append(
+            ResNet.make_stage(
+                BasicBlock,
+                n_blocks,
+                stride_per_block=strides,
+                in_channels=in_channels,
+                out_channels=out_channels,
+                norm=options.NORM,
+            )
+        )
+        in_channels = out_channels
+    return FPN(
+        ResNet(stem, stages, out_features=options.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT),
+        cfg.MODEL.FPN.IN_FEATURES,
+        cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelMaxPool(),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
+
+
+def make_config(
+    *,
+    n_detection_classes: int,
+    backbone_depth: int,
+    backbone_width: int,
+    anchor_sizes_px: Sequence[float],
+    detections_per_image: int,
+    score_threshold: float,
+    yaml_file: str | None,
+    overrides: Sequence[Any],
+) -> CfgNode:
+    """Layer Detectron2's config: these defaults, the user's YAML, the overrides, then what must hold.
+
+    A YAML that names MODEL.BACKBONE.NAME, itself or through its `_BASE_`, describes a whole network, such as those of
+    Detectron2's model zoo. It lies on Detectron2's own defaults for the architecture, so that published weights fit.
+    Any other YAML is a delta to the defaults here.
+
+    Raises:
+        FileNotFoundError: no such YAML.
+        ValueError: a config that is not a Mask R-CNN, or overrides that are not pairs.
+    """
+    path = None if yaml_file is None else _find_config(yaml_file)
+    model = {} if path is None else (CfgNode.load_yaml_with_base(str(path)) or {}).get("MODEL", {})
+    defaults = TASK_DEFAULTS | {
+        "ANCHOR_GENERATOR.SIZES": [[size] for size in anchor_sizes_px],
+        "ROI_HEADS.SCORE_THRESH_TEST": score_threshold,
+    }
+    cfg = get_cfg()
+    cfg.TEST.DETECTIONS_PER_IMAGE = detections_per_image
+    if "NAME" not in model.get("BACKBONE", {}):
+        is_basic = backbone_depth in BLOCKS_PER_STAGE
+        defaults |= ARCHITECTURE_DEFAULTS | {
+            "RESNETS.DEPTH": backbone_depth,
+            "RESNETS.STEM_OUT_CHANNELS": backbone_width,
+            "RESNETS.WIDTH_PER_GROUP": backbone_width,
+            "RESNETS.RES2_OUT_CHANNELS": backbone_width if is_basic else 4 * backbone_width,
+        }
+        cfg.INPUT.FORMAT = "RGB"
+    cfg.merge_from_list([part for key, value in defaults.items() for part in (f"MODEL.{key}", value)])
+    if path is not None:
+        # Not the default: it would run what Python code a YAML holds.
+        cfg.merge_from_file(str(path), allow_unsafe=False)
+    if len(overrides) % 2:
+        raise ValueError(f"detectron2_overrides must be a flat list KEY, VALUE, ..., got {len(overrides)} entries")
+    cfg.merge_from_list(list(overrides))
+
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = n_detection_classes
+    cfg.MODEL.DEVICE = "cpu"
+    _check_config(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def _find_config(name: str) -> Path:
+    """Find a YAML by its path, or by its name among the configs that come with Detectron2."""
+    packaged = Path(str(files("detectron2"))) / "model_zoo" / "configs" / name
+    for path in (Path(name), packaged):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"detectron2_config {name} is neither a file nor one of Detectron2's own configs, such as "
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
+    )
+
+
+def _check_config(cfg: CfgNode) -> None:
+    wanted = {
+        "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
+        "MODEL.MASK_ON": (True,),
+        "MODEL.KEYPOINT_ON": (False,),
+        "MODEL.LOAD_PROPOSALS": (False,),
+        "INPUT.FORMAT": ("RGB", "BGR"),
+        "VIS_PERIOD": (0,),
+    }
+    for key, allowed in wanted.items():
+        value: Any = cfg
+        for part in key.split("."):
+            value = value[part]
+        if value not in allowed:
+            raise ValueError(f"{key} must be {' or '.join(map(str, allowed))} for a Mask R-CNN here, got {value}")
+
+
+def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:
+    if isinstance(output, torch.Tensor):
+        return output.float()
+    return type(output)(_to_float32(module, inputs, part) for part in output)
+
+
+class Detector(nn.Module):
+    """Detectron2's `GeneralizedRCNN`, spoken to in tensors.
+
+    What the networks in it give (objectness, scores, box deltas, masks) is cast to float32: under autocast, the losses
+    and the arithmetic of boxes would lose precision in less.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.model = build_model(cfg)
+        for name, module in self.model.named_modules():
+            # A cascade has a list of box predictors.
+            if re.search(r"(rpn_head|box_predictor(\.\d+)?|mask_head\.predictor)$", name):
+                module.register_forward_hook(_to_float32)
+
+    def load(self, weights: str) -> None:
+        """Load a `.pth` or `.pkl`, or `detectron2://...`; layers of another shape are skipped with a warning.
+
+        Raises:
+            FileNotFoundError: no such file, or its hub cannot be reached.
+        """
+        if "://" not in weights and not Path(weights).is_file():
+            raise FileNotFoundError(
+                f"weights {weights} not found: give the path of a .pth or .pkl, or detectron2://..."
+            )
+        checkpointer = DetectionCheckpointer(self.model)
+        try:
+            checkpointer.path_manager.get_local_path(weights)
+        except Exception as error:  # the hub's client raises what it likes
+            raise FileNotFoundError(
+                f"weights {weights} could not be fetched ({error}): download them where there is a network, and give "
+                "the path of the file"
+            ) from error
+        checkpointer.load(weights)
+
+    def losses(self, image: torch.Tensor, targets: Sequence[ObjectTargets]) -> dict[str, torch.Tensor]:
+        """Return Detectron2's losses of images (B, 3, H, W), RGB in [0, 1]."""
+        size = (image.shape[-2], image.shape[-1])
+        inputs = [
+            {
+                "image": pixels,
+                "instances": Instances(
+                    size, gt_boxes=Boxes(target.boxes_xyxy), gt_classes=target.classes, gt_masks=BitMasks(target.masks)
+                ),
+            }
+            for pixels, target in zip(self._scale(image), targets, strict=True)
+        ]
+        # Detectron2 logs into whatever storage is open and fails without. Nobody reads this one: a storage that lived
+        # on would keep every value.
+        with EventStorage():
+            return self.model(inputs)
+
+    def detect(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Find the objects of one image (1, 3, H, W).
+
+        Returns:
+            Boxes xyxy (N, 4) in pixels, scores (N,), classes (N,), masks (N, M, M); the highest score first.
+        """
+        inputs = [{"image": self._scale(image)[0]}]
+        if torch.jit.is_tracing():
+            with patch_builtin_len():
+                found = self.model.inference(inputs, do_postprocess=False)[0]
+        else:
+            found = self.model.inference(inputs, do_postprocess=False)[0]
+        return found.pred_boxes.tensor, found.scores, found.pred_classes, found.pred_masks[:, 0]
+
+    def _scale(self, image: torch.Tensor) -> torch.Tensor:
+        image = image.float() * 255
+        return image if self.cfg.INPUT.FORMAT == "RGB" else image.flip(1)

@@ -1,0 +1,99 @@
+"""Write the files of a comparison of runs."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+
+from medseg_ext.report.compare import HEADLINE, DataSetComparison
+from medseg_ext.report.compare_curves import draw_curves, read_curve
+from medseg_ext.report.compare_pictures import LEGEND, RULE, write_pictures
+from medseg_ext.report.compare_tables import (
+    NOTES,
+    bounds_text,
+    comparison_csv,
+    comparison_markdown,
+    definitions_of,
+    difference_text,
+    headline_rows,
+)
+
+
+def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
+    """Write `comparison.html`, `.md` and `.csv`, `curves_<data set>.png` and `pictures/`.
+
+    Args:
+        comparisons: one a data set.
+        output_dir: folder of the files; made when needed.
+
+    Returns:
+        The HTML file: all pictures are inside, no network is needed.
+
+    Raises:
+        DataError: a run folder lacks a picture or a label map, or its curve is broken.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    curves: dict[str, Path] = {}
+    pictures: dict[str, dict[Path, str]] = {}
+    without_curve: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        data_set, stem = comparison.data_set, re.sub(r"[^\w.-]+", "_", comparison.data_set)
+        found = {name: read_curve(run.folder) for name, run in comparison.runs.items()}
+        drawable = {name: curve for name, curve in found.items() if curve}
+        without_curve[data_set] = [name for name, curve in found.items() if not curve]
+        if drawable:
+            curves[data_set] = output_dir / f"curves_{stem}.png"
+            draw_curves(drawable, curves[data_set], title=data_set)
+        pictures[data_set] = write_pictures(comparison, output_dir / "pictures", stem=stem)
+
+    (output_dir / "comparison.csv").write_bytes(comparison_csv(comparisons))
+    markdown = comparison_markdown(
+        comparisons,
+        curves={data_set: path.name for data_set, path in curves.items()},
+        pictures={
+            data_set: {f"pictures/{path.name}": caption for path, caption in files.items()}
+            for data_set, files in pictures.items()
+        },
+        rule=RULE,
+    )
+    (output_dir / "comparison.md").write_text(markdown, encoding="utf-8")
+    page = output_dir / "comparison.html"
+    page.write_text(_html(comparisons, curves, without_curve, pictures), encoding="utf-8")
+    return page
+
+
+def _html(
+    comparisons: Sequence[DataSetComparison],
+    curves: Mapping[str, Path],
+    without_curve: Mapping[str, Sequence[str]],
+    pictures: Mapping[str, Mapping[Path, str]],
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("medseg_ext.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["bounds"] = bounds_text
+    environment.filters["difference"] = difference_text
+    return environment.get_template("compare.html").render(
+        comparisons=comparisons,
+        headline=HEADLINE,
+        headline_rows=headline_rows(comparisons),
+        curves={data_set: _as_data(path) for data_set, path in curves.items()},
+        without_curve=without_curve,
+        pictures={
+            data_set: [(caption, _as_data(path)) for path, caption in files.items()]
+            for data_set, files in pictures.items()
+        },
+        legend={name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
+        rule=RULE,
+        definitions=definitions_of(comparisons),
+        notes=NOTES,
+    )
+
+
+def _as_data(picture: Path) -> str:
+    kind = {".png": "png", ".jpg": "jpeg"}[picture.suffix]
+    return f"data:image/{kind};base64," + base64.b64encode(picture.read_bytes()).decode()
