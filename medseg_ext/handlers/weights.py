@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,15 @@ class WeightsLoader(CheckpointLoader):
             raise DataError(f"{path}: there are no weights; {REMEDY}")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
             raise DataError(f"{path}: holds no weights that can be loaded safely; {REMEDY}") from error
+        if isinstance(state, Mapping) and {"network", "optimizer"} <= set(state):
+            raise DataError(f"{path}: is the state of a training; give model.pt beside it, or train with --resume True")
         ((name, network),) = self.load_dict.items()
         if isinstance(network, torch.nn.parallel.DistributedDataParallel):
             network = network.module
-        difference = _difference(state.get(name, state) if isinstance(state, Mapping) else {}, network.state_dict())
+        found = state.get(name, state) if isinstance(state, Mapping) else {}
+        difference = _difference(found if isinstance(found, Mapping) else {}, network.state_dict())
         if difference:
             raise DataError(f"{path}: {difference}; {REMEDY}")
         super().__call__(engine)

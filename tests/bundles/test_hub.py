@@ -57,12 +57,12 @@ def shipped_network(bundle: Path) -> torch.nn.Module:
 
 
 def sample_images(dataset_dir: Path, height: int, width: int) -> torch.Tensor:
-    """Two images of the sample in one batch, cut to a size: noise would show nothing where there is nothing found."""
+    """Two images of the sample in one batch, resized: noise would show nothing where there is nothing found."""
     images = []
     for path in sorted((dataset_dir / "images").iterdir())[:2]:
         image = torch.from_numpy(read_rgb(path).copy()).permute(2, 0, 1) / 255
         image = (image - image.min()) / (image.max() - image.min())
-        images.append(F.interpolate(image[None], size=(256, 256), mode="bilinear")[0, :, :height, :width])
+        images.append(F.interpolate(image[None], size=(height, width), mode="bilinear")[0])
     return torch.stack(images)
 
 
@@ -77,10 +77,10 @@ def test_torchscript_gives_the_network_s_output_at_other_sizes(bundle, dataset_d
         key_in_ckpt="",
     )
     exported, network = torch.jit.load(script).eval(), shipped_network(bundle)
-    for height, width in ((128, 96), (160, 224)):
+    for height, width in ((160, 224), (384, 320)):
         image = sample_images(dataset_dir, height, width)
         with torch.no_grad():
             expected, actual = network(image), exported(image)
         assert expected.shape == (2, expected.shape[1], height, width)
-        assert expected.std(dim=(0, 2, 3)).min() > 1e-3  # something is found
+        assert expected[:, 0].std() > 1e-3  # something is found
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)

@@ -43,7 +43,9 @@ def test_another_architecture_is_named(tmp_path):
         load(tmp_path / "model.pt", network())
 
 
-@pytest.mark.parametrize("content", [b"", b"PK not weights", b"no weights at all"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK not weights", b"no weights at all", b"hello world\n", b"]a", b"\x80\x02."]
+)
 def test_a_file_without_weights_is_named_with_the_remedy(tmp_path, content):
     path = tmp_path / "model.pt"
     path.write_bytes(content)
@@ -51,8 +53,15 @@ def test_a_file_without_weights_is_named_with_the_remedy(tmp_path, content):
         load(path, network())
 
 
-def test_a_list_is_no_weights(tmp_path):
-    torch.save([1, 2], tmp_path / "model.pt")
+def test_the_state_of_a_training_is_named(tmp_path):
+    torch.save({"network": network().state_dict(), "optimizer": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError, match=r"checkpoint.pt: is the state of a training; give model.pt"):
+        load(tmp_path / "checkpoint.pt", network())
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": None}])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "model.pt")
     with pytest.raises(DataError, match="another architecture"):
         load(tmp_path / "model.pt", network())
 
