@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -123,15 +124,40 @@ def _without_small_parts(mask: np.ndarray, min_area_px: float) -> np.ndarray:
     return parts
 
 
-class DecodeSemanticd(MapTransform):
-    """Decode the logits of a semantic network: adds `pred_instances`, `pred_classes` and `pred_scores`.
+class DecodeObjectsd(MapTransform):
+    """Decode a network's output into objects: adds `pred_instances`, `pred_classes` and `pred_scores`.
 
     The objects get the size that the image had when it was loaded (from the image's metadata), whatever the size at
-    which the network worked.
+    which the network worked. Subclasses say how to decode.
+
+    Args:
+        keys: the output of one image.
+        image_key: the image whose metadata tell the original size; where they don't, the size of the output is kept.
+        decode: gives the objects of an output at a `size`.
+    """
+
+    def __init__(self, keys: KeysCollection, *, image_key: str, decode: Callable[..., Objects]) -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+        self.decode = decode
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Return the data with the objects added."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            objects = self.decode(result[key], size=_original_size(result.get(self.image_key)))
+            result["pred_instances"] = objects.instances
+            result["pred_classes"] = objects.classes
+            result["pred_scores"] = objects.scores
+        return result
+
+
+class DecodeSemanticd(DecodeObjectsd):
+    """Decode the logits of a semantic network, as `DecodeObjectsd`.
 
     Args:
         keys: the logits, float (C + 1, h, w).
-        image_key: the image whose metadata tell the original size; where they don't, the size of the logits is kept.
+        image_key: see `DecodeObjectsd`.
         foreground_threshold, seed_threshold, min_area_px: see `decode_semantic`.
     """
 
@@ -144,23 +170,13 @@ class DecodeSemanticd(MapTransform):
         seed_threshold: float = 0.5,
         min_area_px: float = 15,
     ) -> None:
-        super().__init__(keys)
-        self.image_key = image_key
-        self.options = {
-            "foreground_threshold": foreground_threshold,
-            "seed_threshold": seed_threshold,
-            "min_area_px": min_area_px,
-        }
-
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        """Return the data with the objects added."""
-        result = dict(data)
-        for key in self.key_iterator(result):
-            objects = decode_semantic(result[key], size=_original_size(result.get(self.image_key)), **self.options)
-            result["pred_instances"] = objects.instances
-            result["pred_classes"] = objects.classes
-            result["pred_scores"] = objects.scores
-        return result
+        decode = partial(
+            decode_semantic,
+            foreground_threshold=foreground_threshold,
+            seed_threshold=seed_threshold,
+            min_area_px=min_area_px,
+        )
+        super().__init__(keys, image_key=image_key, decode=decode)
 
 
 def _original_size(image: torch.Tensor | None) -> tuple[int, int] | None:

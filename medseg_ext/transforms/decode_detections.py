@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from skimage.segmentation import relabel_sequential
 from torch.nn.functional import interpolate
 
-from medseg_ext.transforms.decode import Objects, _original_size
+from medseg_ext.transforms.decode import DecodeObjectsd, Objects
 
 
 def decode_detections(
@@ -66,15 +65,12 @@ def decode_detections(
     )
 
 
-class DecodeDetectionsd(MapTransform):
-    """Decode the dense output of a detecting network: adds `pred_instances`, `pred_classes` and `pred_scores`.
-
-    The objects get the size that the image had when it was loaded (from the image's metadata), whatever the size at
-    which the network worked.
+class DecodeDetectionsd(DecodeObjectsd):
+    """Decode the dense output of a detecting network, as `DecodeObjectsd`.
 
     Args:
         keys: the output, float (1 + C, h, w).
-        image_key: the image whose metadata tell the original size; where they don't, the size of the output is kept.
+        image_key: see `DecodeObjectsd`.
         score_threshold, min_area_px: see `decode_detections`.
     """
 
@@ -86,22 +82,5 @@ class DecodeDetectionsd(MapTransform):
         score_threshold: float = 0.5,
         min_area_px: float = 15,
     ) -> None:
-        super().__init__(keys)
-        self.image_key = image_key
-        self.score_threshold = score_threshold
-        self.min_area_px = min_area_px
-
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        """Return the data with the objects added."""
-        result = dict(data)
-        for key in self.key_iterator(result):
-            objects = decode_detections(
-                result[key],
-                size=_original_size(result.get(self.image_key)),
-                score_threshold=self.score_threshold,
-                min_area_px=self.min_area_px,
-            )
-            result["pred_instances"] = objects.instances
-            result["pred_classes"] = objects.classes
-            result["pred_scores"] = objects.scores
-        return result
+        decode = partial(decode_detections, score_threshold=score_threshold, min_area_px=min_area_px)
+        super().__init__(keys, image_key=image_key, decode=decode)
