@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -80,9 +81,17 @@ def end_with_the_cause() -> None:
             cause = cause.__cause__
         if not isinstance(cause, USER_ERRORS):
             sys.__excepthook__(kind, error, trace)
-        print(f"error: {cause}", file=sys.stderr)
+        print(f"error: {_message(cause)}", file=sys.stderr)
 
     sys.excepthook = show
+
+
+def _message(error: BaseException) -> str:
+    """Give an error's message without the traceback that PyTorch writes into it in a data loader's worker."""
+    message = str(error)
+    if re.match(r"Caught \w+ in DataLoader worker", message):
+        return message.rpartition(f"{type(error).__name__}: ")[2].strip()
+    return message
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """Prepare data sets, list their images, and draw small synthetic ones."""
 
+from medseg_ext.data.collate import collate_same_size
 from medseg_ext.data.datalist import list_images, load_class_names, load_datalist, read_dataset_json
 from medseg_ext.data.errors import DataError
 
-__all__ = ["DataError", "list_images", "load_class_names", "load_datalist", "read_dataset_json"]
+__all__ = ["DataError", "collate_same_size", "list_images", "load_class_names", "load_datalist", "read_dataset_json"]

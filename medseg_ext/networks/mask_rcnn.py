@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 
 from medseg_ext.networks.mask_rcnn_dense import dense_detections
 from medseg_ext.networks.mask_rcnn_targets import targets_of_label
+from medseg_ext.networks.tracing import TracedForward
 
 
 class MaskRCNN(nn.Module):
@@ -35,7 +35,8 @@ class MaskRCNN(nn.Module):
         detectron2_overrides: KEY, VALUE, ... such as `["MODEL.RPN.NMS_THRESH", 0.8]`.
         weights: a `.pth` or `.pkl`, or `detectron2://...`. Layers of another shape, such as those that tell classes,
             are skipped with a warning. A `.pkl` can run code: load only what you trust.
-        anchor_sizes_px: side of the anchors on each of the five levels of the pyramid, in pixels.
+        anchor_sizes_px: side of the anchors on each of the five levels of the pyramid, in pixels. Those of a YAML that
+            names its own win, as does its own score threshold.
         detections_per_image: most detections in one image; of both kinds together.
         score_threshold: detections that score less are left out.
         inner_score_threshold: likewise for inner parts.
@@ -72,6 +73,8 @@ class MaskRCNN(nn.Module):
                 "class_names must be background and object, or background, outer and inner part of an object; got "
                 f"{list(class_names)}"
             )
+        if len(anchor_sizes_px) != 5:
+            raise ValueError(f"anchor_sizes_px must be five, one a level of the pyramid, got {list(anchor_sizes_px)}")
         if backbone_depth not in (18, 34, 50, 101, 152):
             raise ValueError(f"backbone_depth must be 18, 34, 50, 101 or 152, got {backbone_depth}")
         try:
@@ -130,14 +133,13 @@ class MaskRCNN(nn.Module):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Stand in for this network in `torch.jit.script`, which cannot compile Detectron2: trace what it computes."""
-        network = deepcopy(self).eval()
-        device = next(network.parameters()).device
+        device = next(self.parameters()).device
         # Noise rather than a constant: the trace then also runs through detections.
         example = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)).to(device)
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings():
             # Detectron2 asserts a lot; in a trace each assertion is a constant, which is the warning.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            return _EachImage(torch.jit.trace(_OneImage(network), example, check_trace=False))
+            return _EachImage(TracedForward(_OneImage(self), example))
 
 
 class _OneImage(nn.Module):

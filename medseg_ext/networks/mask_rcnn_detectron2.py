@@ -204,6 +204,7 @@ class Detector(nn.Module):
 
         Raises:
             FileNotFoundError: no such file, or its hub cannot be reached.
+            ValueError: a file that holds no weights, or none for a network like this.
         """
         if "://" not in weights and not Path(weights).is_file():
             raise FileNotFoundError(
@@ -217,7 +218,15 @@ class Detector(nn.Module):
                 f"weights {weights} could not be fetched ({error}): download them where there is a network, and give "
                 "the path of the file"
             ) from error
-        checkpointer.load(weights)
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        try:
+            checkpointer.load(weights)
+        except Exception as error:  # each reader raises its own
+            raise ValueError(
+                f"weights {weights} could not be read as a checkpoint ({error}): give a .pth or .pkl of Detectron2"
+            ) from error
+        if all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items()):
+            raise ValueError(f"weights {weights} are of another architecture: none of its layers fits this network")
 
     def losses(self, image: torch.Tensor, targets: Sequence[ObjectTargets]) -> dict[str, torch.Tensor]:
         """Return Detectron2's losses of images (B, 3, H, W), RGB in [0, 1]."""

@@ -46,7 +46,7 @@ class SegFormer(nn.Module):
         gradient_checkpointing: trade time for memory in training.
 
     Raises:
-        ValueError: an unknown variant or stride; pretrained weights of another variant.
+        ValueError: an unknown variant or stride; other than two detail_channels; pretrained weights of another variant.
         OSError: pretrained weights that cannot be had, as on a machine without a network.
 
     Source: Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. NeurIPS
@@ -75,6 +75,8 @@ class SegFormer(nn.Module):
             raise ValueError(f"variant must be one of {list(VARIANTS)}, got {variant!r}")
         if patch_stride not in (2, 4):
             raise ValueError(f"patch_stride must be 2 or 4, got {patch_stride}")
+        if detail_channels is not None and len(detail_channels) != 2:
+            raise ValueError(f"detail_channels must be two, at full and at half resolution, got {detail_channels}")
         depths, hidden_sizes, paper_decoder_channels = VARIANTS[variant]
         config = SegformerConfig(
             num_channels=in_channels,
@@ -96,7 +98,12 @@ class SegFormer(nn.Module):
 
         Args:
             image: float (B, 3, H, W), at least 32 pixels a side.
+
+        Raises:
+            ValueError: a smaller image.
         """
+        if not torch.jit.is_tracing() and min(image.shape[2:]) < 32:
+            raise ValueError(f"image must be at least 32 pixels a side, got shape {tuple(image.shape)}")
         hidden, stages = image, []
         for stage in self.encoder.stages:
             hidden = stage(hidden)

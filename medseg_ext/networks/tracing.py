@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 
@@ -19,12 +21,8 @@ class TracedForward(nn.Module):
 
     def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
         super().__init__()
-        training = network.training
-        try:
-            with torch.no_grad():
-                self.traced = torch.jit.trace(network.eval(), example, check_trace=False)
-        finally:
-            network.train(training)
+        with torch.no_grad():
+            self.traced = torch.jit.trace(deepcopy(network).eval(), example, check_trace=False)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return what the network gives."""

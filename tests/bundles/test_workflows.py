@@ -211,6 +211,20 @@ def test_the_data_set_of_another_bundle_is_refused(a_bundle, sample_data_sets, t
     assert last.startswith(f"error: {other} has the classes")
 
 
+def test_a_batch_of_mixed_sizes_is_refused_with_the_remedy(a_bundle, tmp_path):
+    for name, size in [("a", (96, 96)), ("b", (96, 64))]:
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    result = run_bundle(
+        "run", "--config_file", a_bundle / INFERENCE, "--dataset_dir", tmp_path, "--output_dir", tmp_path / "out",
+        "--dataloader#batch_size", 2, "--num_workers", 1, "--device", "cpu",
+    )  # fmt: skip
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: a batch must hold images of one size")
+    assert "a.png" in last
+    assert "set the dataloader's batch_size to 1" in last
+
+
 @pytest.mark.slow
 def test_training_learns_its_images_by_heart(bundle, dataset_dir, tmp_path):
     result = run_bundle(

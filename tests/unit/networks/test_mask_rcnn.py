@@ -357,6 +357,24 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
         tiny_network(weights="detectron2://R-50.pkl")
 
 
+@pytest.mark.parametrize("name", ["model.pth", "model.pkl"])
+def test_a_file_that_holds_no_weights_is_named(name, tmp_path):
+    (tmp_path / name).write_bytes(b"not weights")
+    with pytest.raises(ValueError, match=f"{name} could not be read as a checkpoint"):
+        tiny_network(weights=str(tmp_path / name))
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    torch.save({"model": {"layer.weight": torch.zeros(1)}}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth are of another architecture"):
+        tiny_network(weights=str(tmp_path / "other.pth"))
+
+
+def test_anchors_of_other_than_five_levels_are_refused():
+    with pytest.raises(ValueError, match=r"anchor_sizes_px must be five, .* got \[8, 16\]"):
+        tiny_network(anchor_sizes_px=[8, 16])
+
+
 @pytest.mark.parametrize("class_names", [("background",), ("background", "a", "b", "c")])
 def test_other_numbers_of_classes_are_refused(class_names):
     with pytest.raises(ValueError, match="class_names must be"):

@@ -153,8 +153,18 @@ def test_pretrained_weights_that_are_not_there_are_named_with_the_remedy(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"variant": "b9"}, "variant must be"), ({"patch_stride": 8}, "patch_stride must be")]
+    ("options", "message"),
+    [
+        ({"variant": "b9"}, "variant must be"),
+        ({"patch_stride": 8}, "patch_stride must be"),
+        ({"detail_channels": [8]}, "detail_channels must be two"),
+    ],
 )
 def test_unknown_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SegFormer(3, **options)
+
+
+def test_an_image_too_small_for_its_attention_is_refused():
+    with pytest.raises(ValueError, match=r"at least 32 pixels a side, got shape \(1, 3, 31, 64\)"):
+        SegFormer(3)(torch.zeros(1, 3, 31, 64))
