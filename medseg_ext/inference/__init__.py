@@ -4,11 +4,13 @@ from medseg_ext.inference.autocast import CPUAutocastInferer
 from medseg_ext.inference.geojson import outline_polygons, to_geojson
 from medseg_ext.inference.images import ReadableImages
 from medseg_ext.inference.measure import measure_objects, summarise_objects
+from medseg_ext.inference.mirrored import MirroredInferer
 from medseg_ext.inference.overlay import draw_overlay
 from medseg_ext.inference.writers import write_objects
 
 __all__ = [
     "CPUAutocastInferer",
+    "MirroredInferer",
     "ReadableImages",
     "draw_overlay",
     "measure_objects",

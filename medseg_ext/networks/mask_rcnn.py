@@ -28,8 +28,9 @@ class MaskRCNN(nn.Module):
 
     Args:
         class_names: classes of the class map, background first; 2 or 3.
-        backbone_depth: 18, 34, 50, 101 or 152 layers.
-        backbone_width: channels of the ResNet's first stage (of its bottlenecks from 50 layers on); 64 is a full one.
+        backbone_depth: a ResNet of 18, 34, 50, 101 or 152 layers; None takes EfficientNet-Lite0.
+        backbone_width: channels of a ResNet's first stage (of its bottlenecks from 50 layers on); 64 is a full one.
+        pretrained: EfficientNet-Lite0 starts from the weights of ImageNet; a ResNet has its `weights`.
         detectron2_config: a YAML file of Detectron2, or the name of one that comes with it, such as
             `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml`. Its MODEL.WEIGHTS are not loaded.
         detectron2_overrides: KEY, VALUE, ... such as `["MODEL.RPN.NMS_THRESH", 0.8]`.
@@ -56,8 +57,9 @@ class MaskRCNN(nn.Module):
         self,
         class_names: Sequence[str],
         *,
-        backbone_depth: int = 18,
+        backbone_depth: int | None = None,
         backbone_width: int = 48,
+        pretrained: bool = False,
         detectron2_config: str | None = None,
         detectron2_overrides: Sequence[Any] = (),
         weights: str | None = None,
@@ -75,8 +77,8 @@ class MaskRCNN(nn.Module):
             )
         if len(anchor_sizes_px) != 5:
             raise ValueError(f"anchor_sizes_px must be five, one a level of the pyramid, got {list(anchor_sizes_px)}")
-        if backbone_depth not in (18, 34, 50, 101, 152):
-            raise ValueError(f"backbone_depth must be 18, 34, 50, 101 or 152, got {backbone_depth}")
+        if backbone_depth not in (None, 18, 34, 50, 101, 152):
+            raise ValueError(f"backbone_depth must be 18, 34, 50, 101, 152 or None, got {backbone_depth}")
         try:
             from medseg_ext.networks.mask_rcnn_detectron2 import Detector, make_config
         except ImportError as error:
@@ -91,6 +93,7 @@ class MaskRCNN(nn.Module):
             n_detection_classes=len(class_names) - 1,
             backbone_depth=backbone_depth,
             backbone_width=backbone_width,
+            pretrained=pretrained,
             anchor_sizes_px=anchor_sizes_px,
             detections_per_image=detections_per_image,
             score_threshold=score_threshold,

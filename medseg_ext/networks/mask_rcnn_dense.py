@@ -20,7 +20,8 @@ def dense_detections(
 ) -> torch.Tensor:
     """Give each pixel of an image to at most one of the detected objects.
 
-    A pixel goes to the highest-scoring whole object whose mask holds it with a probability of 0.5 or more. With three
+    A pixel goes to the highest-scoring whole object whose mask holds it with a probability of 0.5 or more. An object of
+    whose mask more than half is taken by better ones is the same thing found again, and left out. With three
     classes, an inner part (a nucleus) goes to the object that holds most of its pixels, or is dropped when there is
     none; its pixels outside every object join that object.
 
@@ -47,13 +48,16 @@ def dense_detections(
     is_inner: list[bool] = ((classes[order] == 1) & (scores >= inner_score_threshold)).tolist()
     regions: list[list[int]] = _regions(boxes_xyxy, height, width).tolist()
 
-    # The lowest score first: what comes later paints over what was there. Numbers are ranks.
+    # The highest score first. Numbers are ranks.
     whole = torch.zeros(height, width, dtype=torch.int64, device=boxes_xyxy.device)
-    for rank in range(len(regions) - 1, -1, -1):
+    for rank in range(len(regions)):
         top, bottom, left, right = regions[rank]
         if is_whole[rank] and bottom > top and right > left:
-            mask = _paste(masks[rank], boxes_xyxy[rank], top, bottom, left, right)
-            whole[top:bottom, left:right].masked_fill_(mask >= 0.5, rank + 1)
+            mask = _paste(masks[rank], boxes_xyxy[rank], top, bottom, left, right) >= 0.5
+            part = whole[top:bottom, left:right]
+            free = mask & (part == 0)
+            if bool(2 * free.sum() >= mask.sum()):
+                part.masked_fill_(free, rank + 1)
 
     owner = whole.clone()
     inner = torch.zeros(height, width, dtype=torch.float32, device=boxes_xyxy.device)

@@ -14,15 +14,17 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.export.torchscript_patch import patch_builtin_len
 from detectron2.modeling import BACKBONE_REGISTRY, build_model
-from detectron2.modeling.backbone import FPN, ResNet
+from detectron2.modeling.backbone import FPN, Backbone, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, build_resnet_fpn_backbone
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
 
+RESNET_FEATURES = ["res2", "res3", "res4", "res5"]
 # Fit for hundreds of small objects, moderate enough for a CPU. They change no weight's shape.
 TASK_DEFAULTS: dict[str, Any] = {
     "META_ARCHITECTURE": "GeneralizedRCNN",
@@ -42,8 +44,8 @@ ARCHITECTURE_DEFAULTS: dict[str, Any] = {
     "PIXEL_STD": [64.0, 64.0, 64.0],
     "RESNETS.NORM": "BN",
     "RESNETS.STRIDE_IN_1X1": False,
-    "RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
-    "FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
+    "RESNETS.OUT_FEATURES": RESNET_FEATURES,
+    "FPN.IN_FEATURES": RESNET_FEATURES,
     "FPN.OUT_CHANNELS": 96,
     "FPN.NORM": "GN",
     "ANCHOR_GENERATOR.ASPECT_RATIOS": [[0.5, 1.0, 2.0]],
@@ -59,6 +61,12 @@ ARCHITECTURE_DEFAULTS: dict[str, Any] = {
     "ROI_MASK_HEAD.CONV_DIM": 96,
     "ROI_MASK_HEAD.NORM": "GN",
     "ROI_MASK_HEAD.POOLER_RESOLUTION": 14,
+}
+EFFICIENTNET_LITE: dict[str, Any] = {
+    "BACKBONE.NAME": "build_efficientnet_lite_fpn_backbone",
+    "BACKBONE.FREEZE_AT": 2,
+    "PIXEL_MEAN": [127.0, 127.0, 127.0],
+    "PIXEL_STD": [128.0, 128.0, 128.0],
 }
 BLOCKS_PER_STAGE = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}
 
@@ -85,8 +93,37 @@ def build_resnet_fpn_backbone_of_any_width(cfg: CfgNode, input_shape: Any) -> nn
             )
         )
         in_channels = out_channels
+    bottom_up = ResNet(stem, stages, out_features=options.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT)
+    return _feature_pyramid(cfg, bottom_up)
+
+
+class _EfficientNetLite(Backbone):
+    """EfficientNet-Lite0 at strides 4 to 32, under the names that Detectron2's ResNets give theirs."""
+
+    def __init__(self, *, pretrained: bool, frozen_levels: int) -> None:
+        super().__init__()
+        # Detectron2 scales the image, by PIXEL_MEAN and PIXEL_STD.
+        self.encoder = EfficientNetLiteEncoder(pretrained=pretrained, frozen_levels=frozen_levels, scales_image=False)
+        self._out_features = list(RESNET_FEATURES)
+        self._out_feature_channels = dict(zip(RESNET_FEATURES, CHANNELS[1:], strict=True))
+        self._out_feature_strides = {name: 4 * 2**index for index, name in enumerate(RESNET_FEATURES)}
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return dict(zip(RESNET_FEATURES, self.encoder(image)[1:], strict=True))
+
+
+@BACKBONE_REGISTRY.register()
+def build_efficientnet_lite_fpn_backbone(cfg: CfgNode, input_shape: Any) -> nn.Module:
+    """Build a feature pyramid on EfficientNet-Lite0; MODEL.WEIGHTS "imagenet" starts from the weights of ImageNet."""
+    bottom_up = _EfficientNetLite(
+        pretrained=cfg.MODEL.WEIGHTS == "imagenet", frozen_levels=cfg.MODEL.BACKBONE.FREEZE_AT
+    )
+    return _feature_pyramid(cfg, bottom_up)
+
+
+def _feature_pyramid(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     return FPN(
-        ResNet(stem, stages, out_features=options.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT),
+        bottom_up,
         cfg.MODEL.FPN.IN_FEATURES,
         cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
@@ -98,8 +135,9 @@ def build_resnet_fpn_backbone_of_any_width(cfg: CfgNode, input_shape: Any) -> nn
 def make_config(
     *,
     n_detection_classes: int,
-    backbone_depth: int,
+    backbone_depth: int | None,
     backbone_width: int,
+    pretrained: bool,
     anchor_sizes_px: Sequence[float],
     detections_per_image: int,
     score_threshold: float,
@@ -125,13 +163,17 @@ def make_config(
     cfg = get_cfg()
     cfg.TEST.DETECTIONS_PER_IMAGE = detections_per_image
     if "NAME" not in model.get("BACKBONE", {}):
-        is_basic = backbone_depth in BLOCKS_PER_STAGE
-        defaults |= ARCHITECTURE_DEFAULTS | {
-            "RESNETS.DEPTH": backbone_depth,
-            "RESNETS.STEM_OUT_CHANNELS": backbone_width,
-            "RESNETS.WIDTH_PER_GROUP": backbone_width,
-            "RESNETS.RES2_OUT_CHANNELS": backbone_width if is_basic else 4 * backbone_width,
-        }
+        defaults |= ARCHITECTURE_DEFAULTS
+        if backbone_depth is None:
+            defaults |= EFFICIENTNET_LITE | {"WEIGHTS": "imagenet" if pretrained else ""}
+        else:
+            is_basic = backbone_depth in BLOCKS_PER_STAGE
+            defaults |= {
+                "RESNETS.DEPTH": backbone_depth,
+                "RESNETS.STEM_OUT_CHANNELS": backbone_width,
+                "RESNETS.WIDTH_PER_GROUP": backbone_width,
+                "RESNETS.RES2_OUT_CHANNELS": backbone_width if is_basic else 4 * backbone_width,
+            }
         cfg.INPUT.FORMAT = "RGB"
     cfg.merge_from_list([part for key, value in defaults.items() for part in (f"MODEL.{key}", value)])
     if path is not None:

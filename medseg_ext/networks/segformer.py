@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from transformers import SegformerConfig, SegformerModel
 from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
 
+from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.tracing import TracedForward
 
 # Depths, widths and the decoder's width of the Mix Transformers: table 6 of the paper.
@@ -34,19 +35,25 @@ class SegFormer(nn.Module):
     the decoder's output is brought up through it, so that outlines are learnt and not interpolated. The encoder is the
     same in both and takes the same pretrained weights.
 
+    With a `stem` the features of a convolutional encoder are added to what each of the four transformer stages gives
+    (which has the same stride), so that the stages refine features and need not learn to see from few images.
+
     Args:
         out_channels: channels of the logits.
         in_channels: channels of the image.
         variant: "b0" (3.3 million parameters in the encoder) to "b5" (81 million).
         patch_stride: stride of the first, overlapping patch embedding; 4 in the paper. 2 makes four times the tokens.
         detail_channels: channels of the convolutional branch at full and at half resolution; None leaves it out.
+        stem: None, or "efficientnet-lite0".
+        stem_pretrained: the stem starts from the weights of ImageNet, see `EfficientNetLiteEncoder`.
         decoder_channels: width of the all-MLP decoder; None takes the paper's for the variant.
         drop_path_rate: largest probability of stochastic depth.
         pretrained: a folder or a hub name such as `nvidia/mit-b0`, whose encoder weights are loaded.
         gradient_checkpointing: trade time for memory in training.
 
     Raises:
-        ValueError: an unknown variant or stride; other than two detail_channels; pretrained weights of another variant.
+        ValueError: an unknown variant, stride or stem; other than two detail_channels; a stem with a patch stride
+            of 2; pretrained weights of another variant.
         OSError: pretrained weights that cannot be had, as on a machine without a network.
 
     Source: Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. NeurIPS
@@ -65,6 +72,8 @@ class SegFormer(nn.Module):
         variant: str = "b0",
         patch_stride: int = 4,
         detail_channels: Sequence[int] | None = None,
+        stem: str | None = None,
+        stem_pretrained: bool = False,
         decoder_channels: int | None = None,
         drop_path_rate: float = 0.1,
         pretrained: str | None = None,
@@ -77,6 +86,8 @@ class SegFormer(nn.Module):
             raise ValueError(f"patch_stride must be 2 or 4, got {patch_stride}")
         if detail_channels is not None and len(detail_channels) != 2:
             raise ValueError(f"detail_channels must be two, at full and at half resolution, got {detail_channels}")
+        if stem is not None and patch_stride != 4:
+            raise ValueError(f"with a stem patch_stride must be 4, the stride of its features, got {patch_stride}")
         depths, hidden_sizes, paper_decoder_channels = VARIANTS[variant]
         config = SegformerConfig(
             num_channels=in_channels,
@@ -90,6 +101,7 @@ class SegFormer(nn.Module):
         self.encoder = _pretrained_encoder(pretrained, config) if pretrained else SegformerModel(config)
         self.decoder = SegformerDecodeHead(config)
         self.detail = None if detail_channels is None else _DetailBranch(in_channels, detail_channels, out_channels)
+        self.stem = None if stem is None else _Stem(stem, stem_pretrained, in_channels, hidden_sizes)
         if gradient_checkpointing:
             self.encoder.gradient_checkpointing_enable()
 
@@ -105,8 +117,11 @@ class SegFormer(nn.Module):
         if not torch.jit.is_tracing() and min(image.shape[2:]) < 32:
             raise ValueError(f"image must be at least 32 pixels a side, got shape {tuple(image.shape)}")
         hidden, stages = image, []
-        for stage in self.encoder.stages:
+        levels = [None] * len(self.encoder.stages) if self.stem is None else self.stem(image)
+        for stage, level in zip(self.encoder.stages, levels, strict=True):
             hidden = stage(hidden)
+            if level is not None:
+                hidden = hidden + _resize(level, hidden)
             stages.append(hidden)
         coarse = self.decoder(stages)
         if self.detail is not None:
@@ -117,6 +132,24 @@ class SegFormer(nn.Module):
         """Stand in for this module when it is scripted: `transformers` can be traced only."""
         device = next(self.parameters()).device
         return TracedForward(self, torch.zeros(1, self.encoder.config.num_channels, 64, 96, device=device))
+
+
+class _Stem(nn.Module):
+    """Features of EfficientNet-Lite0 at strides 4 to 32, brought to the widths of the transformer stages."""
+
+    def __init__(self, name: str, pretrained: bool, in_channels: int, hidden_sizes: Sequence[int]) -> None:
+        super().__init__()
+        if name not in EfficientNetLiteEncoder.get_encoder_names():
+            raise ValueError(f"stem must be efficientnet-lite0 or None, got {name!r}")
+        self.encoder = EfficientNetLiteEncoder(pretrained=pretrained, in_channels=in_channels)
+        self.projections = nn.ModuleList(
+            Convolution(2, channels, hidden_size, kernel_size=1, act=None, norm="batch", bias=False)
+            for channels, hidden_size in zip(CHANNELS[1:], hidden_sizes, strict=True)
+        )
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        levels = self.encoder(image)[1:]
+        return [project(level) for project, level in zip(self.projections, levels, strict=True)]
 
 
 class _DetailBranch(nn.Module):

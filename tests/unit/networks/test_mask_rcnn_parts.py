@@ -130,6 +130,17 @@ def test_the_order_of_detections_does_not_matter():
         assert torch.equal(paint(*[detections[index] for index in order]), expected)
 
 
+def test_an_object_that_was_found_before_leaves_no_rim():
+    # Of 8 x 8 pixels, 8 x 4 are free: kept. Of 8 x 8, 8 x 3: left out.
+    dense = paint(((0, 0, 10, 10), 0.9, 0), ((6, 0, 14, 8), 0.8, 0), ((11, 0, 17, 8), 0.7, 0), n_classes=2)
+    assert dense[0].unique().tolist() == [0, 1, 2, 3]
+    assert (dense[0, :8, 10:14] == 2).all()
+    assert (dense[0, :8, 14:17] == 3).all()
+    dense = paint(((0, 0, 10, 10), 0.9, 0), ((5, 0, 13, 8), 0.8, 0), n_classes=2)
+    assert dense[0].unique().tolist() == [0, 1]
+    assert (dense[0, :, 10:] == 0).all()
+
+
 def test_objects_that_are_covered_leave_no_gap():
     dense = paint(((2, 2, 6, 6), 0.5, 0), ((1, 1, 10, 10), 0.9, 0), ((15, 2, 20, 8), 0.4, 0))
     assert dense[0].unique().tolist() == [0, 1, 2]

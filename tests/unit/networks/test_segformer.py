@@ -9,6 +9,7 @@ from medseg_ext.networks import SegFormer
 from medseg_ext.networks.segformer import VARIANTS
 
 DETAIL = {"detail_channels": (8, 16), "decoder_channels": 32}
+STEM = DETAIL | {"stem": "efficientnet-lite0"}
 
 
 def image(height: int = 96, width: int = 64, batch: int = 2) -> torch.Tensor:
@@ -38,7 +39,7 @@ def test_every_variant_has_the_encoder_of_the_paper(variant, millions):
     assert set(VARIANTS) == {"b0", "b1", "b2", "b3", "b4", "b5"}
 
 
-@pytest.mark.parametrize("options", [{}, DETAIL, {"patch_stride": 2}, {"patch_stride": 2, **DETAIL}])
+@pytest.mark.parametrize("options", [{}, DETAIL, {"patch_stride": 2}, {"patch_stride": 2, **DETAIL}, STEM])
 @pytest.mark.parametrize("size", [(64, 96), (75, 101)])
 def test_logits_have_the_size_of_the_image(options, size):
     network = SegFormer(4, **options).eval()
@@ -63,7 +64,7 @@ def test_the_detail_branch_sees_what_the_standard_variant_cannot():
     assert second_difference(fine) > 0.5
 
 
-@pytest.mark.parametrize("options", [{}, DETAIL])
+@pytest.mark.parametrize("options", [{}, DETAIL, STEM])
 def test_torchscript_gives_the_same_at_other_sizes_and_leaves_the_network_alone(options, tmp_path):
     network = SegFormer(3, **options).train()
     torch.jit.script(network).save(tmp_path / "model.ts")
@@ -158,6 +159,8 @@ def test_pretrained_weights_that_are_not_there_are_named_with_the_remedy(tmp_pat
         ({"variant": "b9"}, "variant must be"),
         ({"patch_stride": 8}, "patch_stride must be"),
         ({"detail_channels": [8]}, "detail_channels must be two"),
+        ({"stem": "resnet18"}, "stem must be efficientnet-lite0 or None"),
+        ({"stem": "efficientnet-lite0", "patch_stride": 2}, "with a stem patch_stride must be 4"),
     ],
 )
 def test_unknown_options_are_refused(options, message):

@@ -6,6 +6,7 @@ from monai.networks.utils import convert_to_torchscript
 
 from medseg_ext.losses import ClassesAndBoundaryLoss
 from medseg_ext.networks import UNetPlusPlus
+from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 
 FEATURES = (8, 8, 16, 16, 32, 8)
 
@@ -63,3 +64,64 @@ def test_torchscript_gives_the_same_at_other_sizes(tmp_path):
 def test_another_size_than_a_multiple_of_16_is_refused(size):
     with pytest.raises(ValueError, match=f"multiples of 16, got {size[0]} x {size[1]}"):
         network()(image(*size))
+
+
+def with_encoder(**options: object) -> UNetPlusPlus:
+    torch.manual_seed(0)
+    return UNetPlusPlus(3, 4, features=(8, 16, 24, 40, 112, 8), encoder="efficientnet-lite0", **options)
+
+
+def test_an_encoder_stands_where_the_backbone_nodes_do(tmp_path):
+    eager = with_encoder(pretrained=True).eval()
+    x = image(64, 96)
+    seen = []
+    for join in (eager.network.upcat_0_1, eager.network.upcat_1_1, eager.network.upcat_2_1, eager.network.upcat_3_1):
+        join.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        logits = eager(x)
+        expected = EfficientNetLiteEncoder(pretrained=True).eval()(x)
+    assert logits.shape == (2, 4, 64, 96)
+    assert all(torch.equal(one, other) for one, other in zip(seen, expected[:4], strict=True))
+    convert_to_torchscript(with_encoder(pretrained=True).eval(), filename_or_obj=str(tmp_path / "model.ts"))
+    torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(x), logits, rtol=1e-5, atol=1e-5)
+
+
+def test_the_nodes_are_joined_as_monai_joins_them():
+    joined = with_encoder().eval()
+    plain = UNetPlusPlus(3, 4, features=(8, 16, 24, 40, 112, 8)).eval()
+    plain.network.load_state_dict(joined.network.state_dict(), strict=False)
+    for level, part in enumerate(joined.network.levels, start=1):
+        setattr(plain.network, f"conv_{level}_0", _Of(part, image(64, 96)) if level == 1 else part)
+    with torch.no_grad():
+        for one, other in zip(joined.network(image(64, 96)), plain.network(image(64, 96)), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+class _Of(torch.nn.Module):
+    """A module that takes an image of its own, whatever it is given."""
+
+    def __init__(self, module: torch.nn.Module, image: torch.Tensor) -> None:
+        super().__init__()
+        self.module, self.image = module, image
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module(self.image)
+
+
+def test_every_part_of_a_network_with_an_encoder_learns():
+    eager = with_encoder().train()
+    torch.stack(eager(image(64, 96))).square().mean().backward()
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in eager.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "resnet18"}, "encoder must be efficientnet-lite0 or None, got 'resnet18'"),
+        ({"encoder": "efficientnet-lite0"}, r"features 1 to 4 must be the encoder's \(16, 24, 40, 112\)"),
+        ({"pretrained": True}, "pretrained weights are those of an encoder"),
+    ],
+)
+def test_encoders_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        network(**options)
