@@ -4,6 +4,7 @@
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of test and test-all
+#   BUNDLE, RAW, ...     of reproduce: see scripts/reproduce.sh
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -12,13 +13,13 @@ BIN := $(VENV)/bin
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 
-export VENV PYTHON DETECTRON2
+export VENV PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render reproduce table bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -57,6 +58,12 @@ fix: $(STAMP)  ## repair what `make check` complains about, as far as tools can
 
 render: $(STAMP)  ## write the bundles' configs from the fragments in bundles/_base
 	$(BIN)/medseg render
+
+reproduce:  ## prepare, train and evaluate as for a published figure: BUNDLE=dsb2018_unet RAW=stage1_train.zip
+	@bash scripts/reproduce.sh "$(MAKE) --no-print-directory setup"
+
+table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data/, and compare them
+	@bash scripts/table.sh
 
 bench: $(STAMP)  ## measure speed, as ratios to baselines of the same run
 	$(BIN)/python scripts/bench.py

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from medseg_ext.bundle.render import render_all, stale_files
+from medseg_ext.bundle.render import render_all, stale_files, stray_files
 from medseg_ext.bundle.ship import ship_weights
 from medseg_ext.report.compare import compare_run_folders
 from medseg_ext.report.compare_page import write_comparison
@@ -23,8 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     render.add_argument("--check", action="store_true", help="change nothing; fail if a committed file is not fresh")
     render.set_defaults(run=lambda options: _render(options.bundles, check=options.check))
 
-    ship = commands.add_parser("ship", help="put a training's best weights into a bundle, in half precision")
-    ship.add_argument("weights", type=Path, help="model.pt of a training's output_dir")
+    ship = commands.add_parser(
+        "ship", help="put a training's best weights, in half precision, and its curve into a bundle"
+    )
+    ship.add_argument(
+        "weights", type=Path, help="model.pt of a training's output_dir; iou_curve.csv and .png beside it go along"
+    )
     ship.add_argument("bundle", type=Path, help="folder of the bundle")
     ship.set_defaults(run=lambda options: _ship(options.weights, options.bundle))
 
@@ -47,14 +51,19 @@ def _render(bundles: Path, *, check: bool) -> int:
         changed = render_all(bundles)
         print(f"{len(changed)} files changed" + "".join(f"\n  {path}" for path in changed))
         return 0
-    stale = list(stale_files(bundles))
-    for path in stale:
-        print(f"{path}: is not what the fragments give; run `medseg render`", file=sys.stderr)
-    return 1 if stale else 0
+    faults = [f"{path}: is not what the fragments give; run `medseg render`" for path in stale_files(bundles)]
+    faults += [f"{path}: {fault}" for path, fault in stray_files(bundles).items()]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 def _ship(weights: Path, bundle: Path) -> int:
-    print(ship_weights(weights, bundle))
+    shipped = ship_weights(weights, bundle)
+    for path in shipped.written:
+        print(path)
+    for path in shipped.removed:
+        print(f"{path}: removed, as it is that of other weights and none lies beside {weights}; adapt docs/README.md")
     return 0
 
 

@@ -29,12 +29,12 @@ def read_recipes(base: Path) -> dict[str, list[str]]:
         base: the folder `bundles/_base`.
 
     Raises:
-        RenderError: the file is missing or a row has another form.
+        RenderError: the file is missing or no YAML, or a row has another form.
     """
     path = base / "recipes.yaml"
     if not path.is_file():
         raise RenderError(f"{path}: not found; it holds one row a bundle")
-    recipes = yaml.safe_load(path.read_text())
+    recipes = _read_yaml(path)
     for name, row in recipes.items():
         if not isinstance(row, list) or len(row) != 3:
             raise RenderError(f"{path}: {name}: expected [workflow, data set, model], got {row}")
@@ -108,11 +108,26 @@ def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]
 def _read_fragment(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise RenderError(f"{path}: not found, but recipes.yaml names it")
-    fragment = yaml.safe_load(path.read_text())
+    fragment = _read_yaml(path)
     unknown = set(fragment) - set(SECTIONS)
     if unknown:
         raise RenderError(f"{path}: unknown section {sorted(unknown)}; there are {SECTIONS}")
+    for section, content in fragment.items():
+        if content is not None and not isinstance(content, dict):
+            raise RenderError(f"{path}: {section}: expected keys with values, got {content!r}")
     return fragment
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:  # the parser names an open file, and not "<unicode string>"
+            content = yaml.safe_load(file)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RenderError(f"{path}: is no YAML; mend this: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else repr(content)
+        raise RenderError(f"{path}: expected keys with values, got {found}; fill or delete the file")
+    return content
 
 
 def render_all(bundles: Path) -> list[Path]:
@@ -129,16 +144,26 @@ def render_all(bundles: Path) -> list[Path]:
 
 
 def stale_files(bundles: Path) -> Iterator[Path]:
-    """Yield every committed file that is not what the fragments give, every bundle and pair without a recipe."""
+    """Yield every file that is not what the fragments give; rendering mends them."""
     for path, text in _rendered_files(bundles):
         if not path.is_file() or path.read_text() != text:
             yield path
+
+
+def stray_files(bundles: Path) -> dict[Path, str]:
+    """Find every bundle and every pair that no recipe has, and say of each what to do; rendering cannot mend them."""
     recipes = read_recipes(bundles / "_base")
-    for metadata in sorted(bundles.glob("*/configs/metadata.json")):
-        if metadata.parents[1].name not in recipes:
-            yield metadata
-    pairs = {"+".join(pair) for recipe in recipes.values() for pair in combinations(recipe, 2)}
-    yield from (path for path in sorted(bundles.glob("_base/pairs/*")) if path.stem not in pairs)
+    folders = [metadata.parents[1] for metadata in sorted(bundles.glob("*/configs/metadata.json"))]
+    strays = {
+        folder: "no row of recipes.yaml gives this bundle; add its row, or delete the folder"
+        for folder in folders
+        if folder.name not in recipes
+    }
+    pairs = {f"{'+'.join(pair)}.yaml" for recipe in recipes.values() for pair in combinations(recipe, 2)}
+    for path in sorted(bundles.glob("_base/pairs/*")):
+        if path.name not in pairs:
+            strays[path] = "never read: no row of recipes.yaml has its two names in this order; rename or delete it"
+    return strays
 
 
 def _rendered_files(bundles: Path) -> Iterator[tuple[Path, str]]:

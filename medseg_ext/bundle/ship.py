@@ -1,14 +1,21 @@
-"""Put trained weights into a bundle."""
+"""Put what a training gave into a bundle."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from monai.bundle import ConfigParser
 
+from medseg_ext.data import DataError
 from medseg_ext.handlers.checkpoint import save_atomically
+from medseg_ext.handlers.curve import CURVE_FILES
+from medseg_ext.handlers.weights import read_weights
+
+REMEDY = "give the model.pt of the output_dir of a training of this bundle"
 
 
 def to_half_precision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -27,30 +34,42 @@ def to_half_precision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
     return rounded
 
 
-def ship_weights(weights: Path, bundle: Path) -> Path:
-    """Write the weights of a training, in half precision, as a bundle's `models/model.pt`.
+class Shipped(NamedTuple):
+    """What shipping did to a bundle: the files that it wrote, the weights first, and those that it removed."""
+
+    written: list[Path]
+    removed: list[Path]
+
+
+def ship_weights(weights: Path, bundle: Path) -> Shipped:
+    """Put the weights of a training, in half precision, into a bundle as `models/model.pt`, and its curve into `docs`.
+
+    The curve is `iou_curve.csv` and `.png` beside the weights. One that is not there is removed from `docs`: what the
+    bundle has is that of other weights.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
         bundle: the bundle's folder.
 
-    Returns:
-        The file written.
-
     Raises:
-        FileNotFoundError: there are no such weights.
-        ValueError: the file holds other things, such as the state of a training.
-        RuntimeError: they are not of the bundle's network.
+        DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
+            of a training, or they are not of the bundle's network.
+        ValueError: a weight is too large for float16.
     """
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights}: not found; a training writes it into its output_dir")
-    content = torch.load(weights, map_location="cpu", weights_only=True)
-    if not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ValueError(f"{weights}: holds more than weights; give the model.pt of the training's output_dir")
-    state = to_half_precision(content)
+    target = bundle / "models" / "model.pt"
+    if weights.resolve() == target.resolve():
+        raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
-    parser.get_parsed_content("network_def").load_state_dict(state)
-    target = bundle / "models" / "model.pt"
+    state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
     save_atomically(state, target)
-    return target
+    shipped = Shipped(written=[target], removed=[])
+    for curve, shown in ((weights.parent / name, bundle / "docs" / name) for name in CURVE_FILES):
+        if curve.is_file():
+            shown.parent.mkdir(exist_ok=True)
+            shutil.copyfile(curve, shown)
+            shipped.written.append(shown)
+        elif shown.is_file():
+            shown.unlink()
+            shipped.removed.append(shown)
+    return shipped

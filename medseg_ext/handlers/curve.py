@@ -13,6 +13,7 @@ from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.report.figures import draw_iou_curve
 
 COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou")
+CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"
 
 
 class IoUCurve:
@@ -63,11 +64,11 @@ class IoUCurve:
         if not is_first_process():
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        with (self.output_dir / "iou_curve.csv").open("w", newline="") as file:
+        with (self.output_dir / CSV_FILE).open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in self.rows)
-        draw_iou_curve(self.rows, self.output_dir / "iou_curve.png", title=self.title)
+        draw_iou_curve(self.rows, self.output_dir / PICTURE_FILE, title=self.title)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far."""

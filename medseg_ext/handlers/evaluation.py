@@ -37,9 +37,9 @@ from medseg_ext.report.compare_run import (
     label_map_path,
     save_run,
 )
-from medseg_ext.report.comparison_picture import draw_comparison
 from medseg_ext.report.figures import draw_histogram
 from medseg_ext.report.html import write_report
+from medseg_ext.report.outlines import draw_comparison
 from medseg_ext.transforms import read_rgb
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ class EvaluationReport:
         facts: what was evaluated, for the report and the JSON, such as data set and checkpoint.
         headline: metrics shown large; the first one ranks the images.
         training_dir: where `iou_curve.png` and `.csv` of the training may be, to be shown in the report and kept; by
-            default `output_dir`. For the weights in a bundle's `models` they may be in its `docs`.
+            default `output_dir`; "" is the current folder. For the weights in a bundle's `models` they may be in its
+            `docs`.
         pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
         bundle_root: the bundle, whose metadata name the model; without it the model has no name.
         dataset_dir: the data set folder, whose `dataset.json` names the data set; without it the title stands for it.
@@ -101,7 +102,7 @@ class EvaluationReport:
         self.title = title
         self.facts = dict(facts or {})
         self.headline = list(headline)
-        self.training_dir = Path(training_dir) if training_dir else None
+        self.training_dir = Path(training_dir) if training_dir is not None else None
         self.pictures = pictures
         self.bundle_root = Path(bundle_root) if bundle_root else None
         self.dataset_dir = Path(dataset_dir) if dataset_dir else None

@@ -1,4 +1,4 @@
-"""Load weights, and say what is wrong with a file that does not fit."""
+"""Read weights, and say what is wrong with a file that does not fit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,39 @@ from monai.handlers import CheckpointLoader
 from medseg_ext.data.errors import DataError
 
 REMEDY = "give --ckpt_path weights of this bundle, or the options with which they were trained"
+
+
+def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
+    """Read the weights of a network, on the CPU.
+
+    Args:
+        path: a state dict, or a dict that holds one under `name`.
+        network: whose weights they must be; it is not changed.
+        name: the network's name in the file.
+        remedy: what to do about a file that cannot be used, for the message.
+
+    Returns:
+        The state dict.
+
+    Raises:
+        DataError: the file is missing, holds no weights, or those of another network.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there are no weights; {remedy}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
+        raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
+    if isinstance(state, Mapping) and {"network", "optimizer"} <= set(state):
+        raise DataError(
+            f"{path}: is the state of a training; give model.pt beside it (to go on with it, train with --resume True)"
+        )
+    found = state.get(name, state) if isinstance(state, Mapping) else {}
+    found = found if isinstance(found, Mapping) else {}
+    difference = _difference(found, network.state_dict())
+    if difference:
+        raise DataError(f"{path}: {difference}; {remedy}")
+    return found
 
 
 class WeightsLoader(CheckpointLoader):
@@ -33,22 +66,10 @@ class WeightsLoader(CheckpointLoader):
         Raises:
             DataError: the file is missing, holds no weights, or those of another network.
         """
-        path = Path(self.load_path)
-        if not path.is_file():
-            raise DataError(f"{path}: there are no weights; {REMEDY}")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
-            raise DataError(f"{path}: holds no weights that can be loaded safely; {REMEDY}") from error
-        if isinstance(state, Mapping) and {"network", "optimizer"} <= set(state):
-            raise DataError(f"{path}: is the state of a training; give model.pt beside it, or train with --resume True")
         ((name, network),) = self.load_dict.items()
         if isinstance(network, torch.nn.parallel.DistributedDataParallel):
             network = network.module
-        found = state.get(name, state) if isinstance(state, Mapping) else {}
-        difference = _difference(found if isinstance(found, Mapping) else {}, network.state_dict())
-        if difference:
-            raise DataError(f"{path}: {difference}; {REMEDY}")
+        read_weights(Path(self.load_path), network, name=name, remedy=REMEDY)
         super().__call__(engine)
 
 

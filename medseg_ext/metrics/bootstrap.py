@@ -72,6 +72,7 @@ def paired_bootstrap_difference(
     second: Tensor,
     reduce: Callable[[Tensor], Tensor],
     *,
+    only_defined: bool = False,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -84,6 +85,8 @@ def paired_bootstrap_difference(
         first: statistics of the first model, one row an image, shape (N, K).
         second: statistics of the second model on the same images in the same order.
         reduce: scores sets of images, (..., N, K) -> (...).
+        only_defined: leave out the images whose own score is undefined for either model, as a mean over images must:
+            else each model would leave out other ones.
         level: coverage in (0, 1).
         resamples: number of resampled sets of N images.
         seed: seed of the resampling.
@@ -102,6 +105,9 @@ def paired_bootstrap_difference(
         raise ValueError(
             f"both models must have statistics of the same images, got {tuple(first.shape)} and {tuple(second.shape)}"
         )
+    if only_defined:
+        is_defined = ~(reduce(first.unsqueeze(-2)) - reduce(second.unsqueeze(-2))).isnan()
+        first, second = first[is_defined], second[is_defined]
 
     def difference(paired: Tensor) -> Tensor:
         rows_first, rows_second = paired.chunk(2, dim=-1)

@@ -36,6 +36,7 @@ class MetricDefinition:
         statistics: gives of an image its float64 terms, shape (K,).
         reduce: scores N images, (..., N, K) -> (...). Undefined is NaN. Higher is better.
         needs_classes: whether the image must be compared with its class maps.
+        averages_images: whether the score is the mean over the images that have a defined value of their own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class MetricDefinition:
     statistics: Statistics
     reduce: Reduction
     needs_classes: bool = False
+    averages_images: bool = False
 
 
 def metrics_for(class_names: Sequence[str] | None = None) -> dict[str, MetricDefinition]:
@@ -107,6 +109,7 @@ def _averaged(
         statistics=statistics,
         reduce=partial(mean_ratio, empty=empty),
         needs_classes=needs_classes,
+        averages_images=True,
     )
 
 

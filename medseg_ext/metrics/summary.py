@@ -99,6 +99,9 @@ def summarise_difference(
 ) -> dict[str, dict[str, Any]]:
     """Compare two models on the same images by each metric, with paired 95 % bootstrap intervals.
 
+    A mean over images is compared over those that have a defined value for both models, else each model would leave
+    out other images. Pooled metrics leave none out: an undefined ratio adds nothing to their sums.
+
     Args:
         first: statistics of the first model, of each metric one row an image, shape (N, K).
         second: statistics of the second model on the same images in the same order.
@@ -114,8 +117,15 @@ def summarise_difference(
     """
     first_values, second_values = per_image_values(first, definitions), per_image_values(second, definitions)
     summary = {}
-    for name, reduce in ((name, definitions[name].reduce) for name in first):
-        interval = paired_bootstrap_difference(first[name], second[name], reduce, resamples=resamples, seed=seed)
+    for name, definition in ((name, definitions[name]) for name in first):
+        interval = paired_bootstrap_difference(
+            first[name],
+            second[name],
+            definition.reduce,
+            only_defined=definition.averages_images,
+            resamples=resamples,
+            seed=seed,
+        )
         summary[name] = _entry("difference", interval, first_values[name] - second_values[name])
     return summary
 

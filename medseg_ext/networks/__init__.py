@@ -4,9 +4,8 @@ Detectron2's Mask R-CNN is `medseg_ext.networks.mask_rcnn.MaskRCNN`: it is not i
 Detectron2.
 """
 
-from medseg_ext.networks.detection_batch import prepare_detection_batch
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 from medseg_ext.networks.segformer import SegFormer
 from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
 
-__all__ = ["EfficientNetLiteEncoder", "SegFormer", "UNetPlusPlus", "prepare_detection_batch"]
+__all__ = ["EfficientNetLiteEncoder", "SegFormer", "UNetPlusPlus"]

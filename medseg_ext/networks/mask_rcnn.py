@@ -30,9 +30,10 @@ class MaskRCNN(nn.Module):
         class_names: classes of the class map, background first; 2 or 3.
         backbone_depth: a ResNet of 18, 34, 50, 101 or 152 layers; None takes EfficientNet-Lite0.
         backbone_width: channels of a ResNet's first stage (of its bottlenecks from 50 layers on); 64 is a full one.
-        pretrained: EfficientNet-Lite0 starts from the weights of ImageNet; a ResNet has its `weights`.
+        pretrained: EfficientNet-Lite0 starts from the weights of ImageNet; a ResNet has its `weights`, and warns.
         detectron2_config: a YAML file of Detectron2, or the name of one that comes with it, such as
-            `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml`. Its MODEL.WEIGHTS are not loaded.
+            `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml`; one with a feature pyramid. Its MODEL.WEIGHTS are
+            not loaded.
         detectron2_overrides: KEY, VALUE, ... such as `["MODEL.RPN.NMS_THRESH", 0.8]`.
         weights: a `.pth` or `.pkl`, or `detectron2://...`. Layers of another shape, such as those that tell classes,
             are skipped with a warning. A `.pkl` can run code: load only what you trust.
@@ -100,7 +101,14 @@ class MaskRCNN(nn.Module):
             yaml_file=detectron2_config,
             overrides=detectron2_overrides,
         )
-        self.detector = Detector(config)
+        try:
+            self.detector = Detector(config)
+        except (AssertionError, AttributeError, KeyError) as error:
+            source = detectron2_config or list(detectron2_overrides)
+            raise ValueError(
+                f"Detectron2 cannot build a Mask R-CNN of {source} ({error!r}): "
+                "the config must be one with a feature pyramid, such as those with FPN in their names"
+            ) from error
         if weights is not None:
             self.detector.load(weights)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,6 +26,8 @@ from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEnco
 from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
 
 RESNET_FEATURES = ["res2", "res3", "res4", "res5"]
+logger = logging.getLogger(__name__)
+
 # Fit for hundreds of small objects, moderate enough for a CPU. They change no weight's shape.
 TASK_DEFAULTS: dict[str, Any] = {
     "META_ARCHITECTURE": "GeneralizedRCNN",
@@ -62,6 +65,7 @@ ARCHITECTURE_DEFAULTS: dict[str, Any] = {
     "ROI_MASK_HEAD.NORM": "GN",
     "ROI_MASK_HEAD.POOLER_RESOLUTION": 14,
 }
+IMAGENET = "imagenet"  # as MODEL.WEIGHTS
 EFFICIENTNET_LITE: dict[str, Any] = {
     "BACKBONE.NAME": "build_efficientnet_lite_fpn_backbone",
     "BACKBONE.FREEZE_AT": 2,
@@ -114,10 +118,8 @@ class _EfficientNetLite(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite_fpn_backbone(cfg: CfgNode, input_shape: Any) -> nn.Module:
-    """Build a feature pyramid on EfficientNet-Lite0; MODEL.WEIGHTS "imagenet" starts from the weights of ImageNet."""
-    bottom_up = _EfficientNetLite(
-        pretrained=cfg.MODEL.WEIGHTS == "imagenet", frozen_levels=cfg.MODEL.BACKBONE.FREEZE_AT
-    )
+    """Build a feature pyramid on EfficientNet-Lite0; MODEL.WEIGHTS may be `IMAGENET`."""
+    bottom_up = _EfficientNetLite(pretrained=cfg.MODEL.WEIGHTS == IMAGENET, frozen_levels=cfg.MODEL.BACKBONE.FREEZE_AT)
     return _feature_pyramid(cfg, bottom_up)
 
 
@@ -152,7 +154,7 @@ def make_config(
 
     Raises:
         FileNotFoundError: no such YAML.
-        ValueError: a config that is not a Mask R-CNN, or overrides that are not pairs.
+        ValueError: a config that is not a Mask R-CNN with a feature pyramid, or overrides that are not pairs.
     """
     path = None if yaml_file is None else _find_config(yaml_file)
     model = {} if path is None else (CfgNode.load_yaml_with_base(str(path)) or {}).get("MODEL", {})
@@ -165,7 +167,7 @@ def make_config(
     if "NAME" not in model.get("BACKBONE", {}):
         defaults |= ARCHITECTURE_DEFAULTS
         if backbone_depth is None:
-            defaults |= EFFICIENTNET_LITE | {"WEIGHTS": "imagenet" if pretrained else ""}
+            defaults |= EFFICIENTNET_LITE
         else:
             is_basic = backbone_depth in BLOCKS_PER_STAGE
             defaults |= {
@@ -183,9 +185,14 @@ def make_config(
         raise ValueError(f"detectron2_overrides must be a flat list KEY, VALUE, ..., got {len(overrides)} entries")
     cfg.merge_from_list(list(overrides))
 
+    backbone = cfg.MODEL.BACKBONE.NAME
+    is_lite = backbone == EFFICIENTNET_LITE["BACKBONE.NAME"]
+    if pretrained and not is_lite:
+        logger.warning("pretrained is for EfficientNet-Lite0: %s starts at random", backbone)
+    cfg.MODEL.WEIGHTS = IMAGENET if pretrained and is_lite else ""
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = n_detection_classes
     cfg.MODEL.DEVICE = "cpu"
-    _check_config(cfg)
+    _check_config(cfg, yaml_file)
     cfg.freeze()
     return cfg
 
@@ -202,7 +209,8 @@ def _find_config(name: str) -> Path:
     )
 
 
-def _check_config(cfg: CfgNode) -> None:
+def _check_config(cfg: CfgNode, yaml_file: str | None) -> None:
+    source = yaml_file or "detectron2_overrides"
     wanted = {
         "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
         "MODEL.MASK_ON": (True,),
@@ -216,7 +224,16 @@ def _check_config(cfg: CfgNode) -> None:
         for part in key.split("."):
             value = value[part]
         if value not in allowed:
-            raise ValueError(f"{key} must be {' or '.join(map(str, allowed))} for a Mask R-CNN here, got {value}")
+            raise ValueError(
+                f"{source}: {key} must be {' or '.join(map(str, allowed))} for a Mask R-CNN here, got {value}"
+            )
+    # Those of Detectron2 without a pyramid (C4, DC5) take the features of one stage.
+    for key, levels in {"RPN": cfg.MODEL.RPN.IN_FEATURES, "ROI_HEADS": cfg.MODEL.ROI_HEADS.IN_FEATURES}.items():
+        if not all(re.fullmatch(r"p\d", level) for level in levels):
+            raise ValueError(
+                f"{source}: MODEL.{key}.IN_FEATURES are {levels}, but here a Mask R-CNN has a feature pyramid, p2 to "
+                "p6: take a config with FPN in its name"
+            )
 
 
 def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:

@@ -45,16 +45,16 @@ class SegFormer(nn.Module):
         patch_stride: stride of the first, overlapping patch embedding; 4 in the paper. 2 makes four times the tokens.
         detail_channels: channels of the convolutional branch at full and at half resolution; None leaves it out.
         stem: None, or "efficientnet-lite0".
-        stem_pretrained: the stem starts from the weights of ImageNet, see `EfficientNetLiteEncoder`.
+        pretrained: the stem starts from the weights of ImageNet, see `EfficientNetLiteEncoder`.
         decoder_channels: width of the all-MLP decoder; None takes the paper's for the variant.
         drop_path_rate: largest probability of stochastic depth.
-        pretrained: a folder or a hub name such as `nvidia/mit-b0`, whose encoder weights are loaded.
+        encoder_weights: a folder or a hub name such as `nvidia/mit-b0`, whose encoder weights are loaded.
         gradient_checkpointing: trade time for memory in training.
 
     Raises:
-        ValueError: an unknown variant, stride or stem; other than two detail_channels; a stem with a patch stride
-            of 2; pretrained weights of another variant.
-        OSError: pretrained weights that cannot be had, as on a machine without a network.
+        ValueError: an unknown variant, stride or stem; pretrained without a stem; other than two detail_channels; a
+            stem with a patch stride of 2; encoder weights of another variant.
+        OSError: encoder weights that cannot be had, as on a machine without a network.
 
     Source: Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. NeurIPS
     2021.
@@ -73,10 +73,10 @@ class SegFormer(nn.Module):
         patch_stride: int = 4,
         detail_channels: Sequence[int] | None = None,
         stem: str | None = None,
-        stem_pretrained: bool = False,
+        pretrained: bool = False,
         decoder_channels: int | None = None,
         drop_path_rate: float = 0.1,
-        pretrained: str | None = None,
+        encoder_weights: str | None = None,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -86,6 +86,8 @@ class SegFormer(nn.Module):
             raise ValueError(f"patch_stride must be 2 or 4, got {patch_stride}")
         if detail_channels is not None and len(detail_channels) != 2:
             raise ValueError(f"detail_channels must be two, at full and at half resolution, got {detail_channels}")
+        if pretrained and stem is None:
+            raise ValueError("pretrained is the stem's: name one, or give the transformer's encoder_weights")
         if stem is not None and patch_stride != 4:
             raise ValueError(f"with a stem patch_stride must be 4, the stride of its features, got {patch_stride}")
         depths, hidden_sizes, paper_decoder_channels = VARIANTS[variant]
@@ -98,10 +100,10 @@ class SegFormer(nn.Module):
             drop_path_rate=drop_path_rate,
         )
         config.num_labels = out_channels if detail_channels is None else 2 * detail_channels[1]
-        self.encoder = _pretrained_encoder(pretrained, config) if pretrained else SegformerModel(config)
+        self.encoder = _pretrained_encoder(encoder_weights, config) if encoder_weights else SegformerModel(config)
         self.decoder = SegformerDecodeHead(config)
         self.detail = None if detail_channels is None else _DetailBranch(in_channels, detail_channels, out_channels)
-        self.stem = None if stem is None else _Stem(stem, stem_pretrained, in_channels, hidden_sizes)
+        self.stem = None if stem is None else _Stem(stem, pretrained, in_channels, hidden_sizes)
         if gradient_checkpointing:
             self.encoder.gradient_checkpointing_enable()
 
@@ -182,13 +184,13 @@ def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
     except OSError as error:
         raise OSError(
             f"{source}: no pretrained SegFormer there. Give a folder that holds config.json and the weights (download "
-            "it where there is a network: huggingface-cli download nvidia/mit-b0), or a name on the hub"
+            "it where there is a network: hf download nvidia/mit-b0), or a name on the hub"
         ) from error
     for field in ("depths", "hidden_sizes", "strides", "num_channels"):
         wanted, got = getattr(config, field), getattr(found, field)
         if list(wanted) != list(got) if isinstance(wanted, (list, tuple)) else wanted != got:
             raise ValueError(f"{source}: its encoder has {field} {got}, but this SegFormer has {wanted}")
-    loaded: Any = SegformerModel.from_pretrained(source, config=config, output_loading_info=True)
+    loaded: Any = SegformerModel.from_pretrained(source, config=config, dtype=torch.float32, output_loading_info=True)
     encoder, loading = loaded
     if loading["missing_keys"]:  # which would stay random, silently
         missing = sorted(loading["missing_keys"])

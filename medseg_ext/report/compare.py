@@ -22,7 +22,8 @@ class Score:
         interval: the score with its 95 % bootstrap interval over images.
         images: how many images have a defined value of their own.
         best_run: name of the run of the highest score; empty where no run has a defined one.
-        difference: score minus that of the best run, with its paired 95 % interval; None for the best run itself.
+        difference: score minus that of the best run, with its paired 95 % interval, a mean over images only over those
+            that are defined for both, so that it may be above 0; None for the best run itself.
     """
 
     interval: Interval
@@ -32,7 +33,7 @@ class Score:
 
     @property
     def is_surely_lower(self) -> bool:
-        """Whether the interval of the difference to the best run leaves out 0."""
+        """Whether the interval of the difference to the best run lies below 0."""
         return self.difference is not None and self.difference.high < 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from medseg_ext.report.compare_tables import (
     difference_text,
     headline_rows,
 )
+from medseg_ext.report.embed import picture_as_data
 
 
 def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
@@ -81,10 +81,10 @@ def _html(
         comparisons=comparisons,
         headline=HEADLINE,
         headline_rows=headline_rows(comparisons),
-        curves={data_set: _as_data(path) for data_set, path in curves.items()},
+        curves={data_set: picture_as_data(path) for data_set, path in curves.items()},
         without_curve=without_curve,
         pictures={
-            data_set: [(caption, _as_data(path)) for path, caption in files.items()]
+            data_set: [(caption, picture_as_data(path)) for path, caption in files.items()]
             for data_set, files in pictures.items()
         },
         legend={name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
@@ -92,8 +92,3 @@ def _html(
         definitions=definitions_of(comparisons),
         notes=NOTES,
     )
-
-
-def _as_data(picture: Path) -> str:
-    kind = {".png": "png", ".jpg": "jpeg"}[picture.suffix]
-    return f"data:image/{kind};base64," + base64.b64encode(picture.read_bytes()).decode()

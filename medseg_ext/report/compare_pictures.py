@@ -15,18 +15,14 @@ from medseg_ext.data.errors import DataError
 from medseg_ext.metrics import compare_image, per_image_values
 from medseg_ext.report.compare import HEADLINE, DataSetComparison
 from medseg_ext.report.compare_run import EVALUATE_AGAIN, EvaluatedRun
-from medseg_ext.report.comparison_picture import GAP_PX, MATCHED, MISSED, SPURIOUS
+from medseg_ext.report.outlines import GAP_PX, MATCHED, MISSED, SPURIOUS
+from medseg_ext.report.outlines import LEGEND as OUTLINES
 from medseg_ext.transforms import read_labels
 
 PANEL_PX = 400  # longer side of each panel
 CAPTION_PX = 30  # height of the line above the panels
 TRUTH = (255, 225, 25)
-LEGEND = {
-    "true object": TRUTH,
-    "found (IoU at least 0.5)": MATCHED,
-    "missed, or found too badly: its true outline": MISSED,
-    "predicted where nothing matches": SPURIOUS,
-}
+LEGEND = {"true object": TRUTH, **OUTLINES}
 RULE = (
     f"Chosen by {HEADLINE} of the image: the two on which the runs differ most (largest minus smallest), then the "
     "one in the middle by the mean over the runs, then the two of the lowest mean."

@@ -32,9 +32,10 @@ REPORTED_IOU = {
 }
 NOTES = (
     "Intervals: 95 % bootstrap over the images of the evaluation; they say nothing of another training of the model.",
-    "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same images. "
-    "* marks those whose interval leaves out 0. The best run is chosen on the same images, and the many comparisons "
-    "are not corrected for.",
+    "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same images. A mean "
+    "over images is compared only over those where it is defined for both runs: then the difference is not that of the "
+    "two values shown, and may be above 0. * marks those whose interval lies below 0. The best run is chosen on the "
+    "same images, and the many comparisons are not corrected for.",
     "Report: the IoU of the student report that this collection started from, for models of the same name. It states "
     "neither its definition of IoU nor its test images, so these figures are not comparable with the others.",
 )
@@ -66,7 +67,7 @@ def score_text(interval: Interval) -> str:
 
 
 def difference_text(score: Score) -> str:
-    """Write the difference to the best run, marked where its interval leaves out 0; empty for the best run itself.
+    """Write the difference to the best run, marked where its interval lies below 0; empty for the best run itself.
 
     >>> difference_text(Score(Interval(0.8, 0.7, 0.9), 9, "other", Interval(-0.02, -0.031, -0.01)))
     '-0.020 (-0.031 to -0.010)*'

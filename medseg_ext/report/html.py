@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import jinja2
 
-from medseg_ext.report.comparison_picture import LEGEND
+from medseg_ext.report.embed import picture_as_data
+from medseg_ext.report.outlines import LEGEND
 
 
 def write_report(
@@ -51,17 +51,13 @@ def write_report(
         headline=headline,
         metrics=metrics,
         definitions=definitions,
-        figures=[(caption, _as_data(file)) for caption, file in figures.items()],
-        pictures=[(caption, _as_data(file)) for caption, file in pictures],
+        figures=[(caption, picture_as_data(file)) for caption, file in figures.items()],
+        pictures=[(caption, picture_as_data(file)) for caption, file in pictures],
         groups=groups,
         per_image=per_image,
         legend={name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
     )
     path.write_text(page, encoding="utf-8")
-
-
-def _as_data(png: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
 
 
 def _number(value: Any) -> str:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medseg_ext.bundle import RenderError, merge_fragments, render_all, stale_files
+from medseg_ext.bundle import RenderError, merge_fragments, render_all, stale_files, stray_files
 from medseg_ext.cli import main
 
 WORKFLOW = """
@@ -56,14 +56,6 @@ def test_what_holds_for_a_pair_comes_last(bundles):
     assert config(bundles, "train")["optimizer"] == {"lr": 0.7, "decay": 0.8}
 
 
-def test_check_fails_on_a_pair_that_no_recipe_has(bundles):
-    render_all(bundles)
-    stray = bundles / "_base" / "pairs" / "cells+nett.yaml"
-    stray.parent.mkdir()
-    stray.write_text("train: {optimizer#lr: 0.7}")
-    assert list(stale_files(bundles)) == [stray]
-
-
 def test_rendering_twice_changes_nothing(bundles):
     assert render_all(bundles)
     assert render_all(bundles) == []
@@ -79,12 +71,27 @@ def test_check_fails_on_a_config_edited_by_hand(bundles, capsys):
     assert str(edited) in capsys.readouterr().err
 
 
-def test_check_fails_on_a_bundle_without_a_recipe(bundles):
+@pytest.mark.parametrize(
+    ("file", "named", "message"),
+    [
+        ("_base/pairs/cells+nett.yaml", "_base/pairs/cells+nett.yaml", "two names in this order; rename or delete it"),
+        ("_base/pairs/net+cells.yaml", "_base/pairs/net+cells.yaml", "two names in this order; rename or delete it"),
+        ("old_net/configs/metadata.json", "old_net", "add its row, or delete the folder"),
+    ],
+)
+def test_check_fails_on_what_no_recipe_has_and_names_another_remedy_than_to_render(
+    bundles, capsys, file, named, message
+):
     render_all(bundles)
-    orphan = bundles / "old_net" / "configs" / "metadata.json"
-    orphan.parent.mkdir(parents=True)
-    orphan.write_text("{}")
-    assert list(stale_files(bundles)) == [orphan]
+    (bundles / file).parent.mkdir(parents=True)
+    (bundles / file).write_text("{}")
+    assert render_all(bundles) == []
+    assert list(stray_files(bundles)) == [bundles / named]
+    assert main(["render", "--bundles", str(bundles), "--check"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"{bundles / named}: ")
+    assert message in error
+    assert "medseg render" not in error
 
 
 @pytest.mark.parametrize("fragment", ["train: {optimiser#lr: 1}", "multi_gpu_train: {trainn#sampler: 1}"])
@@ -100,12 +107,21 @@ def test_an_override_of_a_missing_parent_is_refused(bundles, fragment, capsys):
         ("recipes.yaml", "cells_net: [flow, cells]", "expected \\[workflow, data set, model\\]"),
         ("recipes.yaml", "cells_net: [flow, cells, absent]", "absent.yaml"),
         ("models/net.yaml", "trian: {a: 1}", "unknown section"),
+        ("models/net.yaml", "train: {a: 1", r"net\.yaml: is no YAML.* line 1"),
+        ("models/net.yaml", "train: 2020-13-45", r"net\.yaml: is no YAML.*month"),
+        ("models/net.yaml", "# nothing yet", r"net\.yaml: expected keys with values, got nothing"),
+        ("models/net.yaml", "train: [a]", r"net\.yaml: train: expected keys with values, got \['a'\]"),
+        ("recipes.yaml", "cells_net: [flow", r"recipes\.yaml: is no YAML"),
+        ("recipes.yaml", "", r"recipes\.yaml: expected keys with values, got nothing"),
     ],
 )
-def test_a_broken_fragment_is_named(bundles, file, text, message):
+def test_a_broken_fragment_is_named(bundles, capsys, file, text, message):
     (bundles / "_base" / file).write_text(text)
-    with pytest.raises(RenderError, match=message):
+    with pytest.raises(RenderError, match=message) as raised:
         render_all(bundles)
+    assert main(["render", "--bundles", str(bundles)]) == 2
+    assert capsys.readouterr().err == f"error: {raised.value}\n"  # one line
+    assert "unicode string" not in str(raised.value)
 
 
 def test_merging_does_not_change_the_layers():

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from medseg_ext.bundle.ship import ship_weights, to_half_precision
+from medseg_ext.cli import main
+from medseg_ext.data import DataError
 
 
 @pytest.fixture
@@ -19,7 +21,8 @@ def test_shipped_weights_are_half_as_large_and_load_as_before(bundle, tmp_path):
     network = torch.nn.BatchNorm2d(4)
     torch.nn.init.normal_(network.weight)
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    shipped = torch.load(ship_weights(tmp_path / "model.pt", bundle), weights_only=True)
+    ship_weights(tmp_path / "model.pt", bundle)
+    shipped = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert shipped["weight"].dtype == torch.float16
     assert shipped["num_batches_tracked"].dtype == torch.int64
     fresh = torch.nn.BatchNorm2d(4)
@@ -29,7 +32,7 @@ def test_shipped_weights_are_half_as_large_and_load_as_before(bundle, tmp_path):
 
 def test_weights_of_another_network_are_refused_and_nothing_is_written(bundle, tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(RuntimeError, match="BatchNorm2d"):
+    with pytest.raises(DataError, match=r"model\.pt: .*another architecture.*; give the model\.pt"):
         ship_weights(tmp_path / "model.pt", bundle)
     assert not (bundle / "models" / "model.pt").exists()
 
@@ -40,6 +43,49 @@ def test_values_beyond_float16_are_refused_by_name():
 
 
 def test_the_state_of_a_training_is_no_weights(bundle, tmp_path):
-    torch.save({"network": {}, "trainer": {"epoch": 3}}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt.*give the model\.pt"):
+    torch.save({"network": {}, "optimizer": {}, "trainer": {"epoch": 3}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError, match=r"checkpoint\.pt: is the state of a training; give model\.pt beside it"):
         ship_weights(tmp_path / "checkpoint.pt", bundle)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights at all", b"PK not weights"])
+def test_what_cannot_be_read_ends_in_one_line_that_names_the_file_and_the_remedy(bundle, tmp_path, capsys, content):
+    path = tmp_path / "model.pt"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["ship", str(path), str(bundle)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: ")
+    assert error.endswith("; give the model.pt of the output_dir of a training of this bundle\n")
+    assert not (bundle / "models").exists()
+
+
+@pytest.mark.parametrize("present", [["iou_curve.csv", "iou_curve.png"], ["iou_curve.csv"], []])
+def test_the_curve_in_docs_is_that_of_the_shipped_weights_or_none(bundle, tmp_path, capsys, present):
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
+    docs = bundle / "docs"
+    docs.mkdir()
+    for name in ("iou_curve.csv", "iou_curve.png", "README.md"):
+        (docs / name).write_text("older")
+    for name in present:
+        (tmp_path / name).write_text("own")
+    assert main(["ship", str(tmp_path / "model.pt"), str(bundle)]) == 0
+    assert {path.name: path.read_text() for path in docs.iterdir()} == {
+        "README.md": "older",
+        **dict.fromkeys(present, "own"),
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[: 1 + len(present)] == [str(bundle / "models" / "model.pt"), *(str(docs / name) for name in present)]
+    removed = [name for name in ("iou_curve.csv", "iou_curve.png") if name not in present]
+    assert [line.partition(", ")[0] for line in lines[1 + len(present) :]] == [
+        f"{docs / name}: removed" for name in removed
+    ]
+
+
+def test_the_weights_that_a_bundle_has_are_refused_and_its_curve_stays(bundle, tmp_path):
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
+    (tmp_path / "iou_curve.csv").write_text("epoch")
+    ship_weights(tmp_path / "model.pt", bundle)
+    with pytest.raises(DataError, match="is what the bundle has already"):
+        ship_weights(bundle / "models" / "model.pt", bundle)
+    assert (bundle / "docs" / "iou_curve.csv").is_file()

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from medseg_ext.handlers import EvaluationReport
 from medseg_ext.report.compare_run import load_run
-from medseg_ext.report.comparison_picture import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_comparison
+from medseg_ext.report.outlines import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_comparison
 from medseg_ext.transforms import read_labels
 
 
@@ -113,6 +114,13 @@ def test_the_curve_of_the_training_is_kept_and_never_that_of_other_weights(tmp_p
     assert kept.read_text() == "shipped"
     evaluate(tmp_path, CASES, training_dir=str(tmp_path), bundle_root=str(bundle))
     assert not kept.exists()
+
+
+def test_the_curve_beside_a_checkpoint_in_the_current_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iou_curve.csv").write_text("own")
+    evaluate(tmp_path, CASES, training_dir=os.path.dirname("model.pt"))  # noqa: PTH120 - as the configs have it
+    assert (tmp_path / "out" / "training_curve.csv").read_text() == "own"
 
 
 def test_an_interrupted_evaluation_leaves_no_run_to_compare(tmp_path):

@@ -65,6 +65,17 @@ def test_swapping_the_models_turns_the_difference_round(terms):
     assert forth == pytest.approx((-back.value, -back.high, -back.low))
 
 
+def test_a_mean_over_images_is_compared_over_those_defined_for_both():
+    # ratios .9 and undefined, against 1 and .6: only the first image tells of both
+    first, second = torch.tensor([[0.9, 1.0], [0.0, 0.0]]), torch.tensor([[1.0, 1.0], [0.6, 1.0]])
+    assert paired_bootstrap_difference(first, second, mean_ratio).value == pytest.approx(0.1)
+    assert paired_bootstrap_difference(first, second, mean_ratio, only_defined=True).value == pytest.approx(-0.1)
+    repeated = [rows.repeat(5, 1) for rows in (first, second)]
+    assert paired_bootstrap_difference(*repeated, mean_ratio, only_defined=True) == pytest.approx((-0.1, -0.1, -0.1))
+    nothing_shared = paired_bootstrap_difference(first, first.flip(0), mean_ratio, only_defined=True)
+    assert all(math.isnan(number) for number in nothing_shared)
+
+
 def test_one_image_has_a_score_and_no_interval(terms):
     interval = bootstrap_interval(terms[:1], mean_ratio)
     assert interval.value == pytest.approx(float(terms[0, 0] / terms[0, 1]))

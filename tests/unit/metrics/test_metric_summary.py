@@ -64,6 +64,12 @@ def test_a_model_does_not_differ_from_itself(statistics):
         assert [entry["difference"], *entry["interval_95"]] == [0, 0, 0]
 
 
+def test_means_over_images_are_exactly_those_that_average_images(statistics):
+    for name, definition in DEFINITIONS.items():
+        mean = per_image_values(statistics, DEFINITIONS)[name].nanmean()
+        assert definition.averages_images == (float(mean) == pytest.approx(float(definition.reduce(statistics[name]))))
+
+
 def test_the_better_model_differs_upwards(statistics):
     perfect = statistics_of(*((scene(name)[1], scene(name)[1]) for name in SCENES))
     for name, entry in summarise_difference(perfect, statistics, DEFINITIONS, resamples=200).items():

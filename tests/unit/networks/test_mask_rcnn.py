@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.engines import SupervisedTrainer
+from monai.engines import PrepareBatchExtraInput, SupervisedTrainer
 from monai.networks.utils import convert_to_torchscript
 from skimage.draw import disk
 from skimage.measure import regionprops
 from torch import nn
 
 from medseg_ext.losses.detection import SumOfLosses
-from medseg_ext.networks.detection_batch import prepare_detection_batch
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn import MaskRCNN
 
@@ -179,7 +178,7 @@ def test_a_trainer_of_monai_trains_it():
         network=network,
         optimizer=torch.optim.Adam(network.parameters(), lr=1e-3),
         loss_function=SumOfLosses(),
-        prepare_batch=prepare_detection_batch,
+        prepare_batch=PrepareBatchExtraInput(extra_keys=["label"]),
     )
     trainer.add_event_handler(
         "ITERATION_COMPLETED", lambda engine: totals.append(float(engine.state.output[0]["loss"]))
@@ -341,6 +340,26 @@ def test_a_config_of_the_zoo_keeps_what_its_weights_need():
 def test_configs_that_cannot_be_are_refused(overrides, error, message):
     with pytest.raises(error, match=message):
         make_config(**CONFIG | {"overrides": overrides})
+
+
+@pytest.mark.parametrize("kind", ["C4", "DC5"])
+def test_configs_without_a_feature_pyramid_are_refused_by_name(kind):
+    name = f"COCO-InstanceSegmentation/mask_rcnn_R_50_{kind}_1x.yaml"
+    with pytest.raises(ValueError, match=rf"{name}.*feature pyramid"):
+        MaskRCNN(NUCLEI, detectron2_config=name)
+
+
+def test_weights_of_a_yaml_are_not_loaded(tmp_path):
+    file = tmp_path / "delta.yaml"
+    file.write_text("MODEL:\n  WEIGHTS: detectron2://R-50.pkl\n")
+    bottom_up = MaskRCNN(NUCLEI, pretrained=True, detectron2_config=str(file)).detector.model.backbone.bottom_up
+    stem = next(bottom_up.encoder.parameters())
+    assert torch.equal(stem, next(EfficientNetLiteEncoder(pretrained=True).parameters()))
+
+
+def test_a_resnet_warns_that_it_is_not_pretrained(caplog):
+    tiny_network(pretrained=True)
+    assert "starts at random" in caplog.text
 
 
 def test_a_missing_config_is_named():

@@ -6,7 +6,6 @@ import torch
 from skimage.measure import regionprops
 
 from medseg_ext.losses.detection import SumOfLosses
-from medseg_ext.networks.detection_batch import prepare_detection_batch
 from medseg_ext.networks.mask_rcnn import MaskRCNN
 from medseg_ext.networks.mask_rcnn_dense import _paste, _regions, dense_detections
 from medseg_ext.networks.mask_rcnn_targets import targets_of_label
@@ -199,12 +198,3 @@ def test_losses_are_summed_by_their_weights():
     assert total.dtype == torch.float32
     with pytest.raises(ValueError, match="loss_msk"):
         SumOfLosses(weights={"loss_msk": 0.5})(losses)
-
-
-def test_the_network_gets_the_label_of_the_batch():
-    batch = {"image": torch.zeros(2, 3, 4, 4), "label": torch.ones(2, 2, 4, 4)}
-    image, label, arguments, keywords = prepare_detection_batch(batch, "cpu")
-    assert torch.equal(image, batch["image"])
-    assert arguments == (label,)
-    assert torch.equal(label, batch["label"])
-    assert keywords == {}

@@ -126,7 +126,7 @@ def test_pretrained_weights_are_loaded(layout, tmp_path):
         config["architectures"] = ["SegformerForImageClassification"]
         (tmp_path / "config.json").write_text(json.dumps(config))
     for options in ({}, DETAIL):
-        encoder = SegFormer(3, pretrained=str(tmp_path), **options).encoder
+        encoder = SegFormer(3, encoder_weights=str(tmp_path), **options).encoder
         for name, value in pretrained.state_dict().items():
             torch.testing.assert_close(encoder.state_dict()[name], value, msg=name)
 
@@ -134,9 +134,9 @@ def test_pretrained_weights_are_loaded(layout, tmp_path):
 def test_pretrained_weights_of_another_variant_are_refused(tmp_path):
     SegformerModel(SegformerConfig()).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"hidden_sizes .*32, 64, 160, 256.* this SegFormer has .*64, 128, 320, 512"):
-        SegFormer(3, variant="b1", pretrained=str(tmp_path))
+        SegFormer(3, variant="b1", encoder_weights=str(tmp_path))
     with pytest.raises(ValueError, match="strides"):
-        SegFormer(3, patch_stride=2, pretrained=str(tmp_path))
+        SegFormer(3, patch_stride=2, encoder_weights=str(tmp_path))
 
 
 def test_incomplete_pretrained_weights_are_refused(tmp_path):
@@ -145,12 +145,12 @@ def test_incomplete_pretrained_weights_are_refused(tmp_path):
     some = {name: value for name, value in pretrained.state_dict().items() if not name.startswith("stages.3.")}
     save_file(some, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks \d+ of the encoder's weights, such as stages.3"):
-        SegFormer(3, pretrained=str(tmp_path))
+        SegFormer(3, encoder_weights=str(tmp_path))
 
 
 def test_pretrained_weights_that_are_not_there_are_named_with_the_remedy(tmp_path):
     with pytest.raises(OSError, match=r"nowhere: no pretrained SegFormer there. Give a folder .*download"):
-        SegFormer(3, pretrained=str(tmp_path / "nowhere"))
+        SegFormer(3, encoder_weights=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,7 @@ def test_pretrained_weights_that_are_not_there_are_named_with_the_remedy(tmp_pat
         ({"variant": "b9"}, "variant must be"),
         ({"patch_stride": 8}, "patch_stride must be"),
         ({"detail_channels": [8]}, "detail_channels must be two"),
+        ({"pretrained": True}, "pretrained is the stem's"),
         ({"stem": "resnet18"}, "stem must be efficientnet-lite0 or None"),
         ({"stem": "efficientnet-lite0", "patch_stride": 2}, "with a stem patch_stride must be 4"),
     ],

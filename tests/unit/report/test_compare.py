@@ -52,11 +52,25 @@ def test_the_difference_is_value_minus_best_with_the_interval_of_a_paired_bootst
     assert other.is_surely_lower == (high < 0)
 
 
-def test_every_difference_is_at_most_0(folders):
+def test_no_difference_is_above_0_where_every_image_is_defined(folders):
     (comparison,) = compare_run_folders(folders)
     for scores in comparison.scores.values():
         for score in scores.values():
-            assert score.difference is None or score.difference.value <= 0
+            assert score.difference is None or score.images < len(TRUTHS) or score.difference.value <= 0
+
+
+def test_a_mean_over_images_differs_only_by_the_images_that_both_runs_have_defined(tmp_path):
+    # A square of 10 px that is shifted by 1, 3, 5 px has an IoU of 9 / 11, 7 / 13, 1 / 3: the last one is no match.
+    few = evaluate(tmp_path / "few", {"a": 1, "b": 5, "c": 1, "d": 5}, model="few")
+    all_four = evaluate(tmp_path / "all", {"a": 0, "b": 3, "c": 0, "d": 3}, model="all")
+    (comparison,) = compare_run_folders([few, all_four])
+    score = comparison.scores["sq"]["all"]
+    assert score.best_run == "few"  # by its own mean, 9 / 11 against (1 + 7 / 13) / 2
+    assert score.difference == pytest.approx((2 / 11, 2 / 11, 2 / 11))
+    assert not score.is_surely_lower
+    # Pooled, an image without a match adds nothing to the sums: all images count for both runs.
+    pooled = comparison.scores["mean_matched_iou"]["all"]
+    assert pooled.difference.value == pytest.approx((1 + 7 / 13) / 2 - 9 / 11)
 
 
 def test_the_order_of_a_runs_images_does_not_matter(folders, tmp_path):

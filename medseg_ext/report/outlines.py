@@ -1,4 +1,4 @@
-"""Draw predicted beside true objects."""
+"""Outline the predicted beside the true objects of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MATCHED, MISSED, SPURIOUS = (64, 220, 110), (255, 92, 64), (235, 70, 235)
 GAP_PX = 8
 LEGEND = {
     "found (IoU at least 0.5)": MATCHED,
-    "missed, or found too badly": MISSED,
+    "missed, or found too badly: its true outline": MISSED,
     "predicted where nothing matches": SPURIOUS,
 }
 
