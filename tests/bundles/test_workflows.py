@@ -226,10 +226,9 @@ def test_a_batch_of_mixed_sizes_is_refused_with_the_remedy(a_bundle, tmp_path):
     assert "set the dataloader's batch_size to 1" in last
 
 
+@pytest.mark.parametrize("bundle", [each for each in BUNDLES if each.name.endswith("mask_rcnn")], ids=lambda b: b.name)
 def test_augmentation_makes_no_new_pieces_of_objects_for_a_detector(bundle):
-    # A mirrored piece would be one object with the piece that it mirrors.
-    if not bundle.name.endswith("mask_rcnn"):
-        pytest.skip("a semantic network learns pixels")
+    # A mirrored piece would be one object with the piece that it mirrors. A semantic network learns pixels.
     parser = ConfigParser()
     parser.read_config(str(bundle / TRAIN))
     augment = parser.get_parsed_content("train#geometric_augmentation").set_random_state(seed=0)
