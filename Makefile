@@ -5,6 +5,11 @@
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of test and test-all
 #   BUNDLE, RAW, ...     of reproduce: see scripts/reproduce.sh
+#   OUT=folder           of airgap: what to make (default out/airgap/<bundle>)
+#   DATA=folder          of airgap: the prepared data set (default data/<data set of the bundle>)
+#   GPU_PYTHON=3.12      of airgap: the machine's Python
+#   HAS="torch scipy"    of airgap: the packages that the machine has (default torch torchvision transformers)
+#   IMAGE_QUALITY=95     of airgap: images as JPEG, with loss; WEIGHTS=no: without the shipped weights
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -19,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render reproduce table bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render reproduce table cards airgap bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -64,6 +69,14 @@ reproduce:  ## prepare, train and evaluate as for a published figure: BUNDLE=dsb
 
 table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data/, and compare them
 	@bash scripts/table.sh
+
+cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
+	$(BIN)/python scripts/publish.py
+
+airgap: $(STAMP)  ## pack a bundle and its data set for training on a machine without network: BUNDLE=dsb2018_unet
+	@$(BIN)/python scripts/airgap/pack.py "$(BUNDLE)" $(if $(OUT),--out "$(OUT)") $(if $(DATA),--data "$(DATA)") \
+		$(if $(GPU_PYTHON),--gpu-python "$(GPU_PYTHON)") $(if $(HAS),--has "$(HAS)") \
+		$(if $(IMAGE_QUALITY),--image-quality "$(IMAGE_QUALITY)") $(if $(filter no,$(WEIGHTS)),--without-weights)
 
 bench: $(STAMP)  ## measure speed, as ratios to baselines of the same run
 	$(BIN)/python scripts/bench.py

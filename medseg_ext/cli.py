@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medseg_ext.bundle.render import render_all, stale_files, stray_files
 from medseg_ext.bundle.ship import ship_weights
+from medseg_ext.report.card import write_card
 from medseg_ext.report.compare import compare_run_folders
 from medseg_ext.report.compare_page import write_comparison
 
@@ -31,6 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     ship.add_argument("bundle", type=Path, help="folder of the bundle")
     ship.set_defaults(run=lambda options: _ship(options.weights, options.bundle))
+
+    card = commands.add_parser(
+        "card", help="bring the figures and pictures of a bundle's model card up to date with an evaluation"
+    )
+    card.add_argument("bundle", type=Path, help="folder of the bundle; its docs/README.md has the marker lines")
+    card.add_argument("evaluation", type=Path, help="output_dir of an evaluation of its weights on the test images")
+    card.set_defaults(run=lambda options: _card(options.bundle, options.evaluation))
 
     compare = commands.add_parser("compare", help="set evaluations beside each other: tables, curves, pictures")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="output_dir of an evaluation")
@@ -64,6 +72,11 @@ def _ship(weights: Path, bundle: Path) -> int:
         print(path)
     for path in shipped.removed:
         print(f"{path}: removed, as it is that of other weights and none lies beside {weights}; adapt docs/README.md")
+    return 0
+
+
+def _card(bundle: Path, evaluation: Path) -> int:
+    print("\n".join(write_card(bundle, evaluation).report()))
     return 0
 
 

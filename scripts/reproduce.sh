@@ -4,7 +4,10 @@
 #   BUNDLE=name      such as dsb2018_unet
 #   RAW=path         the raw archive or folder; needed where data/<data set> is not prepared yet
 #   GROUPS_CSV=path  groups.csv of DSB2018, so that no mosaic stands in two splits
-#   TRAIN_ARGS=...   further options of the training, such as "--max_epochs 8"
+#   TRAIN_ARGS=...   further options of the last training, such as "--max_epochs 8"
+#
+# The trainings and their options stand in scripts/trainings.txt, one after the other: each starts from the best weights
+# of the one before. Run it again after an interruption, and it goes on.
 #
 # Its argument is the command that sets up the environment, run once the names are known to be right.
 set -euo pipefail
@@ -32,11 +35,24 @@ if [ ! -e "$data/dataset.json" ]; then
     "$python" "data_scripts/prepare_$data_set.py" "$RAW" "$data" ${GROUPS_CSV:+--groups "$GROUPS_CSV"}
 fi
 
-resume=()
-[ ! -e "$run/checkpoint.pt" ] || resume=(--resume True)
-# shellcheck disable=SC2086 # TRAIN_ARGS are words
-"$python" -m monai.bundle run training --config_file "bundles/$BUNDLE/configs/train.json" \
-    --dataset_dir "$data" --output_dir "$run" "${resume[@]}" ${TRAIN_ARGS:-}
+mapfile -t stages < <(sed -n "s/^$BUNDLE://p" scripts/trainings.txt)
+[ "${#stages[@]}" -gt 0 ] || fail "scripts/trainings.txt has no line for $BUNDLE: add one, with the options of its training"
+read -ra further <<<"${TRAIN_ARGS:-}"
+weights=()
+for number in "${!stages[@]}"; do
+    stage=$run/training_$((number + 1))
+    read -ra options <<<"${stages[number]}"
+    [ $((number + 1)) -lt "${#stages[@]}" ] || options+=("${further[@]}")
+    resume=()
+    [ ! -e "$stage/checkpoint.pt" ] || resume=(--resume True)
+    if [ ! -e "$stage/finished" ]; then
+        printf '== training %s of %s: %s\n' "$((number + 1))" "${#stages[@]}" "${options[*]}"
+        "$python" -m monai.bundle run training --config_file "bundles/$BUNDLE/configs/train.json" \
+            --dataset_dir "$data" --output_dir "$stage" "${weights[@]}" "${resume[@]}" "${options[@]}"
+        touch "$stage/finished"
+    fi
+    weights=(--ckpt_path "$stage/model.pt")
+done
 "$python" -m monai.bundle run evaluate --config_file "bundles/$BUNDLE/configs/evaluate.json" \
-    --dataset_dir "$data" --ckpt_path "$run/model.pt" --output_dir "$run/evaluation"
+    --dataset_dir "$data" "${weights[@]}" --output_dir "$run/evaluation"
 printf 'figures: %s\nreport:  %s\n' "$run/evaluation/metrics.json" "$run/evaluation/report.html"

@@ -1,39 +1,17 @@
 """What the tests share: the generated sample, prepared once; every bundle, found by its metadata."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from bundle_settings import BUNDLES, ONE_OF_EACH_WORKFLOW, ROOT
+from bundle_settings import BUNDLES, ONE_OF_EACH_WORKFLOW
+from sample_data_sets import prepare_sample
 
 
 @pytest.fixture(scope="session")
 def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Prepared data set folders of the generated sample, by data set name; made by the scripts that users run."""
-    folder = tmp_path_factory.mktemp("sample")
-    raw = folder / "raw"
-
-    def run(*words: str | Path) -> None:
-        subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, capture_output=True, text=True)
-
-    run("data_scripts/make_sample.py", raw, "--images-per-set", "10")
-    run(
-        "data_scripts/prepare_dsb2018.py",
-        raw / "dsb2018" / "stage1_train",
-        folder / "dsb2018",
-        "--groups",
-        raw / "dsb2018" / "groups.csv",
-        "--fractions", "0.6", "0.2", "0.2",
-    )  # fmt: skip
-    run(
-        "data_scripts/prepare_segpc2021.py",
-        raw / "segpc2021",
-        folder / "segpc2021",
-        "--fractions", "0.6", "0.2", "0.2",
-    )  # fmt: skip
-    return {name: folder / name for name in ("dsb2018", "segpc2021")}
+    """Prepared data set folders of the generated sample, by data set name."""
+    return prepare_sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)

@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import yaml
 from monai.bundle import ConfigParser
 
 from medseg_ext.data import DataError
+from medseg_ext.data.sources import file_sha256
 from medseg_ext.handlers.checkpoint import save_atomically
 from medseg_ext.handlers.curve import CURVE_FILES
 from medseg_ext.handlers.weights import read_weights
 
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
+WEIGHTS_FILE = "models/model.pt"
+LARGE_FILES_HEAD = """\
+# Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
+# `python -m monai.bundle download_large_files --bundle_path <this folder>` fails where they are not these.
+"""
 
 
 def to_half_precision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -41,11 +48,33 @@ class Shipped(NamedTuple):
     removed: list[Path]
 
 
+def write_large_files(bundle: Path) -> Path:
+    """Write the hash of a bundle's weights into its `large_files.yml`, in the format of MONAI's model zoo.
+
+    The weights are part of the bundle, so the `url` is empty: MONAI's `download_large_files` fetches nothing and
+    compares the hash. A workflow does not compare it when it loads, as `ckpt_path` may be any weights.
+
+    Args:
+        bundle: the bundle's folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: the bundle has no weights, or they cannot be read.
+    """
+    digest = file_sha256(bundle / WEIGHTS_FILE)
+    entry = {"path": WEIGHTS_FILE, "url": "", "hash_val": digest, "hash_type": "sha256"}
+    file = bundle / "large_files.yml"
+    file.write_text(LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False), encoding="utf-8")
+    return file
+
+
 def ship_weights(weights: Path, bundle: Path) -> Shipped:
     """Put the weights of a training, in half precision, into a bundle as `models/model.pt`, and its curve into `docs`.
 
-    The curve is `iou_curve.csv` and `.png` beside the weights. One that is not there is removed from `docs`: what the
-    bundle has is that of other weights.
+    Their hash goes into `large_files.yml`. The curve is `iou_curve.csv` and `.png` beside the weights. One that is not
+    there is removed from `docs`: what the bundle has is that of other weights.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
@@ -56,14 +85,14 @@ def ship_weights(weights: Path, bundle: Path) -> Shipped:
             of a training, or they are not of the bundle's network.
         ValueError: a weight is too large for float16.
     """
-    target = bundle / "models" / "model.pt"
+    target = bundle / WEIGHTS_FILE
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
     save_atomically(state, target)
-    shipped = Shipped(written=[target], removed=[])
+    shipped = Shipped(written=[target, write_large_files(bundle)], removed=[])
     for curve, shown in ((weights.parent / name, bundle / "docs" / name) for name in CURVE_FILES):
         if curve.is_file():
             shown.parent.mkdir(exist_ok=True)

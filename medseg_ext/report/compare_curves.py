@@ -37,24 +37,25 @@ def read_curve(folder: Path) -> Curve | None:
     return [(epoch, iou) for epoch, iou in rows if not math.isnan(iou)] or None
 
 
-def draw_curves(curves: Mapping[str, Curve], path: Path, *, title: str = "") -> None:
-    """Draw validation IoU over epochs, one line a run, its best epoch marked.
+def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
+    """Draw validation IoU over epochs, one panel a data set, one line a run, its best epoch marked.
 
     Args:
-        curves: curve of each run by name.
-        path: the PNG to write.
-        title: heading.
+        panels: of each data set, which is the panel's heading, the curve of each run by name; at least one of each.
+        path: the PNG to write; its folder is made when needed.
     """
-    figure = Figure(figsize=(8, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    # runs of one training have the same curve: dashes let the one below show through
-    for (name, curve), dashes in zip(curves.items(), itertools.cycle(DASHES), strict=False):
-        best_epoch, best_iou = max(curve, key=lambda point: point[1])
-        label = f"{name}: {best_iou:.3f} at epoch {best_epoch}"
-        (line,) = axes.plot(*zip(*curve, strict=True), dashes, label=label)
-        axes.plot(best_epoch, best_iou, "o", color=line.get_color())
-    axes.set(xlabel="epoch", ylabel="foreground IoU, validation", title=title)
-    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
-    axes.grid(color="0.92")
-    axes.legend(frameon=False, title="best epoch", loc="lower right")
+    width_in = 8 if len(panels) == 1 else 6 * len(panels)
+    figure = Figure(figsize=(width_in, 4.2), dpi=120, layout="constrained")
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        # runs of one training have the same curve: dashes let the one below show through
+        for (name, curve), dashes in zip(curves.items(), itertools.cycle(DASHES), strict=False):
+            best_epoch, best_iou = max(curve, key=lambda point: point[1])
+            label = f"{name}: {best_iou:.3f} at epoch {best_epoch}"
+            (line,) = axes.plot(*zip(*curve, strict=True), dashes, label=label)
+            axes.plot(best_epoch, best_iou, "o", color=line.get_color())
+        axes.set(xlabel="epoch", ylabel="foreground IoU, validation", title=title)
+        axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+        axes.grid(color="0.92")
+        axes.legend(frameon=False, title="best epoch", loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

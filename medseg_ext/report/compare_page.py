@@ -10,7 +10,7 @@ import jinja2
 
 from medseg_ext.report.compare import HEADLINE, DataSetComparison
 from medseg_ext.report.compare_curves import draw_curves, read_curve
-from medseg_ext.report.compare_pictures import LEGEND, RULE, write_pictures
+from medseg_ext.report.compare_pictures import RULE, write_pictures
 from medseg_ext.report.compare_tables import (
     NOTES,
     bounds_text,
@@ -21,6 +21,7 @@ from medseg_ext.report.compare_tables import (
     headline_rows,
 )
 from medseg_ext.report.embed import picture_as_data
+from medseg_ext.report.panels import LEGEND
 
 
 def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
@@ -47,7 +48,7 @@ def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path)
         without_curve[data_set] = [name for name, curve in found.items() if not curve]
         if drawable:
             curves[data_set] = output_dir / f"curves_{stem}.png"
-            draw_curves(drawable, curves[data_set], title=data_set)
+            draw_curves({data_set: drawable}, curves[data_set])
         pictures[data_set] = write_pictures(comparison, output_dir / "pictures", stem=stem)
 
     (output_dir / "comparison.csv").write_bytes(comparison_csv(comparisons))

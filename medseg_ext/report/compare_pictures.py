@@ -6,23 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-from skimage.segmentation import find_boundaries
+from PIL import Image
 
-from medseg_ext.data.errors import DataError
-from medseg_ext.metrics import compare_image, per_image_values
+from medseg_ext.metrics import per_image_values
 from medseg_ext.report.compare import HEADLINE, DataSetComparison
-from medseg_ext.report.compare_run import EVALUATE_AGAIN, EvaluatedRun
-from medseg_ext.report.outlines import GAP_PX, MATCHED, MISSED, SPURIOUS
-from medseg_ext.report.outlines import LEGEND as OUTLINES
-from medseg_ext.transforms import read_labels
+from medseg_ext.report.compare_run import EvaluatedRun
+from medseg_ext.report.panels import FONT_PX, PANEL_PX, result_panel, side_by_side, truth_panel
 
-PANEL_PX = 400  # longer side of each panel
-CAPTION_PX = 30  # height of the line above the panels
-TRUTH = (255, 225, 25)
-LEGEND = {"true object": TRUTH, **OUTLINES}
 RULE = (
     f"Chosen by {HEADLINE} of the image: the two on which the runs differ most (largest minus smallest), then the "
     "one in the middle by the mean over the runs, then the two of the lowest mean."
@@ -91,72 +82,43 @@ def write_pictures(comparison: DataSetComparison, folder: Path, *, stem: str) ->
     return written
 
 
-def draw_runs(runs: Mapping[str, EvaluatedRun], image_id: str, *, titles: Mapping[str, str]) -> NDArray[np.uint8]:
+def draw_runs(
+    runs: Mapping[str, EvaluatedRun],
+    image_id: str,
+    *,
+    titles: Mapping[str, str] | None,
+    notes: Mapping[str, str] | None = None,
+    truth_texts: tuple[str, str] = ("truth", ""),
+    panel_px: int = PANEL_PX,
+    font_px: int = FONT_PX,
+) -> NDArray[np.uint8]:
     """Draw an image with its true outlines, and beside it each run's outlines.
 
     Args:
         runs: the runs by name, on the same images.
         image_id: the image.
-        titles: what to write above each run's panel.
+        titles: what to write above each run's panel; None leaves the line out.
+        notes: what to write beneath it; None leaves the line out.
+        truth_texts: what to write above and beneath the truth, where there is such a line.
+        panel_px: longer side of each panel; a column is as wide.
+        font_px: size of the texts.
 
     Returns:
-        uint8 RGB; panels of `PANEL_PX` on the longer side, `GAP_PX` between them, below a line of `CAPTION_PX`.
+        uint8 RGB; `GAP_PX` between the panels, lines of text of `CAPTION_PX`.
+
+    Raises:
+        DataError: a run folder lacks the picture or a label map.
     """
     first = next(iter(runs.values()))
-    image = _image_of(first, image_id)
-    true_instances = _labels_of(first, image_id, of_truth=True)
-    panels = {"truth": _outline(image, {TRUTH: true_instances})}
-    for name, run in runs.items():
-        pred_instances = _labels_of(run, image_id)
-        found = compare_image(torch.from_numpy(pred_instances), torch.from_numpy(true_instances))
-        pred_index, true_index = found.matches.T
-        is_found = np.isin(true_instances, found.true_ids[true_index])
-        is_right = np.isin(pred_instances, found.pred_ids[pred_index])
-        panels[titles[name]] = _outline(
-            image,
-            {
-                MISSED: np.where(is_found, 0, true_instances),
-                SPURIOUS: np.where(is_right, 0, pred_instances),
-                MATCHED: np.where(is_right, pred_instances, 0),
-            },
-        )
-    return _side_by_side(panels)
-
-
-def _image_of(run: EvaluatedRun, image_id: str) -> Image.Image:
-    """Cut the image out of the first of the three panels that `draw_comparison` makes."""
-    path = run.picture_path(image_id)
-    if not path.is_file():
-        raise DataError(f"{path} is missing: {EVALUATE_AGAIN}")
-    with Image.open(path) as picture:
-        panel = picture.convert("RGB").crop((0, 0, (picture.width - 2 * GAP_PX) // 3, picture.height))
-    scale = PANEL_PX / max(panel.size)
-    return panel.resize((round(panel.width * scale), round(panel.height * scale)), Image.Resampling.LANCZOS)
-
-
-def _labels_of(run: EvaluatedRun, image_id: str, *, of_truth: bool = False) -> NDArray[np.int32]:
-    path = run.label_map_path(image_id, of_truth=of_truth)
-    if not path.is_file():
-        raise DataError(f"{path} is missing: {EVALUATE_AGAIN}")
-    return read_labels(path).astype(np.int32)
-
-
-def _outline(image: Image.Image, objects: Mapping[tuple[int, int, int], NDArray[np.integer]]) -> Image.Image:
-    """Draw outlines of objects in their colour, later ones over earlier ones."""
-    canvas = np.array(image)
-    for colour, instances in objects.items():
-        resized = Image.fromarray(instances.astype(np.int32)).resize(image.size, Image.Resampling.NEAREST)
-        canvas[find_boundaries(np.array(resized), mode="inner")] = colour
-    return Image.fromarray(canvas)
-
-
-def _side_by_side(panels: Mapping[str, Image.Image]) -> NDArray[np.uint8]:
-    width_px, height_px = next(iter(panels.values())).size
-    sheet = Image.new("RGB", ((width_px + GAP_PX) * len(panels) - GAP_PX, height_px + CAPTION_PX), "white")
-    font = ImageFont.load_default(size=20)
-    for position, (title, panel) in enumerate(panels.items()):
-        titled = Image.new("RGB", (width_px, height_px + CAPTION_PX), "white")  # ends a title that is too long
-        ImageDraw.Draw(titled).text((0, 2), title, fill="black", font=font)
-        titled.paste(panel, (0, CAPTION_PX))
-        sheet.paste(titled, (position * (width_px + GAP_PX), 0))
+    panels = [
+        truth_panel(first, image_id, panel_px=panel_px),
+        *(result_panel(run, image_id, panel_px=panel_px) for run in runs.values()),
+    ]
+    sheet = side_by_side(
+        panels,
+        above=[truth_texts[0], *(titles[name] for name in runs)] if titles else (),
+        beneath=[truth_texts[1], *(notes[name] for name in runs)] if notes else (),
+        width_px=panel_px,
+        font_px=font_px,
+    )
     return np.array(sheet)

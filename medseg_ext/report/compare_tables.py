@@ -115,12 +115,12 @@ def comparison_markdown(
     header = ["model"]
     for comparison in comparisons:
         header += [f"{comparison.data_set} ({len(comparison.ids)} images)", "report"]
-    lines += _table(header, headline_rows(comparisons))
+    lines += markdown_table(header, headline_rows(comparisons))
     for comparison in comparisons:
         lines += ["", f"## {comparison.data_set}", ""]
         if comparison.data_set in curves:
             lines += [f"![IoU during training]({curves[comparison.data_set]})", ""]
-        lines += _table(["metric", *comparison.runs], _metric_rows(comparison))
+        lines += markdown_table(["metric", *comparison.runs], _metric_rows(comparison))
         lines += ["", rule]
         for file, caption in pictures[comparison.data_set].items():
             lines += ["", caption, "", f"![{caption}]({file})"]
@@ -177,6 +177,11 @@ def _metric_rows(comparison: DataSetComparison) -> Iterator[list[str]]:
         yield [f"`{metric}`", *cells]
 
 
-def _table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[Sequence[str]]) -> list[str]:
+    r"""Write a table in Markdown, one line a row.
+
+    >>> markdown_table(["a", "b"], [["1", "2|3"]])
+    ['| a | b |', '| --- | --- |', '| 1 | 2\\|3 |']
+    """
     table = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]

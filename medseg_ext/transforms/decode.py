@@ -38,6 +38,7 @@ def decode_semantic(
     foreground_threshold: float = 0.5,
     seed_threshold: float = 0.5,
     min_area_px: float = 15,
+    score_threshold: float = 0.0,
 ) -> Objects:
     """Split the foreground of a semantic network's output into objects.
 
@@ -52,6 +53,7 @@ def decode_semantic(
         seed_threshold: probability in (0, 1).
         min_area_px: smaller objects are dropped, smaller seeds ignored; in pixels of the logits, as it describes what
             the network sees.
+        score_threshold: objects that score less are dropped; in [0, 1].
 
     Returns:
         Objects of shape (1, H, W). A score is the mean foreground probability over the object.
@@ -78,15 +80,25 @@ def decode_semantic(
         seed_threshold=seed_threshold,
         min_area_px=min_area_px * area_scale,
     )
+    instances, scores = _drop_unsure(instances, foreground_probability, score_threshold)
     # Where the foreground wins as a whole, the likeliest of its classes is the pixel's class.
     classes = (class_probabilities[1:].argmax(dim=0) + 1).to(torch.uint8).cpu().numpy() * (instances > 0)
-    count = int(instances.max())
-    scores = ndimage.mean(foreground_probability, instances, index=np.arange(1, count + 1)) if count else np.zeros(0)
     return Objects(
         instances=torch.from_numpy(instances[None].astype(np.int32)),
         classes=torch.from_numpy(classes[None].astype(np.uint8)),
-        scores=torch.from_numpy(np.asarray(scores, dtype=np.float32)),
+        scores=torch.from_numpy(scores),
     )
+
+
+def _drop_unsure(
+    instances: np.ndarray, probability: np.ndarray, score_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score objects by their mean probability and drop those below a threshold; returns labels 1..N and N scores."""
+    count = int(instances.max())
+    scores = np.asarray(ndimage.mean(probability, instances, index=np.arange(1, count + 1)), dtype=np.float32)
+    kept = scores >= score_threshold
+    numbers = np.concatenate([[0], np.cumsum(kept) * kept])
+    return numbers[instances], scores[kept]
 
 
 def _grow_seeds(
@@ -158,7 +170,7 @@ class DecodeSemanticd(DecodeObjectsd):
     Args:
         keys: the logits, float (C + 1, h, w).
         image_key: see `DecodeObjectsd`.
-        foreground_threshold, seed_threshold, min_area_px: see `decode_semantic`.
+        foreground_threshold, seed_threshold, min_area_px, score_threshold: see `decode_semantic`.
     """
 
     def __init__(
@@ -169,12 +181,14 @@ class DecodeSemanticd(DecodeObjectsd):
         foreground_threshold: float = 0.5,
         seed_threshold: float = 0.5,
         min_area_px: float = 15,
+        score_threshold: float = 0.0,
     ) -> None:
         decode = partial(
             decode_semantic,
             foreground_threshold=foreground_threshold,
             seed_threshold=seed_threshold,
             min_area_px=min_area_px,
+            score_threshold=score_threshold,
         )
         super().__init__(keys, image_key=image_key, decode=decode)
 

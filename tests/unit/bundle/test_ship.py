@@ -2,8 +2,10 @@ import json
 
 import pytest
 import torch
+from monai.apps.utils import HashCheckError
+from monai.bundle import download_large_files
 
-from medseg_ext.bundle.ship import ship_weights, to_half_precision
+from medseg_ext.bundle.ship import ship_weights, to_half_precision, write_large_files
 from medseg_ext.cli import main
 from medseg_ext.data import DataError
 
@@ -48,6 +50,23 @@ def test_the_state_of_a_training_is_no_weights(bundle, tmp_path):
         ship_weights(tmp_path / "checkpoint.pt", bundle)
 
 
+def test_monai_takes_the_shipped_weights_and_refuses_them_with_a_byte_changed(bundle, tmp_path):
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
+    ship_weights(tmp_path / "model.pt", bundle)
+    download_large_files(str(bundle))
+    content = bytearray((bundle / "models" / "model.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / "models" / "model.pt").write_bytes(content)
+    with pytest.raises(HashCheckError, match=r"model\.pt"):
+        download_large_files(str(bundle))
+
+
+def test_a_bundle_without_weights_has_no_hash(bundle):
+    with pytest.raises(DataError, match=r"model\.pt"):
+        write_large_files(bundle)
+    assert not (bundle / "large_files.yml").exists()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no weights at all", b"PK not weights"])
 def test_what_cannot_be_read_ends_in_one_line_that_names_the_file_and_the_remedy(bundle, tmp_path, capsys, content):
     path = tmp_path / "model.pt"
@@ -75,9 +94,10 @@ def test_the_curve_in_docs_is_that_of_the_shipped_weights_or_none(bundle, tmp_pa
         **dict.fromkeys(present, "own"),
     }
     lines = capsys.readouterr().out.splitlines()
-    assert lines[: 1 + len(present)] == [str(bundle / "models" / "model.pt"), *(str(docs / name) for name in present)]
+    written = [bundle / "models" / "model.pt", bundle / "large_files.yml", *(docs / name for name in present)]
+    assert lines[: len(written)] == [str(path) for path in written]
     removed = [name for name in ("iou_curve.csv", "iou_curve.png") if name not in present]
-    assert [line.partition(", ")[0] for line in lines[1 + len(present) :]] == [
+    assert [line.partition(", ")[0] for line in lines[len(written) :]] == [
         f"{docs / name}: removed" for name in removed
     ]
 

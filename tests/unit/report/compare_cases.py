@@ -32,6 +32,7 @@ def evaluate(
     truths=TRUTHS,
     side=10,
     curve=(),
+    kind="fluorescence",
     **options,
 ) -> Path:
     """Evaluate a toy model; the order of `shifts` is that of its images."""
@@ -48,7 +49,7 @@ def evaluate(
     def step(engine, name):
         top, left = truths[name]
         predicted, true = square(top, left + shifts[name], side=side), square(top, left, side=side)
-        engine.state.batch = [{"id": name, "image": image, "cluster": "fluorescence"}]
+        engine.state.batch = [{"id": name, "image": image, "cluster": kind}]
         maps = {"pred_instances": predicted, "true_instances": true}
         return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
 

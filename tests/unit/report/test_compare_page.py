@@ -13,8 +13,9 @@ from medseg_ext.data import DataError
 from medseg_ext.report.compare import compare_run_folders
 from medseg_ext.report.compare_curves import read_curve
 from medseg_ext.report.compare_page import write_comparison
-from medseg_ext.report.compare_pictures import CAPTION_PX, PANEL_PX, TRUTH, choose_images, draw_runs
+from medseg_ext.report.compare_pictures import choose_images, draw_runs
 from medseg_ext.report.outlines import GAP_PX, MATCHED, MISSED, SPURIOUS
+from medseg_ext.report.panels import CAPTION_PX, PANEL_PX, TRUTH
 
 
 @pytest.fixture(scope="module")

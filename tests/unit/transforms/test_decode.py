@@ -73,6 +73,19 @@ def test_objects_below_the_least_area_are_dropped():
     assert decode_semantic(logits_of(instances), min_area_px=5).instances.max() == 4
 
 
+def test_unsure_objects_are_dropped_and_the_rest_renumbered():
+    truth = touching_disks()
+    logits = logits_of(truth)
+    logits[:, truth == 2] /= 8  # P(foreground) is 0.88 there, and 0.9999997 elsewhere
+    kept = decode_semantic(logits, score_threshold=0.95)
+    assert kept.instances.unique().tolist() == [0, 1, 2]
+    assert kept.scores.shape == (2,)
+    assert (kept.scores >= 0.95).all()
+    assert (kept.instances[0][truth == 2] == 0).all()
+    assert ((kept.classes > 0) == (kept.instances > 0)).all()
+    assert decode_semantic(logits, score_threshold=0.8).instances.max() == 3
+
+
 def test_what_lies_between_objects_stays_empty():
     instances = np.zeros((96, 96), np.int32)
     for index, angle in enumerate(np.linspace(0, 2 * np.pi, 8, endpoint=False), start=1):
