@@ -9,7 +9,7 @@
 #   DATA=folder          of airgap: the prepared data set (default data/<data set of the bundle>)
 #   GPU_PYTHON=3.12      of airgap: the machine's Python
 #   HAS="torch scipy"    of airgap: the packages that the machine has (default torch torchvision transformers)
-#   IMAGE_QUALITY=95     of airgap: images as JPEG, with loss; WEIGHTS=no: without the shipped weights
+#   IMAGE_QUALITY=90     of airgap: images as JPEG, with loss; WEIGHTS=no: without the shipped weights
 
 VENV ?= .venv
 PYTHON ?= python3

@@ -62,7 +62,7 @@ def check_size(folder: Path, *, quality: int | None, weights: bool) -> None:
     if total <= LIMIT_MB:
         return
     parts = ", ".join(f"{name} {size:.1f} MB" for name, size in sizes.items())
-    lossy = "IMAGE_QUALITY=95 (images as JPEG)" if quality is None else f"an IMAGE_QUALITY below {quality}"
+    lossy = "IMAGE_QUALITY=90 (images as JPEG)" if quality is None else f"an IMAGE_QUALITY below {quality}"
     remedies = [lossy, *(["WEIGHTS=no (without models/model.pt)"] if weights else [])]
     raise ValueError(
         f"{total:.1f} MB, of which {parts}, are more than {LIMIT_MB} MB: give {' or '.join(remedies)}, or name in HAS "

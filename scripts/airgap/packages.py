@@ -35,6 +35,7 @@ NOT_IMPORTED = [
     "*/__pycache__/*",
     "*/tests/*",
     "*.c",
+    "*.pyx",
     "detectron2/_C.*",  # deformable convolutions and rotated boxes: Mask R-CNN takes torchvision's operators
     "fontTools/[!m]*/*",
     "fontTools/m[!i]*/*",
@@ -45,6 +46,7 @@ NOT_IMPORTED = [
     "matplotlib/mpl-data/fonts/ttf/DejaVuSerif*",
     "matplotlib/mpl-data/sample_data/*",
     *[f"scipy/{part}/*" for part in SCIPY.split()],
+    "scipy/special/cython_special.*",
     "skimage/data/*.[!p]*",
     "skimage/data/*.png",
     *[f"skimage/{part}/*" for part in SKIMAGE.split()],

@@ -102,10 +102,10 @@ def test_folder_that_is_too_large_is_refused_with_sizes_and_remedies(monkeypatch
     for file, size in {"data/images/a.webp": 2_000_000, "contents.tar.xz": 1_000_000}.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(bytes(size))
-    with pytest.raises(ValueError, match=r"3\.0 MB, of which images 2\.0 MB.* are more than 2\.5 MB.*IMAGE_QUALITY=95"):
+    with pytest.raises(ValueError, match=r"3\.0 MB, of which images 2\.0 MB.* are more than 2\.5 MB.*IMAGE_QUALITY=90"):
         pack.check_size(tmp_path, quality=None, weights=True)
-    with pytest.raises(ValueError, match="an IMAGE_QUALITY below 90"):
-        pack.check_size(tmp_path, quality=90, weights=False)
+    with pytest.raises(ValueError, match="an IMAGE_QUALITY below 80"):
+        pack.check_size(tmp_path, quality=80, weights=False)
     (tmp_path / "contents.tar.xz").unlink()
     pack.check_size(tmp_path, quality=None, weights=True)
 
@@ -229,6 +229,13 @@ def test_machine_that_will_not_do_is_told_in_one_line(folder, machine, complaint
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert complaint in line
+
+
+def test_machine_without_any_package_is_told_all_that_is_missing(folder):
+    unpacked(folder, requires=["packaging>=20", "torch>=2.11"])
+    bare = subprocess.run([sys.executable, "-S", folder / "unpack.py"], capture_output=True, text=True, check=False)
+    (line,) = bare.stderr.splitlines()
+    assert "packaging>=20 is missing; torch>=2.11 is missing" in line
 
 
 def test_archive_cut_short_is_named_and_unpacked_again_once_it_is_whole(folder):
