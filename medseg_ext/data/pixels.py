@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -51,6 +52,21 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
     if array.ndim == 3:
         array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Tell the size (H, W) of an image from its header, before an orientation is applied; None if it has none."""
+    try:
+        with _without_pillow_limit(), Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError):
+        pass
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return page.imagelength, page.imagewidth
+    except Exception:  # tifffile raises a dozen kinds; what is no image is reported where it is read
+        return None
 
 
 def read_rgb(data: bytes, where: str) -> NDArray[np.uint8]:

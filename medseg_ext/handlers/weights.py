@@ -60,7 +60,7 @@ class WeightsLoader(CheckpointLoader):
     def __init__(self, load_path: str, load_dict: Mapping[str, torch.nn.Module], map_location: Any = None) -> None:
         super().__init__(load_path, dict(load_dict), map_location=map_location)
 
-    def __call__(self, engine: Engine) -> None:
+    def load(self) -> None:
         """Load the weights.
 
         Raises:
@@ -69,8 +69,11 @@ class WeightsLoader(CheckpointLoader):
         ((name, network),) = self.load_dict.items()
         if isinstance(network, torch.nn.parallel.DistributedDataParallel):
             network = network.module
-        read_weights(Path(self.load_path), network, name=name, remedy=REMEDY)
-        super().__call__(engine)
+        network.load_state_dict(read_weights(Path(self.load_path), network, name=name, remedy=REMEDY))
+
+    def __call__(self, engine: Engine) -> None:
+        """Load the weights when an engine starts; see `load`."""
+        self.load()
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:

@@ -43,6 +43,7 @@ class ObjectWriter:
         self.object_name = object_name
         self.images = images
         self._rows: list[dict[str, Any]] = []
+        self._rows_of_large: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -51,12 +52,16 @@ class ObjectWriter:
         engine.add_event_handler(Events.COMPLETED, self.summarise)
 
     def start(self, engine: Engine) -> None:
+        """Make the folder ready; see `make_ready`."""
+        self.make_ready()
+
+    def make_ready(self) -> None:
         """Make the folder ready.
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written.
         """
-        inputs = [item for item, _ in self.images.unreadable] + list(self.images.data)
+        inputs = [item for item, _ in self.images.unreadable] + self.images.large + list(self.images.data)
         written = {path.resolve() for item in inputs for path in output_paths(self.output_dir, item["id"])}
         for item in inputs:
             if Path(item["image"]).resolve() in written:
@@ -64,6 +69,14 @@ class ObjectWriter:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         (self.output_dir / "summary.csv").unlink(missing_ok=True)  # of an earlier run: an interrupted one has none
         self._rows = [_row(item, status=f"error: {reason}") for item, reason in self.images.unreadable]
+
+    def add(self, item: dict[str, str], summary: dict[str, Any]) -> None:
+        """Take note of an image whose files were written elsewhere, tile by tile."""
+        self._rows_of_large.append(_row(item, status="ok", **summary))
+
+    def add_failure(self, item: dict[str, str], reason: str) -> None:
+        """Take note of such an image that could not be done."""
+        self._rows_of_large.append(_row(item, status=f"error: {reason}"))
 
     def write(self, engine: Engine) -> None:
         """Write the files of each image of the batch."""
@@ -81,11 +94,11 @@ class ObjectWriter:
             )
             self._rows.append(_row(item, status="ok", **summarise_objects(table, image_rgb.shape[:2])))
 
-    def summarise(self, engine: Engine) -> None:
+    def summarise(self, engine: Engine | None = None) -> None:
         """Write `summary.csv`, its rows in order of the images' names."""
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
-        rows = sorted(self._rows, key=lambda row: row["image"])
+        rows = sorted(self._rows + self._rows_of_large, key=lambda row: row["image"])
         write_atomically(self.output_dir / "summary.csv", to_csv(columns, rows))
         done = [row for row in rows if row["status"] == "ok"]
         logger.info(

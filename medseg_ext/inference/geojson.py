@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,23 @@ OBJECT_COLOUR = (255, 120, 0)
 Ring = list[tuple[int, int]]
 
 
-def outline_polygons(instances: np.ndarray) -> dict[int, list[list[Ring]]]:
+def outline_polygons(instances: np.ndarray, *, origin: tuple[int, int] = (0, 0)) -> dict[int, list[list[Ring]]]:
     """Trace objects along the edges of their pixels.
 
     Args:
         instances: label map, int32 (H, W).
+        origin: row and column of its first pixel in the image.
 
     Returns:
         For each label its 4-connected parts, each a list of closed rings of (x, y) = (column, row): the outer one
-        first, then its holes. The upper left corner of the first pixel is (0, 0).
+        first, then its holes. The upper left corner of the image is (0, 0).
 
     >>> outline_polygons(np.array([[0, 7]], dtype=np.int32))
     {7: [[[(1, 0), (1, 1), (2, 1), (2, 0), (1, 0)]]]}
     """
     polygons = defaultdict(list)
     for geometry, label in shapes(instances.astype(np.int32), mask=instances > 0, connectivity=4):
-        rings = [[(int(x), int(y)) for x, y in ring] for ring in geometry["coordinates"]]
+        rings = [[(int(x) + origin[1], int(y) + origin[0]) for x, y in ring] for ring in geometry["coordinates"]]
         polygons[int(label)].append(rings)
     return dict(polygons)
 
@@ -48,9 +50,16 @@ def to_geojson(instances: np.ndarray, table: Table, *, image_id: str) -> dict[st
     Returns:
         GeoJSON with coordinates in pixels, (x, y) = (column, row), from the image's upper left corner.
     """
-    polygons = outline_polygons(instances)
-    features = [_feature(row, polygons[row["id"]], image_id) for row in rows_of(table)]
-    return {"type": "FeatureCollection", "features": features}
+    return {"type": "FeatureCollection", "features": list(to_features(instances, table, image_id=image_id))}
+
+
+def to_features(
+    instances: np.ndarray, table: Table, *, image_id: str, origin: tuple[int, int] = (0, 0)
+) -> Iterator[dict[str, Any]]:
+    """Yield the features of `to_geojson`, of a part of an image whose first pixel is at `origin`, (row, column)."""
+    polygons = outline_polygons(instances, origin=origin)
+    for row in rows_of(table):
+        yield _feature(row, polygons[row["id"]], image_id)
 
 
 def _feature(row: dict[str, Any], parts: list[list[Ring]], image_id: str) -> dict[str, Any]:

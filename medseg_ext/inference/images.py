@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from monai.data import Dataset
 from tqdm import tqdm
 
 from medseg_ext.data.errors import DataError
+from medseg_ext.data.pixels import image_size
 from medseg_ext.transforms import read_rgb
 
 MANY_IMAGES = 20  # from here on a progress bar is worth its line
+LARGEST_WHOLE_PX = 2**25  # 33 megapixels: decoding takes about 100 bytes for each
 
 logger = logging.getLogger(__name__)
 
@@ -27,30 +30,60 @@ class ReadableImages(Dataset):
     Args:
         data: items as of `medseg_ext.data.list_images`: path under "image", and a unique "id".
         transform: preprocessing; see `monai.data.Dataset`.
+        working_size: longer side at which the network sees an image, in pixels; None: the image's own.
+        large_image_px: an image in which the network sees more pixels than this is large, as is one of more than
+            `LARGEST_WHOLE_PX` of its own: it is not decoded as a whole.
 
     Attributes:
-        data: the readable items.
+        data: the readable items, without the large ones.
+        large: the large ones, for `medseg_ext.inference.LargeImages`.
         unreadable: the other items, each with the reason.
 
     Raises:
         DataError: no image is readable; names the first and its reason.
     """
 
-    def __init__(self, data: Sequence[dict[str, str]], transform: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        data: Sequence[dict[str, str]],
+        transform: Callable[..., Any] | None = None,
+        *,
+        working_size: int | None = None,
+        large_image_px: int = LARGEST_WHOLE_PX,
+    ) -> None:
         readable: list[dict[str, str]] = []
+        self.large: list[dict[str, str]] = []
         self.unreadable: list[tuple[dict[str, str], str]] = []
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
+            if _is_large(item["image"], working_size, large_image_px):
+                self.large.append(item)
+                continue
             reason = _reason_not_to_read(item["image"])
             if reason is None:
                 readable.append(item)
             else:
                 self.unreadable.append((item, reason))
                 logger.error("%s is left out: %s", item["image"], reason)
-        if not readable:
+        if not readable and not self.large:
             first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
             raise DataError(f"none of {len(data)} images can be read{first}")
         super().__init__(readable, transform)
+
+
+def size_at_work(size: tuple[int, int], working_size: int | None) -> tuple[int, int]:
+    """Give the size (H, W) at which a network sees an image; see `medseg_ext.transforms.ResizeToWorkingSized`."""
+    if working_size is None:
+        return size
+    height, width = (max(1, round(side * working_size / max(size))) for side in size)
+    return height, width
+
+
+def _is_large(path: str, working_size: int | None, large_image_px: int) -> bool:
+    size = image_size(Path(path))
+    if size is None or 0 in size:
+        return False
+    return size[0] * size[1] > LARGEST_WHOLE_PX or math.prod(size_at_work(size, working_size)) > large_image_px
 
 
 def _reason_not_to_read(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ NAMES = {
     "intensity_mean-1": "mean_green",
     "intensity_mean-2": "mean_blue",
 }
+PLACES = ("centroid_row", "centroid_column", "bbox_top", "bbox_left", "bbox_bottom", "bbox_right")
 
 
 def measure_objects(
@@ -34,6 +36,7 @@ def measure_objects(
     *,
     class_names: Sequence[str],
     object_name: str,
+    origin: tuple[int, int] = (0, 0),
 ) -> Table:
     """Measure every object of an image.
 
@@ -44,11 +47,13 @@ def measure_objects(
         image_rgb: the image as it came, floats (H, W, 3) in [0, 1].
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
+        origin: row and column of the first pixel, where these are maps of a part of the image.
 
     Returns:
         One row an object, in order of its label: `id` (the label), `class` (the object's name), `score`, `area_px`;
-        `centroid_row` and `centroid_column`, where the centre of the first pixel is (0, 0); `bbox_top`, `bbox_left`,
-        `bbox_bottom` and `bbox_right`, the last two just outside; `mean_red`, `mean_green`, `mean_blue` in [0, 1].
+        `centroid_row` and `centroid_column`, where the centre of the image's first pixel is (0, 0); `bbox_top`,
+        `bbox_left`, `bbox_bottom` and `bbox_right`, the last two just outside; `mean_red`, `mean_green`, `mean_blue`
+        in [0, 1].
         With more than one foreground class also `<class>_area_px` of each; with nucleus and cytoplasm also
         `nucleus_cytoplasm_ratio` of their areas, NaN where there is no cytoplasm.
 
@@ -67,6 +72,8 @@ def measure_objects(
     )
     measured = {name: regions[key] for key, name in NAMES.items()}
     ids = measured.pop("id")
+    for name, offset in zip(PLACES, itertools.cycle(origin), strict=False):
+        measured[name] = measured[name] + offset
     table = {
         "id": ids,
         "class": np.full(len(ids), object_name),

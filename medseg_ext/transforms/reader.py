@@ -33,7 +33,8 @@ def read_rgb(path: PathLike) -> np.ndarray:
         DataError: the file is not an image that can be read, or not one of 1 to 4 channels; names the file.
         OSError: the file cannot be opened.
     """
-    array = _to_unit_range(decode_image(Path(path).read_bytes(), str(path)), path)
+    array = decode_image(Path(path).read_bytes(), str(path))
+    array = to_unit_range(array, unit_range(array, path))
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
 
@@ -56,16 +57,27 @@ def read_labels(path: PathLike) -> np.ndarray:
     return labels
 
 
-def _to_unit_range(array: np.ndarray, path: PathLike) -> np.ndarray:
+def unit_range(array: np.ndarray, path: PathLike) -> tuple[float, float]:
+    """Tell which of an image's values become 0 and 1: see `read_rgb`.
+
+    Raises:
+        DataError: values of a kind that no image has, or that are not finite; names the file.
+    """
     if array.dtype.kind == "u":
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+        return 0, float(np.iinfo(array.dtype).max)
     if array.dtype.kind not in "if":
         raise DataError(f"{path} holds values of the type {array.dtype}: save it again as PNG")
     if not np.isfinite(array).all():
         raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
     low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
-        return array.astype(np.float32)
+    return (0, 1) if array.dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+
+
+def to_unit_range(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Scale an image or a part of it so that `limits` become 0 and 1; float32."""
+    low, high = limits
+    if low == 0:
+        return array.astype(np.float32) / np.float32(max(high, 1e-12))
     return ((array.astype(np.float64) - low) / max(high - low, 1e-12)).astype(np.float32)
 
 

@@ -1,0 +1,116 @@
+"""Read boxes of image files as RGB."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import tifffile
+from rasterio.windows import Window
+
+from medseg_ext.data.errors import DataError
+from medseg_ext.data.pixels import decode_image
+from medseg_ext.inference.large.boxes import Box
+from medseg_ext.transforms.reader import to_unit_range, unit_range
+
+TAG_ORIENTATION = 274
+
+
+class BlockImage(ABC):
+    """An image of which boxes can be read.
+
+    Attributes:
+        size: (H, W).
+    """
+
+    size: tuple[int, int]
+
+    @abstractmethod
+    def read(self, box: Box) -> np.ndarray:
+        """Read a box as `medseg_ext.transforms.read_rgb` reads a whole image: float32 (h, w, 3) in [0, 1]."""
+
+    def read_shrunk(self, box: Box, factor: int) -> np.ndarray:
+        """Read a box with each `factor` x `factor` pixels averaged; rows and columns beyond are averaged alone.
+
+        Only a few rows are held in full at a time.
+        """
+        if factor == 1:
+            return self.read(box)
+        rows_at_once = factor * max(1, 2**22 // (factor * max(box.size[1], 1)))
+        bands = [
+            _shrink(self.read(box._replace(top=top, bottom=min(top + rows_at_once, box.bottom))), factor)
+            for top in range(box.top, box.bottom, rows_at_once)
+        ]
+        return np.concatenate(bands)
+
+
+class _TiffBlocks(BlockImage):
+    """A TIFF of which only the blocks are read that a box touches."""
+
+    def __init__(self, path: Path, *, white_is_zero: bool) -> None:
+        self.path = path
+        self._white_is_zero = white_is_zero
+        self._file = rasterio.open(path)
+        self.size = self._file.shape
+
+    def read(self, box: Box) -> np.ndarray:
+        """Read a box, see `BlockImage`."""
+        bands = [1, 2, 3] if self._file.count >= 3 else [1, 1, 1]
+        try:
+            pixels = self._file.read(bands, window=Window(box.left, box.top, *box.size[::-1]))
+        except rasterio.errors.RasterioError as error:
+            raise DataError(f"{self.path} is damaged ({error}): get it again from its origin") from error
+        pixels = np.moveaxis(~pixels if self._white_is_zero else pixels, 0, -1)
+        return to_unit_range(pixels, (0, np.iinfo(pixels.dtype).max))
+
+
+class _WholeImage(BlockImage):
+    """An image that has to be decoded as a whole; it is held as it is stored, and turned into floats box by box."""
+
+    def __init__(self, path: Path) -> None:
+        self._pixels = decode_image(path.read_bytes(), str(path))
+        self._limits = unit_range(self._pixels, path)
+        self.size = self._pixels.shape[:2]
+
+    def read(self, box: Box) -> np.ndarray:
+        """Read a box, see `BlockImage`."""
+        pixels = to_unit_range(self._pixels[box.top : box.bottom, box.left : box.right], self._limits)
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def open_block_image(path: Path) -> BlockImage:
+    """Open an image, by blocks where its format has them: TIFF, grey or RGB, of 8 or 16 bits.
+
+    Use inside `medseg_ext.inference.large.pixel_store.pixel_io`.
+
+    Raises:
+        DataError: the file is not an image that can be read; names it.
+        OSError: the file cannot be opened.
+    """
+    kind = tifffile.PHOTOMETRIC
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            by_blocks = (
+                page.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
+                and page.dtype in (np.uint8, np.uint16)
+                and page.bitspersample in (8, 16)
+                and page.tags.valueof(TAG_ORIENTATION, 1) == 1
+                and page.samplesperpixel <= 4
+            )
+            white_is_zero = page.photometric == kind.MINISWHITE
+        if by_blocks:
+            return _TiffBlocks(path, white_is_zero=white_is_zero)
+    except (tifffile.TiffFileError, rasterio.errors.RasterioError):
+        pass  # no TIFF, or none that GDAL reads
+    return _WholeImage(path)
+
+
+def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    rows, columns = (np.arange(0, length, factor) for length in pixels.shape[:2])
+    sums = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0), columns, axis=1)
+    heights = np.diff([*rows, pixels.shape[0]])
+    widths = np.diff([*columns, pixels.shape[1]])
+    return sums / (heights[:, None, None] * widths[None, :, None]).astype(np.float32)

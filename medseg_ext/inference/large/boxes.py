@@ -1,0 +1,57 @@
+"""Rectangles of pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels; `bottom` and `right` lie just outside.
+
+    >>> Box(2, 0, 5, 4).inside(Box(1, 0, 9, 9))
+    (slice(1, 4, None), slice(0, 4, None))
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def inside(self, other: Box) -> tuple[slice, slice]:
+        """Give the place of this box in an array that holds the pixels of `other`."""
+        return (
+            slice(self.top - other.top, self.bottom - other.top),
+            slice(self.left - other.left, self.right - other.left),
+        )
+
+    def contains(self, other: Box) -> bool:
+        """Say whether another box lies wholly in this one."""
+        return (
+            self.top <= other.top
+            and self.left <= other.left
+            and other.bottom <= self.bottom
+            and other.right <= self.right
+        )
+
+    def union(self, other: Box) -> Box:
+        """Give the smallest box that holds both."""
+        return Box(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
+    def scaled(self, scale: tuple[float, float]) -> Box:
+        """Multiply rows and columns, rounded to whole pixels: boxes that touch still do."""
+        return Box(
+            round(self.top * scale[0]),
+            round(self.left * scale[1]),
+            round(self.bottom * scale[0]),
+            round(self.right * scale[1]),
+        )

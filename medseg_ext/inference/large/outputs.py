@@ -1,0 +1,194 @@
+"""Write the objects of a large image to the files that people use."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio.shutil
+import tifffile
+
+from medseg_ext.data.pixels import encode_png
+from medseg_ext.inference.geojson import to_features
+from medseg_ext.inference.large.block_image import BlockImage
+from medseg_ext.inference.large.boxes import Box
+from medseg_ext.inference.large.pixel_store import BLOCK_PX, PixelStore
+from medseg_ext.inference.large.stitch import Stitched
+from medseg_ext.inference.measure import measure_objects, summarise_objects
+from medseg_ext.inference.overlay import draw_overlay
+from medseg_ext.inference.tables import Table, rows_of, to_csv
+from medseg_ext.inference.writers import output_paths, write_atomically
+
+OVERLAY_PX = 3000  # longest side of an overlay: what a person looks at as a whole
+BIGTIFF_FROM = 2**32 - 2**25  # bytes
+
+
+@dataclass(frozen=True)
+class LargeObjects:
+    """The objects of a large image.
+
+    Attributes:
+        instances: numbers, of which `stitched` tells the objects.
+        classes: class map.
+        stitched: what the numbers mean.
+        cores: of the tiles, in rows from the upper left; together the image.
+        regions: the cores with margins, likewise.
+    """
+
+    instances: PixelStore
+    classes: PixelStore
+    stitched: Stitched
+    cores: Sequence[Box]
+    regions: Sequence[Box]
+
+    def read(self, box: Box) -> np.ndarray:
+        """Read a box of the label map; uint32 (h, w)."""
+        return self.stitched.final_ids[self.instances.read(box)]
+
+    def by_place(self) -> Iterator[tuple[Box, np.ndarray]]:
+        """Share the objects out: yields boxes, each with the ids of objects that lie wholly in it."""
+        boxes = np.array(self.stitched.boxes, dtype=int).reshape(-1, 4)
+        tops, lefts = (np.unique([core[side] for core in self.cores]) for side in (0, 1))
+        row = np.searchsorted(tops, (boxes[:, 0] + boxes[:, 2]) // 2, side="right") - 1
+        column = np.searchsorted(lefts, (boxes[:, 1] + boxes[:, 3]) // 2, side="right") - 1
+        tile_of_object = row * len(lefts) + column
+        for tile, region in enumerate(self.regions):
+            ids = np.flatnonzero(tile_of_object == tile) + 1
+            inside = np.array([region.contains(self.stitched.boxes[number - 1]) for number in ids], dtype=bool)
+            if inside.any():
+                yield region, ids[inside]
+            for number in ids[~inside].tolist():  # longer than the margin
+                yield self.stitched.boxes[number - 1], np.array([number])
+
+
+def write_large_objects(
+    folder: Path,
+    image_id: str,
+    found: LargeObjects,
+    image: BlockImage,
+    *,
+    class_names: Sequence[str],
+    object_name: str,
+) -> dict[str, Any]:
+    """Write the same files as `medseg_ext.inference.write_objects`, block by block.
+
+    The label map is tiled (a BigTIFF where it needs to be); the overlay is reduced to `OVERLAY_PX`.
+
+    Args:
+        folder: an existing folder.
+        image_id: beginning of the files' names.
+        found: the objects.
+        image: the image as it came.
+        class_names: name of each value of the class map, the background first.
+        object_name: what an object is, such as "nucleus".
+
+    Returns:
+        The summary, see `medseg_ext.inference.summarise_objects`.
+    """
+    instances_path, classes_path, overlay_path, table_path, geojson_path = output_paths(folder, image_id)
+    with _finished(instances_path) as path:
+        _write_label_tiff(path, found)
+    found.classes.flush()
+    with _finished(classes_path) as path:
+        rasterio.shutil.copy(found.classes.path, path, driver="PNG")
+    write_atomically(overlay_path, encode_png(_overlay(found, image)))
+
+    tables: list[Table] = []
+    with _finished(geojson_path) as path, path.open("w", encoding="utf-8") as file:
+        file.write('{"type":"FeatureCollection","features":[')
+        separator = ""
+        for box, labels in _labels_by_place(found):
+            table = measure_objects(
+                labels,
+                found.classes.read(box),
+                found.stitched.scores,
+                image.read(box),
+                class_names=class_names,
+                object_name=object_name,
+                origin=box[:2],
+            )
+            tables.append(table)
+            for feature in to_features(labels, table, image_id=image_id, origin=box[:2]):
+                file.write(separator + json.dumps(feature, separators=(",", ":"), ensure_ascii=False))
+                separator = ","
+        file.write("]}")
+    table = _in_order(tables)
+    write_atomically(table_path, to_csv(list(table), rows_of(table)))
+    return summarise_objects(table, image.size)
+
+
+def _labels_by_place(found: LargeObjects) -> Iterator[tuple[Box, np.ndarray]]:
+    """Yield boxes, each with the label map of its own objects; one empty box where there are none."""
+    wanted = np.zeros(len(found.stitched.boxes) + 1, dtype=bool)
+    if len(wanted) == 1:
+        box = Box(0, 0, 1, 1)
+        yield box, np.zeros(box.size, dtype=np.int32)
+    for box, ids in found.by_place():
+        labels = found.read(box)
+        wanted[ids] = True
+        yield box, np.where(wanted[labels], labels, 0).astype(np.int32)
+        wanted[ids] = False
+
+
+def _in_order(tables: Sequence[Table]) -> Table:
+    ids = np.concatenate([table["id"] for table in tables])
+    order = np.argsort(ids)
+    return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
+
+
+def _write_label_tiff(path: Path, found: LargeObjects) -> None:
+    height, width = found.instances.size
+    dtype = np.uint16 if len(found.stitched.boxes) <= np.iinfo(np.uint16).max else np.uint32
+
+    def blocks() -> Iterator[np.ndarray]:
+        for top in range(0, height, BLOCK_PX):
+            for left in range(0, width, BLOCK_PX):
+                box = Box(top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
+                block = np.zeros((BLOCK_PX, BLOCK_PX), dtype=dtype)
+                block[: box.size[0], : box.size[1]] = found.read(box)
+                yield block
+
+    tifffile.imwrite(
+        path,
+        blocks(),
+        shape=(height, width),
+        dtype=dtype,
+        tile=(BLOCK_PX, BLOCK_PX),
+        photometric="minisblack",
+        compression="zlib",
+        bigtiff=height * width * np.dtype(dtype).itemsize > BIGTIFF_FROM,
+        metadata={"axes": "YX"},
+    )
+
+
+def _overlay(found: LargeObjects, image: BlockImage) -> np.ndarray:
+    height, width = image.size
+    factor = -(-max(image.size) // OVERLAY_PX)
+    pixels = image.read_shrunk(Box(0, 0, height, width), factor)
+    labels, classes = (
+        np.concatenate(
+            [
+                read(Box(row, 0, row + 1, width))[:, np.minimum(np.arange(0, width, factor) + factor // 2, width - 1)]
+                for row in np.minimum(np.arange(0, height, factor) + factor // 2, height - 1).tolist()
+            ]
+        )
+        for read in (found.read, found.classes.read)
+    )
+    return draw_overlay(pixels, labels.astype(np.int32), classes)
+
+
+@contextmanager
+def _finished(path: Path) -> Iterator[Path]:
+    """Give a name to write under, of the same ending, which becomes `path` when all went well."""
+    temporary = path.with_name(f".{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,184 @@
+"""Segment large images tile by tile."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.inferers import Inferer
+from monai.transforms import Resize, ScaleIntensityRange
+from tqdm import tqdm
+
+from medseg_ext.data.errors import DataError
+from medseg_ext.inference.images import ReadableImages, size_at_work
+from medseg_ext.inference.large.block_image import BlockImage, open_block_image
+from medseg_ext.inference.large.boxes import Box
+from medseg_ext.inference.large.contrast import percentiles_of
+from medseg_ext.inference.large.outputs import LargeObjects, write_large_objects
+from medseg_ext.inference.large.pixel_store import PixelStore, pixel_io
+from medseg_ext.inference.large.stitch import Stitcher
+from medseg_ext.inference.large.tiles import plan_tiles
+from medseg_ext.transforms.decode import DecodeObjectsd, Objects
+
+if TYPE_CHECKING:  # handlers stand on this package
+    from medseg_ext.handlers.weights import WeightsLoader
+    from medseg_ext.handlers.writer import ObjectWriter
+
+logger = logging.getLogger(__name__)
+
+
+class LargeImages:
+    """Segment the large ones of some images, tile by tile; the evaluator of a bundle does the others.
+
+    Only a tile and its results are in memory, and what is known of each object; the rest is read and written in
+    blocks. A result depends on the tiles only where an object is longer than the margin, and, of a network that sees
+    whole images, by what it makes of other surroundings.
+
+    Args:
+        images: those of the run.
+        network: gives an output (1, C, h, w) for an image (1, 3, h, w).
+        weights_loader: loads the network's weights; None where it has them.
+        inferer: runs the network on a tile.
+        decoder: makes objects of an output.
+        writer: that of the run: knows where files go, and writes the summary.
+        device: where the network is.
+        contrast_percentiles: become black and white, over the whole image.
+        working_size: longer side at which the network sees the image, in pixels; None keeps the image's own.
+        tile_size: least side of a tile, without its margin, in pixels that the network sees.
+        tile_margin: least margin of a tile, likewise: longer than usual objects.
+        window_size: (h, w) of the inferer's window; None where it has none.
+        window_overlap: part of a window that the next one sees again.
+        amp: run in mixed precision on a GPU.
+    """
+
+    def __init__(
+        self,
+        images: ReadableImages,
+        *,
+        network: Callable[..., Any],
+        weights_loader: WeightsLoader | None,
+        inferer: Inferer,
+        decoder: DecodeObjectsd,
+        writer: ObjectWriter,
+        device: torch.device | str,
+        contrast_percentiles: Sequence[float],
+        working_size: int | None,
+        tile_size: int,
+        tile_margin: int,
+        window_size: Sequence[int] | None = None,
+        window_overlap: float = 0.0,
+        amp: bool = False,
+    ) -> None:
+        self.images = images
+        self.network = network
+        self.weights_loader = weights_loader
+        self.inferer = inferer
+        self.decoder = decoder
+        self.writer = writer
+        self.device = torch.device(device)
+        self.contrast_percentiles = tuple(contrast_percentiles)
+        self.working_size = working_size
+        self.tile_size = tile_size
+        self.tile_margin = tile_margin
+        # A network without windows halves its image up to five times: its tiles begin where it would halve them, too.
+        window = (32, 32) if window_size is None else (int(window_size[0]), int(window_size[1]))
+        self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
+        self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
+        self.amp = amp
+
+    def run(self) -> None:
+        """Segment every large image, and write the summary if there are no others.
+
+        Raises:
+            DataError: there are only large images, and none could be segmented; names the first and its reason.
+        """
+        if not self.images.large:
+            return
+        if self.weights_loader is not None:
+            self.weights_loader.load()
+        self.writer.make_ready()
+        failures = []
+        for item in self.images.large:
+            try:
+                self.writer.add(item, self._segment(item))
+            except (OSError, RuntimeError, ValueError) as error:
+                logger.error("%s is left out: %s", item["image"], error)
+                self.writer.add_failure(item, str(error))
+                failures.append(f"{item['image']}: {error}")
+        if len(self.images) == 0:
+            self.writer.summarise()
+            if len(failures) == len(self.images.large):
+                raise DataError(f"none of {len(failures)} large images could be segmented; the first: {failures[0]}")
+
+    def _segment(self, item: dict[str, str]) -> dict[str, Any]:
+        output_dir = self.writer.output_dir
+        with pixel_io(), tempfile.TemporaryDirectory(dir=output_dir, prefix=".large-") as folder:
+            image = open_block_image(Path(item["image"]))
+            with (
+                PixelStore(Path(folder) / "instances.tif", image.size, np.uint32) as instances,
+                PixelStore(Path(folder) / "classes.tif", image.size, np.uint8) as classes,
+            ):
+                seen_size = size_at_work(image.size, self.working_size)
+                scale = image.size[0] / seen_size[0], image.size[1] / seen_size[1]
+                tiles = plan_tiles(
+                    seen_size,
+                    tile_px=self.tile_size,
+                    margin_px=self.tile_margin,
+                    step_px=self.step_px,
+                    overlap_px=self.overlap_px,
+                )
+                cores, regions = ([box.scaled(scale) for box in boxes] for boxes in zip(*tiles, strict=True))
+                stretch = self._contrast(image, cores, scale)
+                stitcher = Stitcher(instances, classes)
+                # disable=None: no bar where the output is no terminal
+                for tile, core, region in zip(
+                    tqdm(tiles, desc=item["id"], unit="tile", disable=None), cores, regions, strict=True
+                ):
+                    objects = self._objects_of(image, region, seen=tile.region.size, scale=scale, stretch=stretch)
+                    stitcher.add(objects, region=region, core=core)
+                found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
+                return write_large_objects(
+                    output_dir,
+                    item["id"],
+                    found,
+                    image,
+                    class_names=self.writer.class_names,
+                    object_name=self.writer.object_name,
+                )
+
+    def _contrast(self, image: BlockImage, parts: Sequence[Box], scale: tuple[float, float]) -> ScaleIntensityRange:
+        """Look at the whole image, and give what stretches the contrast of any part of it."""
+        looked_at = tqdm(parts, desc="contrast", unit="tile", disable=None, leave=False)
+        black, white = percentiles_of(
+            (image.read_shrunk(part, _shrinkage(scale)) for part in looked_at), self.contrast_percentiles
+        )
+        return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
+
+    def _objects_of(
+        self,
+        image: BlockImage,
+        region: Box,
+        *,
+        seen: tuple[int, int],
+        scale: tuple[float, float],
+        stretch: ScaleIntensityRange,
+    ) -> Objects:
+        pixels = torch.from_numpy(np.moveaxis(image.read_shrunk(region, _shrinkage(scale)), -1, 0).copy())
+        if pixels.shape[1:] != seen:
+            pixels = torch.as_tensor(Resize(spatial_size=seen, mode="bilinear", anti_aliasing=True)(pixels))
+        pixels = torch.as_tensor(stretch(pixels))[None].to(self.device)
+        if isinstance(self.network, torch.nn.Module):
+            self.network.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.amp):
+            output = self.inferer(pixels, self.network)
+        return self.decoder.decode(torch.as_tensor(output)[0], size=region.size)
+
+
+def _shrinkage(scale: tuple[float, float]) -> int:
+    """Choose by which whole factor an image is shrunk while it is read, before the rest is resized."""
+    return max(1, int(min(scale)))

@@ -1,0 +1,110 @@
+"""An image in tiles gives what it gives as a whole."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from bundle_settings import QUICK
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+from shapely import union_all
+from shapely.geometry import shape
+
+PATCH = {"patch_size": [128, 128], "working_size": None}
+TILES = {"large_image_px": 1000, "tile_size": 150, "tile_margin": 96}
+
+
+def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> None:
+    workflow = ConfigWorkflow(
+        config_file=str(bundle / "configs/inference.json"),
+        workflow_type="infer",
+        bundle_root=str(bundle),
+        logging_file=False,
+        **{**QUICK, **PATCH, "dataset_dir": str(images), "output_dir": str(output_dir), **override},
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+@pytest.fixture(scope="session")
+def mosaics(sample_data_sets, tmp_path_factory) -> dict[str, Path]:
+    """For each data set a folder with one image, of mirrored ones of the sample, as a TIFF in blocks."""
+    folders = {}
+    for name, dataset_dir in sample_data_sets.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        image = np.asarray(Image.open(min((dataset_dir / "images").iterdir())).convert("RGB"))
+        row = np.concatenate([image, image[:, ::-1], image], axis=1)
+        mosaic = np.concatenate([row, row[::-1], row])[:500, :420]
+        tifffile.imwrite(folders[name] / "mosaic.tif", mosaic, photometric="rgb", tile=(64, 64))
+    return folders
+
+
+def best_overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Best IoU of each object of `one` with any of `other`."""
+    counts = np.zeros((one.max() + 1, other.max() + 1))
+    np.add.at(counts, (one.ravel(), other.ravel()), 1)
+    unions = counts.sum(1, keepdims=True) + counts.sum(0, keepdims=True) - counts
+    return (counts / unions)[1:, 1:].max(axis=1, initial=0)
+
+
+def test_tiles_give_the_objects_of_the_whole_image(bundle, mosaics, tmp_path):
+    images = mosaics[bundle.name.partition("_")[0]]
+    infer(bundle, images, tmp_path / "whole")
+    infer(bundle, images, tmp_path / "tiles", **TILES)
+    whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
+    assert tiles.shape == whole.shape == (500, 420)
+    assert whole.max() > 4
+    kept, new = best_overlaps(whole, tiles), best_overlaps(tiles, whole)
+    if bundle.name.endswith("mask_rcnn"):  # what it sees of an object depends a little on all that is around
+        assert np.mean(kept > 0.5) > 0.95
+        assert np.mean(new > 0.5) > 0.95
+    else:
+        assert (kept == 1).all()
+        assert (new == 1).all()
+        classes = [np.asarray(Image.open(tmp_path / name / "mosaic_classes.png")) for name in ("whole", "tiles")]
+        np.testing.assert_array_equal(*classes)
+
+
+def test_all_files_of_a_large_image_agree(a_bundle, mosaics, tmp_path):
+    infer(a_bundle, mosaics[a_bundle.name.partition("_")[0]], tmp_path, **TILES)
+    instances = tifffile.imread(tmp_path / "mosaic_instances.tif")
+    classes = np.asarray(Image.open(tmp_path / "mosaic_classes.png"))
+    assert Image.open(tmp_path / "mosaic_overlay.png").size == (420, 500)
+    assert ((classes > 0) == (instances > 0)).all()
+    rows = list(csv.DictReader((tmp_path / "mosaic_objects.csv").open()))
+    assert [int(row["id"]) for row in rows] == list(range(1, instances.max() + 1))
+    assert [int(row["area_px"]) for row in rows] == np.bincount(instances.ravel())[1:].tolist()
+    features = json.loads((tmp_path / "mosaic_objects.geojson").read_text())["features"]
+    assert len(features) == len(rows)
+    for feature in features:
+        number = int(feature["properties"]["name"])
+        outline, row = shape(feature["geometry"]), rows[number - 1]
+        assert outline.area == int(row["area_px"])
+        assert outline.bounds == tuple(float(row[f"bbox_{side}"]) for side in ("left", "top", "right", "bottom"))
+        assert outline.centroid.x - 0.5 == pytest.approx(float(row["centroid_column"]), abs=0.01)
+        assert outline.centroid.y - 0.5 == pytest.approx(float(row["centroid_row"]), abs=0.01)
+    assert union_all([shape(feature["geometry"]) for feature in features]).area == (instances > 0).sum()
+    (summary,) = csv.DictReader((tmp_path / "summary.csv").open())
+    assert (summary["status"], int(summary["objects"]), summary["height"], summary["width"]) == (
+        "ok", len(rows), "500", "420",
+    )  # fmt: skip
+
+
+def test_large_and_small_images_share_a_run_and_a_damaged_one_does_not_end_it(mosaics, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    large = (mosaics["dsb2018"] / "mosaic.tif").read_bytes()
+    (images / "large.tif").write_bytes(large)
+    (images / "cut.tif").write_bytes(large[: len(large) // 2])
+    Image.fromarray(np.full((60, 70, 3), 7, dtype=np.uint8)).save(images / "small.png")
+    bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
+    infer(bundle, images, tmp_path / "out", **TILES | {"large_image_px": 60 * 70})
+    rows = {row["image"]: row for row in csv.DictReader((tmp_path / "out/summary.csv").open())}
+    assert rows["cut.tif"]["status"].startswith("error: ")
+    assert "cut.tif" in rows["cut.tif"]["status"]
+    assert rows["large.tif"]["status"] == rows["small.png"]["status"] == "ok"
+    assert not list((tmp_path / "out").glob(".*"))  # nothing half-written stays
