@@ -48,8 +48,8 @@ def find_bundle(name: str | None) -> Path:
     if not found:
         looked = ", ".join(map(str, bundle_folders())) or "no folder"
         raise DataError(
-            f"there are no bundles (looked in: {looked}): give --bundle the path of one, or set {VARIABLE} to the folder"
-            " that holds them"
+            f"there are no bundles (looked in: {looked}): give --bundle the path of one, or set {VARIABLE} to the"
+            " folder that holds them"
         )
     nearest = difflib.get_close_matches(name or "", found, n=1)
     what = f"there is no bundle '{name}'" if name else "which bundle? Give --bundle a name"

@@ -16,7 +16,7 @@ class Bar(NamedTuple):
 
     low_px: float
     high_px: float
-    count: int
+    objects: int
     height: float
 
 
@@ -39,7 +39,7 @@ def area_histogram(areas_px: Sequence[float]) -> AreaHistogram | None:
         None where there are no areas.
 
     >>> histogram = area_histogram([10, 100, 100, 1000])
-    >>> sum(bar.count for bar in histogram.bars), histogram.median_px
+    >>> sum(bar.objects for bar in histogram.bars), histogram.median_px
     (4, 100.0)
     >>> histogram.ticks[:2]
     [(0.0, 10), (0.151, 20)]

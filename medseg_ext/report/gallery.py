@@ -180,7 +180,7 @@ def _cell(value: str) -> str:
 
 def _number(value: float) -> str:
     """Write a number for people: whole, with a narrow space between thousands; a dash where undefined."""
-    return "–" if value != value else f"{value:,.0f}".replace(",", "\u202f")
+    return "-" if value != value else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def _many(number: int, one: str, many: str | None = None) -> str:
