@@ -115,6 +115,7 @@ def _segment(options: argparse.Namespace) -> int:
     bundle = find_bundle(options.bundle)
     named = {"device": options.device, "batch_size": options.batch_size, "tta": options.tta or None}
     overrides = {key: value for key, value in named.items() if value is not None} | parse_overrides(options.set)
+    print(f"segmenting with {bundle}", file=sys.stderr)
     try:
         done = segment(
             options.images,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from medseg_ext.data.pixels import decode_image
 from medseg_ext.inference.measure import RATIO
@@ -90,7 +91,7 @@ def write_gallery(
     cards: list[Card] = []
     areas: list[float] = []
     reduced = 0
-    for row in rows:
+    for row in tqdm(rows, desc="writing the gallery", leave=False, disable=None):  # None: no bar without a terminal
         card = _card(row)
         if card.status != "unreadable":
             card.files = _links(output_dir, card.image_id)
