@@ -34,8 +34,7 @@ def reduced_as_data(picture: NDArray[np.uint8], *, side_px: int, max_bytes: int)
         image.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
         for quality in QUALITIES:
             buffer = io.BytesIO()
-            # no colour subsampling: it would smear outlines
-            image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+            image.save(buffer, "JPEG", quality=quality, subsampling=0)  # colours at full size: outlines stay sharp
             if buffer.tell() <= max_bytes:
                 return _as_data(buffer.getvalue(), "image/jpeg")
         if max(image.size) <= SMALLEST_SIDE_PX:

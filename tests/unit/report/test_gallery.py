@@ -162,9 +162,9 @@ def test_the_page_stays_small_and_says_which_large_views_it_has(tmp_path, monkey
     enlarged = [name for name, card in page.cards.items() if "The small picture, enlarged" in card["text"]]
     first = 6 - len(enlarged)
     assert enlarged == [row["image"] for row in rows[first:]]
-    (note,) = [p["text"] for p in page.find("p") if "Large views of the first" in p["text"]]
+    (note,) = [p["text"] for p in page.find("p") if "a large view in this page" in p["text"]]
     assert f"first {first} image" in note
-    assert f"other {len(enlarged)} image" in note
+    assert f"{len(enlarged)} of the others" in note
 
 
 def test_images_too_large_to_read_have_a_card_without_picture(tmp_path, monkeypatch):
