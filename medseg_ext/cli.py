@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from medseg_ext.bundle.find import find_bundle
 from medseg_ext.bundle.render import render_all, stale_files, stray_files
 from medseg_ext.bundle.ship import ship_weights
 from medseg_ext.report.card import write_card
 from medseg_ext.report.compare import compare_run_folders
 from medseg_ext.report.compare_page import write_comparison
+from medseg_ext.segment import parse_overrides, segment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +48,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("--output", type=Path, default=Path("comparison"), help="folder of the files to write")
     compare.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
     compare.set_defaults(run=lambda options: _compare(options.runs, options.output, options.names))
+
+    segment_images = commands.add_parser("segment", help="find the objects in images with a bundle")
+    segment_images.add_argument("images", nargs="+", metavar="IMAGES", help="images, and folders of images")
+    segment_images.add_argument("--bundle", help="a bundle's name, such as dsb2018_unet, or its folder")
+    segment_images.add_argument(
+        "--output", type=Path, default=Path("objects"), help="folder of the files to write (default: objects)"
+    )
+    segment_images.add_argument("--open", action="store_true", help="show the gallery in the browser")
+    segment_images.add_argument(
+        "--gallery", action=argparse.BooleanOptionalAction, default=True, help="write gallery.html to look through"
+    )
+    segment_images.add_argument("--device", help="cpu, cuda or cuda:1 (default: the GPU, where there is one)")
+    segment_images.add_argument(
+        "--tta", action="store_true", help="average over mirror images, in four times the time (not for mask_rcnn)"
+    )
+    segment_images.add_argument("--batch-size", type=int, help="patches that the network sees at once")
+    segment_images.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the bundle's inference.json"
+    )
+    segment_images.add_argument("--verbose", action="store_true", help="show the log of MONAI and Ignite, and warnings")
+    segment_images.set_defaults(run=_segment)
 
     options = parser.parse_args(arguments)
     try:
@@ -83,6 +107,31 @@ def _card(bundle: Path, evaluation: Path) -> int:
 def _compare(runs: Sequence[Path], output: Path, names: Sequence[str] | None) -> int:
     print(write_comparison(compare_run_folders(runs, names), output))
     return 0
+
+
+def _segment(options: argparse.Namespace) -> int:
+    if options.open and not options.gallery:
+        raise ValueError("--open shows the gallery: leave out --no-gallery")
+    bundle = find_bundle(options.bundle)
+    named = {"device": options.device, "batch_size": options.batch_size, "tta": options.tta or None}
+    overrides = {key: value for key, value in named.items() if value is not None} | parse_overrides(options.set)
+    print(f"segmenting with {bundle}", file=sys.stderr)
+    try:
+        done = segment(
+            options.images,
+            bundle,
+            options.output,
+            overrides=overrides,
+            gallery=options.gallery,
+            verbose=options.verbose,
+        )
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130  # as shells say it
+    print("\n".join(done.report()))
+    if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
+        print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
+    return 1 if done.unreadable else 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -56,13 +56,26 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
     options = _options(_monai_arguments() if arguments is None else arguments)
     own = set(inspect.signature(run).parameters) - {"override"}
     parser = ConfigParser(ConfigParser.load_config_files(_config_files(options)))
+    refuse_unknown_keys([option for option in options if option not in own], parser)
+
+
+def refuse_unknown_keys(keys: Iterable[str], parser: ConfigParser, *, option: str = "--") -> None:
+    """Stop when a key is to be overridden that a config does not have.
+
+    Args:
+        keys: what is to be overridden, such as `decoder#min_area_px`.
+        parser: holds the config.
+        option: what stands before a key on the command line.
+
+    Raises:
+        OverrideError: one is no key of the config; names the nearest one.
+    """
     known = sorted(key for key in parser.get() if not key.startswith("_"))
-    for option in options:
-        if option in own or option in parser:
-            continue
-        nearest = difflib.get_close_matches(option, known, n=1)
-        hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
-        raise OverrideError(f"--{option}: no such key in the config; {hint}")
+    for key in keys:
+        if key not in parser:
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {option}{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
+            raise OverrideError(f"{option}{key}: no such key in the config; {hint}")
 
 
 def end_with_the_cause() -> None:
@@ -76,17 +89,22 @@ def end_with_the_cause() -> None:
         return
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        cause = error
-        while cause.__cause__ is not None and not _is_ours(cause):
-            cause = cause.__cause__
+        cause = cause_of(error)
         if not isinstance(cause, USER_ERRORS):
             sys.__excepthook__(kind, error, trace)
-        print(f"error: {_message(cause)}", file=sys.stderr)
+        print(f"error: {message_of(cause)}", file=sys.stderr)
 
     sys.excepthook = show
 
 
-def _message(error: BaseException) -> str:
+def cause_of(error: BaseException) -> BaseException:
+    """Find what an error comes from: the first one that this package raised, else the one at the bottom."""
+    while error.__cause__ is not None and not _is_ours(error):
+        error = error.__cause__
+    return error
+
+
+def message_of(error: BaseException) -> str:
     """Give an error's message without the traceback that PyTorch writes into it in a data loader's worker."""
     message = str(error)
     if re.match(r"Caught \w+ in DataLoader worker", message):

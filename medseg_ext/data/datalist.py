@@ -1,8 +1,9 @@
 """List the images of a data set folder, or of any folder, as MONAI takes them."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from medseg_ext.data.pixels import IMAGE_SUFFIXES
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
 FOLDER_OF_KEY = {"image": "images", "instances": "instances", "classes": "classes"}
+# How files are named to tell them apart, the shortest first.
+NAMINGS: tuple[Callable[[Path], str], ...] = (
+    lambda file: file.stem,
+    lambda file: file.name,
+    lambda file: f"{file.parent.name}_{file.stem}",
+    lambda file: f"{file.parent.name}_{file.name}",
+)
 PREPARE = "prepare it with data_scripts/prepare_dsb2018.py or data_scripts/prepare_segpc2021.py"
 
 
@@ -86,18 +94,26 @@ def load_class_names(dataset_dir: Path | str) -> list[str]:
     return names
 
 
-def list_images(path: Path | str) -> list[dict[str, str]]:
+def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]:
     """List images for inference.
 
     Args:
-        path: an image, or a folder of images; folders inside it are left out.
-    Returns: sorted by name, for each its absolute path under `image`, and under `id` its name without suffix, or
-        with suffix where two would be alike.
+        path: an image, or a folder of images; folders inside it are left out. Or several of both.
+    Returns: in the order of `path`, those of a folder sorted by name, none twice; for each its absolute path under
+        `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike; with
+        the folder's before it where the suffix is the same, too; with a number after it as the last resort.
     Raises: DataError: nothing there, or no PNG, BMP, JPEG or TIFF file.
     """
-    path = Path(path).absolute()
+    paths = [path] if isinstance(path, (str, Path)) else path
+    if not paths:
+        raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
+    images = list(dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute())))
+    return [{"image": str(file), "id": name} for file, name in zip(images, _unique_names(images), strict=True)]
+
+
+def _images_in(path: Path) -> list[Path]:
     if not path.exists():
-        raise DataError(f"{path} does not exist: give dataset_dir an image or a folder of images")
+        raise DataError(f"{path} does not exist: give an image or a folder of images")
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
     images = [
         file
@@ -107,9 +123,35 @@ def list_images(path: Path | str) -> list[dict[str, str]]:
     if not images:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
-        raise DataError(f"{path} {found}: give dataset_dir PNG, BMP, JPEG or TIFF files{hint}")
-    ids = [file.stem for file in images]
-    while alike := {name for name, times in Counter(ids).items() if times > 1}:
-        # more than one turn when a full name, such as a.png, is the stem of another file, a.png.tif
-        ids = [file.name if name in alike else name for file, name in zip(images, ids, strict=True)]
-    return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
+        raise DataError(f"{path} {found}: give PNG, BMP, JPEG or TIFF files{hint}")
+    return images
+
+
+def _unique_names(files: Sequence[Path]) -> list[str]:
+    """Give each file the first of `NAMINGS` that tells it from all others."""
+    steps = [0] * len(files)
+    while True:  # more than one turn when a full name, such as a.png, is the stem of another file, a.png.tif
+        names = [NAMINGS[step](file) for step, file in zip(steps, files, strict=True)]
+        alike = defaultdict(list)
+        for position, name in enumerate(names):
+            alike[name].append(position)
+        before = list(steps)
+        for group in (each for each in alike.values() if len(each) > 1):
+            for step in range(max(steps[each] for each in group), len(NAMINGS)):
+                if len({NAMINGS[step](files[each]) for each in group}) == len(group):
+                    for each in group:
+                        steps[each] = step
+                    break
+        if steps == before:
+            return _numbered(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Put numbers after names that are there already: folders of one name hold files of one name."""
+    taken = set(names)
+    unique: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = (each for each in chain([name], numbered) if each not in unique and (each == name or each not in taken))
+        unique[next(free)] = None
+    return list(unique)

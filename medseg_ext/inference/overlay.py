@@ -46,7 +46,7 @@ def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarr
             f"expected maps of the image's size {image_rgb.shape[:2]}, "
             f"got instances {instances.shape} and classes {classes.shape}"
         )
-    canvas = _brightened(image_rgb)
+    canvas = brightened(image_rgb)
     width_px = _outline_width_px(instances)
     outline = _outline(instances, width_px)
     colours = _colours_of_labels(instances, reach_px=3 * width_px)
@@ -57,7 +57,8 @@ def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarr
     return canvas
 
 
-def _brightened(image_rgb: np.ndarray) -> np.ndarray:
+def brightened(image_rgb: np.ndarray) -> np.ndarray:
+    """Show an image as `draw_overlay` does, without objects; float in [0, 1] or uint8 (H, W, 3) to uint8."""
     image = image_rgb / 255 if image_rgb.dtype == np.uint8 else image_rgb
     white = max(float(np.percentile(image, 99.8)), 1e-6)
     return (np.clip(image / white, 0, 1) * 255).round().astype(np.uint8)

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-
 from medseg_ext.report.compare import HEADLINE, DataSetComparison
 from medseg_ext.report.compare_curves import draw_curves, read_curve
 from medseg_ext.report.compare_pictures import RULE, write_pictures
@@ -21,6 +19,7 @@ from medseg_ext.report.compare_tables import (
     headline_rows,
 )
 from medseg_ext.report.embed import picture_as_data
+from medseg_ext.report.page import fill_template
 from medseg_ext.report.panels import LEGEND
 
 
@@ -73,23 +72,19 @@ def _html(
     without_curve: Mapping[str, Sequence[str]],
     pictures: Mapping[str, Mapping[Path, str]],
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("medseg_ext.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["bounds"] = bounds_text
-    environment.filters["difference"] = difference_text
-    return environment.get_template("compare.html").render(
-        comparisons=comparisons,
-        headline=HEADLINE,
-        headline_rows=headline_rows(comparisons),
-        curves={data_set: picture_as_data(path) for data_set, path in curves.items()},
-        without_curve=without_curve,
-        pictures={
+    content = {
+        "comparisons": comparisons,
+        "headline": HEADLINE,
+        "headline_rows": headline_rows(comparisons),
+        "curves": {data_set: picture_as_data(path) for data_set, path in curves.items()},
+        "without_curve": without_curve,
+        "pictures": {
             data_set: [(caption, picture_as_data(path)) for path, caption in files.items()]
             for data_set, files in pictures.items()
         },
-        legend={name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
-        rule=RULE,
-        definitions=definitions_of(comparisons),
-        notes=NOTES,
-    )
+        "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
+        "rule": RULE,
+        "definitions": definitions_of(comparisons),
+        "notes": NOTES,
+    }
+    return fill_template("compare.html", content, filters={"bounds": bounds_text, "difference": difference_text})

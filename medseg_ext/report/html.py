@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from medseg_ext.report.embed import picture_as_data
 from medseg_ext.report.outlines import LEGEND
+from medseg_ext.report.page import fill_template
 
 
 def write_report(
@@ -40,23 +39,19 @@ def write_report(
         groups: the headline metrics for parts of the images, such as kinds of microscopy; may be empty.
         per_image: one row an image, for the table at the end.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("medseg_ext.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    environment.filters["interval"] = _interval
-    page = environment.get_template("report.html").render(
-        title=title,
-        facts=facts,
-        headline=headline,
-        metrics=metrics,
-        definitions=definitions,
-        figures=[(caption, picture_as_data(file)) for caption, file in figures.items()],
-        pictures=[(caption, picture_as_data(file)) for caption, file in pictures],
-        groups=groups,
-        per_image=per_image,
-        legend={name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
-    )
+    content = {
+        "title": title,
+        "facts": facts,
+        "headline": headline,
+        "metrics": metrics,
+        "definitions": definitions,
+        "figures": [(caption, picture_as_data(file)) for caption, file in figures.items()],
+        "pictures": [(caption, picture_as_data(file)) for caption, file in pictures],
+        "groups": groups,
+        "per_image": per_image,
+        "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
+    }
+    page = fill_template("report.html", content, filters={"number": _number, "interval": _interval})
     path.write_text(page, encoding="utf-8")
 
 

@@ -113,3 +113,61 @@ def test_inputs_without_an_image_are_refused(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match=r"did you mean .*images"):
         list_images(tmp_path)
+
+
+def make_images(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def ids_of(folder, *paths):
+    return {
+        str(Path(item["image"]).relative_to(folder)): item["id"]
+        for item in list_images([folder / path for path in paths])
+    }
+
+
+def test_several_inputs_are_listed_in_their_order_and_none_twice(tmp_path):
+    make_images(tmp_path, "plate/b.png", "plate/a.png", "z.tif", "c.png")
+    assert ids_of(tmp_path, "z.tif", "plate", "plate/b.png", "c.png", "z.tif") == {
+        "z.tif": "z",
+        "plate/a.png": "a",
+        "plate/b.png": "b",
+        "c.png": "c",
+    }
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    make_images(tmp_path, "plate1/well.tif", "plate1/only.tif", "plate2/well.tif", "plate2/well.png")
+    assert ids_of(tmp_path, "plate1", "plate2/well.tif") == {
+        "plate1/only.tif": "only",
+        "plate1/well.tif": "plate1_well",
+        "plate2/well.tif": "plate2_well",
+    }
+    assert set(ids_of(tmp_path, "plate1", "plate2").values()) == {
+        "only",
+        "plate1_well.tif",
+        "plate2_well.tif",
+        "plate2_well.png",
+    }
+
+
+def test_ids_are_unique_whatever_the_names(tmp_path):
+    names = ["x/p/a.png", "y/p/a.png", "z/p/a.png", "p_a.png", "p/p_a.png_2.png", "a.png.tif", "p_a.png_2.tif"]
+    make_images(tmp_path, *names)
+    ids = ids_of(tmp_path, *names)
+    assert len(ids) == len(set(ids.values())) == len(names)
+    assert ids == ids_of(tmp_path, *names)
+
+
+def test_an_empty_list_of_inputs_is_refused():
+    with pytest.raises(DataError, match="empty list"):
+        list_images([])
+
+
+def test_each_of_several_inputs_must_hold_an_image(tmp_path):
+    make_images(tmp_path, "a.png", "notes.txt")
+    with pytest.raises(DataError, match=r"notes.txt is not an image"):
+        list_images([tmp_path / "a.png", tmp_path / "notes.txt"])
