@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.pixels import IMAGE_SUFFIXES
+from medseg_ext.data.formats import FORMAT_NAMES, fitting_id, image_stem, is_image_file
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -92,24 +92,20 @@ def list_images(path: Path | str) -> list[dict[str, str]]:
     Args:
         path: an image, or a folder of images; folders inside it are left out.
     Returns: sorted by name, for each its absolute path under `image`, and under `id` its name without suffix, or
-        with suffix where two would be alike.
-    Raises: DataError: nothing there, or no PNG, BMP, JPEG or TIFF file.
+        with suffix where two would be alike; shortened where no file could have it with an ending.
+    Raises: DataError: nothing there, or no file of a format that can be read.
     """
     path = Path(path).absolute()
     if not path.exists():
         raise DataError(f"{path} does not exist: give dataset_dir an image or a folder of images")
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [
-        file
-        for file in inside
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
+    images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
-        raise DataError(f"{path} {found}: give dataset_dir PNG, BMP, JPEG or TIFF files{hint}")
-    ids = [file.stem for file in images]
+        raise DataError(f"{path} {found}: give dataset_dir {FORMAT_NAMES} files{hint}")
+    ids = [image_stem(file) for file in images]
     while alike := {name for name, times in Counter(ids).items() if times > 1}:
         # more than one turn when a full name, such as a.png, is the stem of another file, a.png.tif
         ids = [file.name if name in alike else name for file, name in zip(images, ids, strict=True)]
-    return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
+    return [{"image": str(file), "id": fitting_id(name)} for file, name in zip(images, ids, strict=True)]
