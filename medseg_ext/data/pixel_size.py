@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from xml.etree import ElementTree
@@ -64,10 +63,9 @@ def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | N
             if tiff.is_ome and (size := _ome_pixel_size_um(tiff.ome_metadata or "")):
                 return size
             tags = tiff.pages.first.tags if tiff.is_imagej else page.tags  # ImageJ describes the first page only
-            unit_um = (
-                UM_OF_UNIT.get(str((tiff.imagej_metadata or {}).get("unit")).strip())
-                or _UM_OF_RESOLUTION_UNIT.get(tags.valueof(_TAG_RESOLUTION_UNIT))
-            )
+            unit_um = UM_OF_UNIT.get(
+                str((tiff.imagej_metadata or {}).get("unit")).strip()
+            ) or _UM_OF_RESOLUTION_UNIT.get(tags.valueof(_TAG_RESOLUTION_UNIT))
             if unit_um is None:
                 return None
             pixels, units = zip(tags.valueof(_TAG_Y_RESOLUTION), tags.valueof(_TAG_X_RESOLUTION), strict=True)

@@ -12,9 +12,9 @@ from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys
 
-from medseg_ext.data.errors import DataError
 from medseg_ext.data.deep_colours import decode_deep_colours
 from medseg_ext.data.dicom import decode_dicom, is_dicom
+from medseg_ext.data.errors import DataError
 from medseg_ext.data.nifti import decode_nifti, is_nifti
 from medseg_ext.data.pixels import decode_image
 
