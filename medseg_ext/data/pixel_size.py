@@ -59,7 +59,7 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
 def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | None:
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[page_number]
+            page = tiff.pages[page_number].aspage()
             if tiff.is_ome and (size := _ome_pixel_size_um(tiff.ome_metadata or "")):
                 return size
             tags = tiff.pages.first.tags if tiff.is_imagej else page.tags  # ImageJ describes the first page only

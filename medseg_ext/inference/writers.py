@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -92,7 +93,7 @@ def encode_label_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = N
     Its resolution is in pixels a centimetre; it has none where the size of a pixel is unknown.
     """
     buffer = io.BytesIO()
-    resolution = {}
+    resolution: dict[str, Any] = {}
     if pixel_size_um is not None:
         height_um, width_um = pixel_size_um
         resolution = {"resolution": (1e4 / width_um, 1e4 / height_um), "resolutionunit": "CENTIMETER"}

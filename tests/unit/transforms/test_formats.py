@@ -47,7 +47,11 @@ def test_rows_are_rows_in_every_format(tmp_path, suffix, channels):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".nii.gz", ".dcm"])
 def test_images_of_one_row_or_column_keep_their_shape(tmp_path, suffix, shape):
-    save(tmp_path / f"a{suffix}", np.full(shape, 255, np.uint8))
+    pixels = np.full(shape, 255, np.uint8)
+    if suffix == ".nii.gz":  # not with ITK, whose arrays of one column turn into rows
+        nibabel.save(nibabel.Nifti1Image(pixels.T, None), tmp_path / "a.nii.gz")
+    else:
+        save(tmp_path / f"a{suffix}", pixels)
     assert read_rgb(tmp_path / f"a{suffix}").shape == (*shape, 3)
 
 
@@ -180,7 +184,7 @@ def test_tiff_tells_the_height_and_width_of_a_pixel(tmp_path, options, size):
     "options",
     [
         {},
-        {"resolution": (20000, 10000)},  # of no unit
+        {"resolution": (20000, 10000), "resolutionunit": "NONE"},
         {"resolution": (72, 72), "resolutionunit": "INCH"},  # of a screen
         {"resolution": (300 / 2.54, 300 / 2.54), "resolutionunit": "CENTIMETER"},  # of a printer
         {"resolution": (2, 1), "imagej": True, "metadata": {"unit": "pixel"}},
