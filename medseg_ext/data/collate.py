@@ -16,14 +16,19 @@ def collate_same_size(batch: Sequence[Mapping[str, Any]]) -> Any:
     """Collate a batch with MONAI's `list_data_collate`; for the `collate_fn` of a `DataLoader`.
 
     Args:
-        batch: items whose `image` is a tensor (C, H, W).
+        batch: items whose `image` is a tensor (C, H, W); or one item that failed, with the reason under `error`.
 
     Returns:
-        The items' values, stacked.
+        The items' values, stacked; of one that failed the list of it.
 
     Raises:
-        DataError: the images differ in size.
+        DataError: the images differ in size, or one of several failed.
     """
+    failed = next((item for item in batch if "error" in item), None)
+    if failed is not None:
+        if len(batch) > 1:
+            raise DataError(f"{failed[CommonKeys.IMAGE]} {failed['error']}")
+        return list(batch)
     images = [item[CommonKeys.IMAGE] for item in batch]
     first, other = images[0], next((image for image in images if image.shape != images[0].shape), None)
     if other is not None:

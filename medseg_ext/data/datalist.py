@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.pixels import IMAGE_SUFFIXES
+from medseg_ext.data.formats import FORMAT_NAMES, fitting_id, image_stem, is_image_file
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
 FOLDER_OF_KEY = {"image": "images", "instances": "instances", "classes": "classes"}
 # How files are named to tell them apart, the shortest first.
 NAMINGS: tuple[Callable[[Path], str], ...] = (
-    lambda file: file.stem,
+    image_stem,
     lambda file: file.name,
-    lambda file: f"{file.parent.name}_{file.stem}",
+    lambda file: f"{file.parent.name}_{image_stem(file)}",
     lambda file: f"{file.parent.name}_{file.name}",
 )
 PREPARE = "prepare it with data_scripts/prepare_dsb2018.py or data_scripts/prepare_segpc2021.py"
@@ -101,29 +101,27 @@ def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]
         path: an image, or a folder of images; folders inside it are left out. Or several of both.
     Returns: in the order of `path`, those of a folder sorted by name, none twice; for each its absolute path under
         `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike; with
-        the folder's before it where the suffix is the same, too; with a number after it as the last resort.
-    Raises: DataError: nothing there, or no PNG, BMP, JPEG or TIFF file.
+        the folder's before it where the suffix is the same, too; with a number after it as the last resort;
+        shortened where no file could have it with an ending.
+    Raises: DataError: nothing there, or no file of a format that can be read.
     """
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
     images = list(dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute())))
-    return [{"image": str(file), "id": name} for file, name in zip(images, _unique_names(images), strict=True)]
+    ids = map(fitting_id, _unique_names(images))
+    return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
 
 
 def _images_in(path: Path) -> list[Path]:
     if not path.exists():
         raise DataError(f"{path} does not exist: give an image or a folder of images")
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [
-        file
-        for file in inside
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
+    images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
-        raise DataError(f"{path} {found}: give PNG, BMP, JPEG or TIFF files{hint}")
+        raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{hint}")
     return images
 
 

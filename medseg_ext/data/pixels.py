@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from medseg_ext.data.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_PIXELS = 2**31  # a slide of 46,000 x 46,000; a header that claims more is damaged, or made to fill the memory
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TAG_PHOTOMETRIC, _TAG_ORIENTATION = 262, 274
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TAG_PHOTOMETRIC, TAG_ORIENTATION = 262, 274
 # What is done to an array of each TIFF or EXIF orientation to set it upright; 1 is upright.
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda array: np.rot90(array, 2),
     4: np.flipud,
@@ -31,22 +31,25 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _pillow_limit_lock = threading.Lock()
 
 
-def decode_image(data: bytes, where: str) -> np.ndarray:
+def decode_image(data: bytes, where: str, *, page: int = 0) -> np.ndarray:
     """Decode an image file as it is: values and their type are kept.
 
-    Of a TIFF the first page is read. The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit
+    Of a TIFF one page is read. The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit
     pixels become 0 and 255, an alpha channel is dropped. Where Pillow has to read colours of 16 bits (PNG; TIFF
     compressed by LZW), it keeps the upper 8 bits only.
 
     Args:
         data: content of a PNG, BMP, JPEG or TIFF file.
         where: name of the file, for messages.
+        page: number of a TIFF's page, from 0; other files have one.
     Returns: uint8, or the file's own type if it has more bits; grey (H, W) or RGB (H, W, 3).
-    Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`.
+    Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`; fewer pages.
     """
-    array = _decode_with_tifffile(data) if data.startswith(_TIFF_STARTS) else None
+    if page and page >= (n_pages := _count_pages(data)):
+        raise DataError(f"{where} has no page {page}: it has {n_pages}, counted from 0; choose another with --page")
+    array = _decode_with_tifffile(data, page) if data.startswith(TIFF_STARTS) else None
     if array is None:
-        array = _decode_with_pillow(data, where)
+        array = _decode_with_pillow(data, where, page)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4) or 0 in array.shape:
         raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
     if array.ndim == 3:
@@ -57,7 +60,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int] | None:
     """Tell the size (H, W) of an image from its header, before an orientation is applied; None if it has none."""
     try:
-        with _without_pillow_limit(), Image.open(path) as image:
+        with without_pillow_limit(), Image.open(path) as image:
             return image.height, image.width
     except (OSError, ValueError, SyntaxError):
         pass
@@ -101,7 +104,7 @@ def read_class_map(data: bytes, where: str, class_of_value: dict[int, int]) -> N
     """
     grey = _single_channel(_open_with_pillow(data, where), where)
     # only the part that is not 0 is counted: it is small, and the files are many
-    with _without_pillow_limit():
+    with without_pillow_limit():
         counts = grey.crop(grey.getbbox()).histogram()
     if unknown := [value for value, count in enumerate(counts) if count and value not in class_of_value]:
         expected = ", ".join(map(str, class_of_value))
@@ -137,16 +140,26 @@ def _scale_to_8_bits(array: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return shades[array - np.uint16(low)]
 
 
-def _decode_with_tifffile(data: bytes) -> np.ndarray | None:
-    """Decode the first page of a TIFF; None if it is for Pillow.
+def _count_pages(data: bytes) -> int:
+    if not data.startswith(TIFF_STARTS):
+        return 1
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            return len(tiff.pages)
+    except Exception:  # as below; reading the first page gives the reason
+        return 1
+
+
+def _decode_with_tifffile(data: bytes, page_number: int) -> np.ndarray | None:
+    """Decode a page of a TIFF; None if it is for Pillow.
 
     Those are compressions for which tifffile needs `imagecodecs` (LZW, JPEG), colours that are to be converted
-    (palette, YCbCr, CMYK), 2 or 4 bits a pixel; and damaged files, for Pillow's reason.
+    (palette, YCbCr, CMYK), 2 or 4 bits a pixel; and damaged files and missing pages, for Pillow's reason.
     """
     kind = tifffile.PHOTOMETRIC
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            page = tiff.pages.first
+            page = tiff.pages[page_number].aspage()
             plain = page.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
             segment_ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
             if (
@@ -157,7 +170,7 @@ def _decode_with_tifffile(data: bytes) -> np.ndarray | None:
             ):
                 return None
             array = page.asarray()
-            orientation = page.tags.valueof(_TAG_ORIENTATION, 1)
+            orientation = page.tags.valueof(TAG_ORIENTATION, 1)
             separate_planes = array.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
             white_is_zero = page.photometric == kind.MINISWHITE
     except Exception:  # tifffile raises a dozen kinds, too; what Pillow cannot read either, it names
@@ -168,11 +181,11 @@ def _decode_with_tifffile(data: bytes) -> np.ndarray | None:
         array = ~array
     if separate_planes:
         array = np.moveaxis(array, 0, -1)
-    return _UPRIGHT.get(orientation, np.asarray)(array) if array.ndim >= 2 else array
+    return UPRIGHT.get(orientation, np.asarray)(array) if array.ndim >= 2 else array
 
 
-def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
-    image = _open_with_pillow(data, where)
+def _decode_with_pillow(data: bytes, where: str, page: int) -> np.ndarray:
+    image = _open_with_pillow(data, where, page)
     if image.mode.startswith("I;16"):
         array = np.asarray(image).astype(np.uint16)
         if getattr(image, "tag_v2", {}).get(_TAG_PHOTOMETRIC) == 0:  # white is zero: Pillow inverts 8 bits only
@@ -185,28 +198,30 @@ def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
         except ValueError as error:
             raise DataError(f"{where} has colours of the kind {image.mode}: save it again as RGB") from error
     try:
-        orientation = image.getexif().get(_TAG_ORIENTATION, 1)  # a TIFF's is gone: Pillow turned it while loading
+        orientation = image.getexif().get(TAG_ORIENTATION, 1)  # a TIFF's is gone: Pillow turned it while loading
     except Exception:  # broken EXIF data, of which Pillow complains in several ways, do not spoil the image
         orientation = 1
-    return _UPRIGHT.get(orientation, np.asarray)(array)
+    return UPRIGHT.get(orientation, np.asarray)(array)
 
 
-def _open_with_pillow(data: bytes, where: str) -> Image.Image:
+def _open_with_pillow(data: bytes, where: str, page: int = 0) -> Image.Image:
     try:
-        with _without_pillow_limit():
+        with without_pillow_limit():
             image = Image.open(io.BytesIO(data))
+            image.seek(page)
         if image.width * image.height <= MAX_PIXELS:
             image.load()
             return image
     except Exception as error:  # Pillow's decoders raise a dozen kinds for broken files
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
-            f"{where} is not an image, or is cut short ({error}): get it again from its origin, or save it again as PNG"
+            f"{where} is not an image, or is cut short ({reason}): get it again from its origin, or save it again as PNG"
         ) from error
     raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
 
 
 @contextmanager
-def _without_pillow_limit() -> Iterator[None]:
+def without_pillow_limit() -> Iterator[None]:
     """Lift Pillow's limit of 179 megapixels, made for web servers: people segment larger images of their own.
 
     The limit is one global variable, so it is lifted only while a header is read or an image cropped, which is short,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.inference.images import ReadableImages
+from medseg_ext.data.pixel_size import read_pixel_size_um
+from medseg_ext.inference.images import ReadableImages, reason_of
 from medseg_ext.inference.measure import RATIO, summarise_objects
 from medseg_ext.inference.tables import to_csv
-from medseg_ext.inference.writers import output_paths, write_atomically, write_objects
+from medseg_ext.inference.writers import ENCODERS, output_paths, write_atomically, write_objects
 from medseg_ext.transforms import Objects, read_rgb
 
 SUMMARY_COLUMNS = ("image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px")
@@ -24,20 +26,34 @@ logger = logging.getLogger(__name__)
 class ObjectWriter:
     """Write the objects of each image, and at the end `summary.csv` with one row an image.
 
-    It reads `image` (for the file's name) and `id` from each item of the decollated batch, and `pred_instances`,
-    `pred_classes` and `pred_scores` from each item of the output. Files are named in
-    `medseg_ext.inference.writers.ENDINGS`; older ones are replaced.
+    It reads `id` from each item of the decollated batch, and `pred_instances`, `pred_classes` and `pred_scores` from
+    each item of the output; or `error`, the reason why the image failed. Files are named in
+    `medseg_ext.inference.writers.ENDINGS`; older ones are replaced. An image whose files cannot be written is reported
+    in the summary, and the others are still done.
 
     Args:
         output_dir: the folder to write to.
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         images: the data set that is evaluated; its unreadable images go to the summary, too.
+        output_format: of the label map, "tiff" or "nifti".
+
+    Raises:
+        DataError: another output format.
     """
 
     def __init__(
-        self, output_dir: str, *, class_names: Sequence[str], object_name: str, images: ReadableImages
+        self,
+        output_dir: str,
+        *,
+        class_names: Sequence[str],
+        object_name: str,
+        images: ReadableImages,
+        output_format: str = "tiff",
     ) -> None:
+        if output_format not in ENCODERS:
+            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
+        self.output_format = output_format
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
@@ -62,9 +78,13 @@ class ObjectWriter:
             DataError: an image would be overwritten by a file that is to be written.
         """
         inputs = [item for item, _ in self.images.unreadable] + self.images.large + list(self.images.data)
-        written = {path.resolve() for item in inputs for path in output_paths(self.output_dir, item["id"])}
+        written = {
+            os.path.realpath(path)  # not Path.resolve, which refuses a link to itself
+            for item in inputs
+            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+        }
         for item in inputs:
-            if Path(item["image"]).resolve() in written:
+            if os.path.realpath(item["image"]) in written:
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         self.output_dir.mkdir(parents=True, exist_ok=True)
         (self.output_dir / "summary.csv").unlink(missing_ok=True)  # of an earlier run: an interrupted one has none
@@ -81,28 +101,46 @@ class ObjectWriter:
     def write(self, engine: Engine) -> None:
         """Write the files of each image of the batch."""
         state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
+        items = {item["id"]: item for item in self.images.data}
         for batch, output in zip(state.batch, state.output, strict=True):
-            item = {"image": batch["image"].meta["filename_or_obj"], "id": batch["id"]}
-            image_rgb = read_rgb(item["image"])
-            table = write_objects(
-                self.output_dir,
-                item["id"],
-                Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"]),
-                image_rgb,
-                class_names=self.class_names,
-                object_name=self.object_name,
-            )
-            self._rows.append(_row(item, status="ok", **summarise_objects(table, image_rgb.shape[:2])))
+            item = items[batch["id"]]
+            try:
+                values = {"status": f"error: {output['error']}"} if "error" in output else self._write(item, output)
+            except Exception as error:  # such as a full disk: the others are still to be tried
+                logger.exception("the objects of %s cannot be written", item["image"])
+                values = {"status": f"error: {reason_of(error, item['image'])}"}
+            self._rows.append(_row(item, **values))
+
+    def _write(self, item: dict[str, str], output: dict[str, Any]) -> dict[str, Any]:
+        page = self.images.page
+        image_rgb = read_rgb(item["image"], page=page)
+        table = write_objects(
+            self.output_dir,
+            item["id"],
+            Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"]),
+            image_rgb,
+            class_names=self.class_names,
+            object_name=self.object_name,
+            pixel_size_um=read_pixel_size_um(item["image"], page=page),
+            output_format=self.output_format,
+        )
+        return {"status": "ok", **summarise_objects(table, image_rgb.shape[:2])}
 
     def summarise(self, engine: Engine | None = None) -> None:
-        """Write `summary.csv`, its rows in order of the images' names."""
+        """Write `summary.csv`, its rows in order of the images' names.
+
+        Raises:
+            DataError: not one image is done.
+        """
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows + self._rows_of_large, key=lambda row: row["image"])
         write_atomically(self.output_dir / "summary.csv", to_csv(columns, rows))
         done = [row for row in rows if row["status"] == "ok"]
+        if rows and not done:
+            raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(
-            "%d objects in %d images (%d could not be read): %s",
+            "%d objects in %d images (%d failed): %s",
             sum(row["objects"] for row in done),
             len(done),
             len(rows) - len(done),

@@ -1,6 +1,7 @@
 """From images to predictions and files."""
 
 from medseg_ext.inference.autocast import CPUAutocastInferer
+from medseg_ext.inference.each_image import iterate_or_report
 from medseg_ext.inference.geojson import outline_polygons, to_features, to_geojson
 from medseg_ext.inference.images import ReadableImages
 from medseg_ext.inference.large import LargeImages
@@ -15,6 +16,7 @@ __all__ = [
     "MirroredInferer",
     "ReadableImages",
     "draw_overlay",
+    "iterate_or_report",
     "measure_objects",
     "outline_polygons",
     "summarise_objects",

@@ -25,7 +25,7 @@ class ReadableImages(Dataset):
     """The readable ones of some images, as a MONAI data set.
 
     Every image is decoded once at construction, so that a damaged one is found before the network runs, and does not
-    end the run for the others.
+    end the run for the others. An item whose preprocessing fails has the reason under "error" instead of its image.
 
     Args:
         data: items as of `medseg_ext.data.list_images`: path under "image", and a unique "id".
@@ -33,6 +33,7 @@ class ReadableImages(Dataset):
         working_size: longer side at which the network sees an image, in pixels; None: the image's own.
         large_image_px: an image in which the network sees more pixels than this is large, as is one of more than
             `LARGEST_WHOLE_PX` of its own: it is not decoded as a whole.
+        page: which page of a TIFF is read, from 0.
 
     Attributes:
         data: the readable items, without the large ones.
@@ -40,7 +41,7 @@ class ReadableImages(Dataset):
         unreadable: the other items, each with the reason.
 
     Raises:
-        DataError: no image is readable; names the first and its reason.
+        DataError: no image is readable; names the first and its reason. No page has such a number.
     """
 
     def __init__(
@@ -50,7 +51,11 @@ class ReadableImages(Dataset):
         *,
         working_size: int | None = None,
         large_image_px: int = LARGEST_WHOLE_PX,
+        page: int = 0,
     ) -> None:
+        if not isinstance(page, int) or isinstance(page, bool) or page < 0:
+            raise DataError(f"page must be a number from 0, the first page, got {page!r}: give --page another value")
+        self.page = page
         readable: list[dict[str, str]] = []
         self.large: list[dict[str, str]] = []
         self.unreadable: list[tuple[dict[str, str], str]] = []
@@ -59,7 +64,7 @@ class ReadableImages(Dataset):
             if _is_large(item["image"], working_size, large_image_px):
                 self.large.append(item)
                 continue
-            reason = _reason_not_to_read(item["image"])
+            reason = _reason_not_to_read(item["image"], page)
             if reason is None:
                 readable.append(item)
             else:
@@ -69,6 +74,14 @@ class ReadableImages(Dataset):
             first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
             raise DataError(f"none of {len(data)} images can be read{first}")
         super().__init__(readable, transform)
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:  # such as a file that is gone meanwhile
+            item = self.data[index]
+            logger.error("%s failed before the network", item["image"], exc_info=True)
+            return item | {"error": reason_of(error, item["image"])}
 
 
 def size_at_work(size: tuple[int, int], working_size: int | None) -> tuple[int, int]:
@@ -86,9 +99,21 @@ def _is_large(path: str, working_size: int | None, large_image_px: int) -> bool:
     return size[0] * size[1] > LARGEST_WHOLE_PX or math.prod(size_at_work(size, working_size)) > large_image_px
 
 
-def _reason_not_to_read(path: str) -> str | None:
+def _reason_not_to_read(path: str, page: int) -> str | None:
     try:
-        read_rgb(path)
-    except (ValueError, OSError) as error:
-        return str(error).removeprefix(f"{path} ").replace(path, Path(path).name)
+        read_rgb(path, page=page)
+    except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
+        return reason_of(error, path)
     return None
+
+
+def reason_of(error: BaseException, path: str) -> str:
+    """Say in one line why an image failed, with its name instead of its path.
+
+    >>> reason_of(ValueError("/images/a.png is cut short"), "/images/a.png")
+    'is cut short'
+    """
+    while error.__cause__ is not None and not isinstance(error, DataError):  # MONAI wraps what its transforms raise
+        error = error.__cause__
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message.removeprefix(f"{path} ").replace(path, Path(path).name)

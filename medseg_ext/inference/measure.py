@@ -37,6 +37,7 @@ def measure_objects(
     class_names: Sequence[str],
     object_name: str,
     origin: tuple[int, int] = (0, 0),
+    pixel_size_um: tuple[float, float] | None = None,
 ) -> Table:
     """Measure every object of an image.
 
@@ -48,12 +49,13 @@ def measure_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         origin: row and column of the first pixel, where these are maps of a part of the image.
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
 
     Returns:
-        One row an object, in order of its label: `id` (the label), `class` (the object's name), `score`, `area_px`;
-        `centroid_row` and `centroid_column`, where the centre of the image's first pixel is (0, 0); `bbox_top`,
-        `bbox_left`, `bbox_bottom` and `bbox_right`, the last two just outside; `mean_red`, `mean_green`, `mean_blue`
-        in [0, 1].
+        One row an object, in order of its label: `id` (the label), `class` (the object's name), `score`, `area_px`,
+        and `area_um2` if the size of a pixel is known; `centroid_row` and `centroid_column`, where the centre of the
+        image's first pixel is (0, 0); `bbox_top`, `bbox_left`, `bbox_bottom` and `bbox_right`, the last two just
+        outside; `mean_red`, `mean_green`, `mean_blue` in [0, 1].
         With more than one foreground class also `<class>_area_px` of each; with nucleus and cytoplasm also
         `nucleus_cytoplasm_ratio` of their areas, NaN where there is no cytoplasm.
 
@@ -74,13 +76,15 @@ def measure_objects(
     ids = measured.pop("id")
     for name, offset in zip(PLACES, itertools.cycle(origin), strict=False):
         measured[name] = measured[name] + offset
+    areas_px = measured.pop("area_px").astype(int)
     table = {
         "id": ids,
         "class": np.full(len(ids), object_name),
         "score": np.asarray(scores, dtype=float)[ids - 1],
+        "area_px": areas_px,
+        **({} if pixel_size_um is None else {"area_um2": areas_px * (pixel_size_um[0] * pixel_size_um[1])}),
         **measured,
     }
-    table["area_px"] = table["area_px"].astype(int)
     if len(class_names) > 2:
         table |= _areas_of_classes(instances, classes, ids, class_names)
     return table

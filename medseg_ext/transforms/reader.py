@@ -12,30 +12,52 @@ from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys
 
+from medseg_ext.data.deep_colours import decode_deep_colours
+from medseg_ext.data.dicom import decode_dicom, is_dicom
 from medseg_ext.data.errors import DataError
+from medseg_ext.data.nifti import decode_nifti, is_nifti
 from medseg_ext.data.pixels import decode_image
 
 
-def read_rgb(path: PathLike) -> np.ndarray:
+def read_rgb(path: PathLike, *, page: int = 0) -> np.ndarray:
     """Read one image file as RGB.
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
     are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
-    in [0, 1], else stretched from their own range, as are signed integers. Of a multi-page TIFF the first page is read.
+    in [0, 1], else stretched from their own range, as are signed integers.
 
     Args:
-        path: a PNG, BMP, JPEG or TIFF file.
+        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
+        page: number of a TIFF's page, from 0; other files have one.
 
     Returns:
         float32 array (H, W, 3) in [0, 1].
 
     Raises:
-        DataError: the file is not an image that can be read, or not one of 1 to 4 channels; names the file.
+        DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has fewer pages;
+            names the file.
         OSError: the file cannot be opened.
     """
-    array = decode_image(Path(path).read_bytes(), str(path))
+    array = decode_file(Path(path), page=page)
     array = to_unit_range(array, unit_range(array, path))
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+
+
+def decode_file(path: Path, *, page: int = 0) -> np.ndarray:
+    """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+    where = str(path)
+    if not (is_nifti(path) or is_dicom(path)):
+        data = path.read_bytes()
+        array = decode_image(data, where, page=page)
+        return decode_deep_colours(data, array, page=page)
+    if page:
+        raise DataError(f"{where} has no page {page}: it has 1, counted from 0; choose another with --page")
+    array = decode_nifti(where) if is_nifti(path) else decode_dicom(where)
+    if 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
+        raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
+    if array.ndim == 3:
+        array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def read_labels(path: PathLike) -> np.ndarray:
@@ -114,11 +136,18 @@ class RGBReader(_FileReader):
     """MONAI image reader over `read_rgb`; rows stay the first axis.
 
     Use as `LoadImaged(keys="image", reader=RGBReader(), ensure_channel_first=True)`, which gives float32 (3, H, W).
+
+    Args:
+        page: see `read_rgb`.
     """
+
+    def __init__(self, *, page: int = 0) -> None:
+        super().__init__()
+        self.page = page
 
     def decode(self, path: str) -> np.ndarray:
         """Read the image, float32 (H, W, 3)."""
-        return read_rgb(path)
+        return read_rgb(path, page=self.page)
 
 
 class LabelReader(_FileReader):

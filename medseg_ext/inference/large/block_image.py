@@ -11,9 +11,8 @@ import tifffile
 from rasterio.windows import Window
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.pixels import decode_image
 from medseg_ext.inference.large.boxes import Box
-from medseg_ext.transforms.reader import to_unit_range, unit_range
+from medseg_ext.transforms.reader import decode_file, to_unit_range, unit_range
 
 TAG_ORIENTATION = 274
 
@@ -49,10 +48,10 @@ class BlockImage(ABC):
 class _TiffBlocks(BlockImage):
     """A TIFF of which only the blocks are read that a box touches."""
 
-    def __init__(self, path: Path, *, white_is_zero: bool) -> None:
+    def __init__(self, path: Path, page: int, *, white_is_zero: bool) -> None:
         self.path = path
         self._white_is_zero = white_is_zero
-        self._file = rasterio.open(path)
+        self._file = rasterio.open(f"GTIFF_DIR:{page + 1}:{path}" if page else path)
         self.size = self._file.shape
 
     def read(self, box: Box) -> np.ndarray:
@@ -69,8 +68,8 @@ class _TiffBlocks(BlockImage):
 class _WholeImage(BlockImage):
     """An image that has to be decoded as a whole; it is held as it is stored, and turned into floats box by box."""
 
-    def __init__(self, path: Path) -> None:
-        self._pixels = decode_image(path.read_bytes(), str(path))
+    def __init__(self, path: Path, page: int) -> None:
+        self._pixels = decode_file(path, page=page)
         self._limits = unit_range(self._pixels, path)
         self.size = self._pixels.shape[:2]
 
@@ -80,32 +79,36 @@ class _WholeImage(BlockImage):
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def open_block_image(path: Path) -> BlockImage:
+def open_block_image(path: Path, *, page: int = 0) -> BlockImage:
     """Open an image, by blocks where its format has them: TIFF, grey or RGB, of 8 or 16 bits.
 
     Use inside `medseg_ext.inference.large.pixel_store.pixel_io`.
 
+    Args:
+        path: a file of any format that `medseg_ext.transforms.read_rgb` reads.
+        page: number of a TIFF's page, from 0.
+
     Raises:
-        DataError: the file is not an image that can be read; names it.
+        DataError: the file is not an image that can be read, or has no such page; names it.
         OSError: the file cannot be opened.
     """
     kind = tifffile.PHOTOMETRIC
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
+            first = tiff.pages[page].aspage()
             by_blocks = (
-                page.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
-                and page.dtype in (np.uint8, np.uint16)
-                and page.bitspersample in (8, 16)
-                and page.tags.valueof(TAG_ORIENTATION, 1) == 1
-                and page.samplesperpixel <= 4
+                first.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
+                and first.dtype in (np.uint8, np.uint16)
+                and first.bitspersample in (8, 16)
+                and first.tags.valueof(TAG_ORIENTATION, 1) == 1
+                and first.samplesperpixel <= 4
             )
-            white_is_zero = page.photometric == kind.MINISWHITE
+            white_is_zero = first.photometric == kind.MINISWHITE
         if by_blocks:
-            return _TiffBlocks(path, white_is_zero=white_is_zero)
-    except (tifffile.TiffFileError, rasterio.errors.RasterioError):
-        pass  # no TIFF, or none that GDAL reads
-    return _WholeImage(path)
+            return _TiffBlocks(path, page, white_is_zero=white_is_zero)
+    except (tifffile.TiffFileError, rasterio.errors.RasterioError, IndexError):
+        pass  # no TIFF, none that GDAL reads, or one of fewer pages
+    return _WholeImage(path, page)
 
 
 def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:

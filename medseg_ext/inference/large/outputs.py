@@ -23,7 +23,13 @@ from medseg_ext.inference.large.stitch import Stitched
 from medseg_ext.inference.measure import measure_objects, summarise_objects
 from medseg_ext.inference.overlay import draw_overlay
 from medseg_ext.inference.tables import Table, rows_of, to_csv
-from medseg_ext.inference.writers import output_paths, write_atomically
+from medseg_ext.inference.writers import (
+    PixelSize,
+    encode_label_nifti,
+    output_paths,
+    tiff_resolution,
+    write_atomically,
+)
 
 OVERLAY_PX = 3000  # longest side of an overlay: what a person looks at as a whole
 BIGTIFF_FROM = 2**32 - 2**25  # bytes
@@ -75,6 +81,8 @@ def write_large_objects(
     *,
     class_names: Sequence[str],
     object_name: str,
+    pixel_size_um: PixelSize | None = None,
+    output_format: str = "tiff",
 ) -> dict[str, Any]:
     """Write the same files as `medseg_ext.inference.write_objects`, block by block.
 
@@ -87,13 +95,20 @@ def write_large_objects(
         image: the image as it came.
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
 
     Returns:
         The summary, see `medseg_ext.inference.summarise_objects`.
     """
-    instances_path, classes_path, overlay_path, table_path, geojson_path = output_paths(folder, image_id)
-    with _finished(instances_path) as path:
-        _write_label_tiff(path, found)
+    instances_path, classes_path, overlay_path, table_path, geojson_path = output_paths(
+        folder, image_id, output_format=output_format
+    )
+    if output_format == "nifti":
+        write_atomically(instances_path, encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
+    else:
+        with _finished(instances_path) as path:
+            _write_label_tiff(path, found, pixel_size_um)
     found.classes.flush()
     with _finished(classes_path) as path:
         rasterio.shutil.copy(found.classes.path, path, driver="PNG")
@@ -112,6 +127,7 @@ def write_large_objects(
                 class_names=class_names,
                 object_name=object_name,
                 origin=box[:2],
+                pixel_size_um=pixel_size_um,
             )
             tables.append(table)
             for feature in to_features(labels, table, image_id=image_id, origin=box[:2]):
@@ -142,7 +158,7 @@ def _in_order(tables: Sequence[Table]) -> Table:
     return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
 
 
-def _write_label_tiff(path: Path, found: LargeObjects) -> None:
+def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize | None) -> None:
     height, width = found.instances.size
     dtype = np.uint16 if len(found.stitched.boxes) <= np.iinfo(np.uint16).max else np.uint32
 
@@ -164,6 +180,7 @@ def _write_label_tiff(path: Path, found: LargeObjects) -> None:
         compression="zlib",
         bigtiff=height * width * np.dtype(dtype).itemsize > BIGTIFF_FROM,
         metadata={"axes": "YX"},
+        **tiff_resolution(pixel_size_um),
     )
 
 

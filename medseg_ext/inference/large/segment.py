@@ -14,8 +14,8 @@ from monai.inferers import Inferer
 from monai.transforms import Resize, ScaleIntensityRange
 from tqdm import tqdm
 
-from medseg_ext.data.errors import DataError
-from medseg_ext.inference.images import ReadableImages, size_at_work
+from medseg_ext.data.pixel_size import read_pixel_size_um
+from medseg_ext.inference.images import ReadableImages, reason_of, size_at_work
 from medseg_ext.inference.large.block_image import BlockImage, open_block_image
 from medseg_ext.inference.large.boxes import Box
 from medseg_ext.inference.large.contrast import percentiles_of
@@ -95,30 +95,26 @@ class LargeImages:
         """Segment every large image, and write the summary if there are no others.
 
         Raises:
-            DataError: there are only large images, and none could be segmented; names the first and its reason.
+            DataError: there are only large images, and not one is done; names the first and its reason.
         """
         if not self.images.large:
             return
         if self.weights_loader is not None:
             self.weights_loader.load()
         self.writer.make_ready()
-        failures = []
         for item in self.images.large:
             try:
                 self.writer.add(item, self._segment(item))
-            except (OSError, RuntimeError, ValueError) as error:
-                logger.error("%s is left out: %s", item["image"], error)
-                self.writer.add_failure(item, str(error))
-                failures.append(f"{item['image']}: {error}")
+            except Exception as error:  # of the many libraries that read, write and compute: the others are to be done
+                logger.exception("%s failed", item["image"])
+                self.writer.add_failure(item, reason_of(error, item["image"]))
         if len(self.images) == 0:
             self.writer.summarise()
-            if len(failures) == len(self.images.large):
-                raise DataError(f"none of {len(failures)} large images could be segmented; the first: {failures[0]}")
 
     def _segment(self, item: dict[str, str]) -> dict[str, Any]:
         output_dir = self.writer.output_dir
         with pixel_io(), tempfile.TemporaryDirectory(dir=output_dir, prefix=".large-") as folder:
-            image = open_block_image(Path(item["image"]))
+            image = open_block_image(Path(item["image"]), page=self.images.page)
             with (
                 PixelStore(Path(folder) / "instances.tif", image.size, np.uint32) as instances,
                 PixelStore(Path(folder) / "classes.tif", image.size, np.uint8) as classes,
@@ -149,6 +145,8 @@ class LargeImages:
                     image,
                     class_names=self.writer.class_names,
                     object_name=self.writer.object_name,
+                    pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
+                    output_format=self.writer.output_format,
                 )
 
     def _contrast(self, image: BlockImage, parts: Sequence[Box], scale: tuple[float, float]) -> ScaleIntensityRange:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,36 @@ def test_each_of_several_inputs_must_hold_an_image(tmp_path):
     make_images(tmp_path, "a.png", "notes.txt")
     with pytest.raises(DataError, match=r"notes.txt is not an image"):
         list_images([tmp_path / "a.png", tmp_path / "notes.txt"])
+
+
+def test_every_format_of_inference_is_listed_with_the_name_before_its_suffix(tmp_path):
+    for name in ("a.nii", "b.NII.GZ", "c.dcm", "d.ome.tif", "e.gz", "IM000001"):
+        (tmp_path / name).touch()
+    assert [item["id"] for item in list_images(tmp_path)] == ["a", "b", "c", "d.ome"]
+
+
+def test_a_file_without_a_suffix_is_an_image_when_it_is_named_itself_and_dicom(tmp_path):
+    for name in ("IM000001", "1.2.840"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+        assert list_images(tmp_path / name) == [{"image": str(tmp_path / name), "id": name}]
+    (tmp_path / "LICENSE").write_text("text")
+    with pytest.raises(DataError, match="LICENSE is not an image"):
+        list_images(tmp_path / "LICENSE")
+    with pytest.raises(DataError, match="holds no image"):
+        list_images(tmp_path)
+
+
+def test_links_that_lead_nowhere_are_listed_so_that_people_hear_of_them(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "folder.png").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    assert [item["id"] for item in list_images(tmp_path)] == ["gone", "loop"]
+
+
+def test_ids_leave_room_for_endings_and_stay_apart(tmp_path):
+    for name in ("x" * 251 + ".png", "x" * 250 + ".png", "細" * 80 + ".tif", "細" * 80 + ".png"):
+        (tmp_path / name).touch()
+    ids = [item["id"] for item in list_images(tmp_path)]
+    assert len(set(ids)) == 4
+    assert max(len(f"{name}_instances.nii.gz".encode()) for name in ids) <= 255

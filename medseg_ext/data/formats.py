@@ -1,0 +1,60 @@
+"""Tell by their names which files are images for inference."""
+
+import hashlib
+from pathlib import Path
+
+from medseg_ext.data.dicom import DICOM_SUFFIX, is_dicom
+from medseg_ext.data.nifti import NIFTI_SUFFIXES
+from medseg_ext.data.pixels import IMAGE_SUFFIXES
+
+INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
+FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, NIfTI or DICOM"
+LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
+
+
+def is_image_name(file: Path) -> bool:
+    """Say whether a folder's file is to be taken for an image; hidden ones are not.
+
+    >>> [is_image_name(Path(name)) for name in ("a.PNG", "a.nii.gz", "a.gz", "._a.png")]
+    [True, True, False, False]
+    """
+    return file.name.lower().endswith(INFERENCE_SUFFIXES) and not file.name.startswith(".")
+
+
+def is_image_file(file: Path, *, chosen: bool = False) -> bool:
+    """Say whether a path is to be taken for an image.
+
+    A link that leads nowhere is: people see an image there, and are to be told. Folders, pipes and devices are not.
+
+    Args:
+        file: the path.
+        chosen: whether it was named itself, and not found in a folder; it may then also be a DICOM file without
+            its suffix.
+    """
+    named = is_image_name(file) or (chosen and is_dicom(file))
+    return named and (file.is_file() or (file.is_symlink() and not file.exists()))
+
+
+def image_stem(file: Path) -> str:
+    """Give a file's name without the suffix of its format.
+
+    >>> [image_stem(Path(name)) for name in ("a.b.png", "scan.nii.gz", "1.2.840.113")]
+    ['a.b', 'scan', '1.2.840.113']
+    """
+    suffix = next((each for each in INFERENCE_SUFFIXES if file.name.lower().endswith(each)), "")
+    return file.name[: len(file.name) - len(suffix)] or file.name
+
+
+def fitting_id(name: str) -> str:
+    """Shorten a name to which no ending could be added; a hash of the whole keeps it apart from others.
+
+    >>> fitting_id("a")
+    'a'
+    >>> fitting_id("a" * 250) == "a" * 211 + "-" + hashlib.sha256(b"a" * 250).hexdigest()[:8]
+    True
+    """
+    data = name.encode(errors="surrogateescape")
+    if len(data) <= LONGEST_ID_BYTES:
+        return name
+    end = f"-{hashlib.sha256(data).hexdigest()[:8]}"
+    return data[: LONGEST_ID_BYTES - len(end)].decode(errors="ignore") + end
