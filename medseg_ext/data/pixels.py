@@ -215,7 +215,7 @@ def _open_with_pillow(data: bytes, where: str, page: int = 0) -> Image.Image:
     except Exception as error:  # Pillow's decoders raise a dozen kinds for broken files
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
-            f"{where} is not an image, or is cut short ({reason}): get it again from its origin, or save it again as PNG"
+            f"{where} is not an image, or is cut short ({reason}): get it again, or save it again as PNG"
         ) from error
     raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
 

@@ -37,20 +37,22 @@ def decode_semantic(
     size: tuple[int, int] | None = None,
     foreground_threshold: float = 0.5,
     seed_threshold: float = 0.5,
+    seed_class: int | None = None,
     min_area_px: float = 15,
     score_threshold: float = 0.0,
 ) -> Objects:
     """Split the foreground of a semantic network's output into objects.
 
     The foreground are the pixels whose probability of any class but background reaches `foreground_threshold`. Its
-    seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`; a watershed grows
-    them over the foreground. A part of the foreground without a seed is one object. Holes of an object are filled.
+    seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`, or P(`seed_class`) x
+    (1 - P(boundary)) where there is such a class; a watershed grows them over the foreground. A part of the foreground without a seed is one object. Holes of an object are filled.
 
     Args:
         logits: float (C + 1, h, w): one channel a class, background first (softmax), then the boundary (sigmoid).
         size: (H, W) of the objects when it is not that of the logits, which are then interpolated first.
         foreground_threshold: probability in (0, 1).
         seed_threshold: probability in (0, 1).
+        seed_class: a class of which each object has one part, such as the nucleus of a cell; None where there is none.
         min_area_px: smaller objects are dropped, smaller seeds ignored; in pixels of the logits, as it describes what
             the network sees.
         score_threshold: objects that score less are dropped; in [0, 1].
@@ -59,12 +61,14 @@ def decode_semantic(
         Objects of shape (1, H, W). A score is the mean foreground probability over the object.
 
     Raises:
-        ValueError: logits of another shape.
+        ValueError: logits of another shape, or without the seed's class.
     """
     if logits.ndim != 3 or logits.shape[0] < 3:
         raise ValueError(
             f"logits must have shape (classes + 1, H, W) with at least 2 classes, got {tuple(logits.shape)}"
         )
+    if seed_class is not None and not 0 < seed_class < logits.shape[0] - 1:
+        raise ValueError(f"seed_class must be a foreground class, 1 to {logits.shape[0] - 2}, got {seed_class}")
     logits = torch.as_tensor(logits).detach().float()
     area_scale = 1.0
     if size is not None and tuple(size) != tuple(logits.shape[1:]):
@@ -72,12 +76,18 @@ def decode_semantic(
         logits = interpolate(logits[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
     class_probabilities = torch.softmax(logits[:-1], dim=0)
     foreground_probability = (1 - class_probabilities[0]).cpu().numpy()
-    interior_probability = foreground_probability * (1 - torch.sigmoid(logits[-1]).cpu().numpy())
+    no_boundary_probability = 1 - torch.sigmoid(logits[-1]).cpu().numpy()
+    interior_probability = foreground_probability * no_boundary_probability
+    seed_probability = (
+        interior_probability
+        if seed_class is None
+        else class_probabilities[seed_class].cpu().numpy() * no_boundary_probability
+    )
 
     instances = _grow_seeds(
         foreground_probability >= foreground_threshold,
         interior_probability,
-        seed_threshold=seed_threshold,
+        seed_probability >= seed_threshold,
         min_area_px=min_area_px * area_scale,
     )
     instances, scores = _drop_unsure(instances, foreground_probability, score_threshold)
@@ -102,11 +112,11 @@ def _drop_unsure(
 
 
 def _grow_seeds(
-    foreground: np.ndarray, interior_probability: np.ndarray, *, seed_threshold: float, min_area_px: float
+    foreground: np.ndarray, interior_probability: np.ndarray, seeds: np.ndarray, *, min_area_px: float
 ) -> np.ndarray:
     """Label the objects of the foreground; returns int (H, W), 1..N without gaps."""
     foreground = _without_small_parts(foreground, min_area_px) > 0
-    seeds = _without_small_parts((interior_probability >= seed_threshold) & foreground, max(min_area_px / 4, 1))
+    seeds = _without_small_parts(seeds & foreground, max(min_area_px / 4, 1))
     parts = label(foreground, connectivity=1)
     seeded = np.zeros(parts.max() + 1, dtype=bool)
     seeded[parts[seeds > 0]] = True
@@ -170,7 +180,7 @@ class DecodeSemanticd(DecodeObjectsd):
     Args:
         keys: the logits, float (C + 1, h, w).
         image_key: see `DecodeObjectsd`.
-        foreground_threshold, seed_threshold, min_area_px, score_threshold: see `decode_semantic`.
+        foreground_threshold, seed_threshold, seed_class, min_area_px, score_threshold: see `decode_semantic`.
     """
 
     def __init__(
@@ -180,6 +190,7 @@ class DecodeSemanticd(DecodeObjectsd):
         image_key: str = "image",
         foreground_threshold: float = 0.5,
         seed_threshold: float = 0.5,
+        seed_class: int | None = None,
         min_area_px: float = 15,
         score_threshold: float = 0.0,
     ) -> None:
@@ -187,6 +198,7 @@ class DecodeSemanticd(DecodeObjectsd):
             decode_semantic,
             foreground_threshold=foreground_threshold,
             seed_threshold=seed_threshold,
+            seed_class=seed_class,
             min_area_px=min_area_px,
             score_threshold=score_threshold,
         )

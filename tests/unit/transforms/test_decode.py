@@ -148,3 +148,29 @@ def test_the_foreground_of_a_training_batch_needs_no_decoding():
     assert (result["pred_instances"] == result["true_instances"]).all()
     assert (result["pred_classes"] == result["true_classes"]).all()
     assert result["true_instances"].sum() == (instances > 0).sum()
+
+
+def test_a_seed_class_makes_an_object_of_each_of_its_parts():
+    truth = touching_disks()
+    classes = (truth > 0).astype(int)
+    for center in [(20, 20), (20, 37), (30, 60)]:
+        classes[disk(center, 4)] = 2
+    logits = logits_of(truth, classes, n_classes=3)
+    logits[-1] = -CONFIDENT  # no boundary tells them apart
+    assert decode_semantic(logits).instances.max() == 2
+    objects = decode_semantic(logits, seed_class=2)
+    iou = pairwise_iou(objects.instances[0], torch.from_numpy(truth))
+    assert iou.shape == (3, 3)
+    assert (iou.max(dim=0).values > 0.9).all()
+
+
+def test_an_object_without_a_part_of_the_seed_class_is_kept():
+    truth = touching_disks()
+    logits = logits_of(truth, (truth > 0).astype(int), n_classes=3)
+    assert decode_semantic(logits, seed_class=2).instances.max() == 2
+
+
+@pytest.mark.parametrize("seed_class", [0, 2, -1])
+def test_a_seed_class_that_is_no_foreground_class_is_refused(seed_class):
+    with pytest.raises(ValueError, match="seed_class must be a foreground class"):
+        decode_semantic(logits_of(touching_disks()), seed_class=seed_class)
