@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ignite.engine import Engine, Events
 
 from medseg_ext.data.errors import DataError
@@ -50,7 +51,7 @@ class ObjectWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
         engine.add_event_handler(Events.COMPLETED, self.summarise)
 
-    def start(self, engine: Engine) -> None:
+    def start(self, engine: Engine | None = None) -> None:
         """Make the folder ready.
 
         Raises:
@@ -70,18 +71,28 @@ class ObjectWriter:
         state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
         for batch, output in zip(state.batch, state.output, strict=True):
             item = {"image": batch["image"].meta["filename_or_obj"], "id": batch["id"]}
-            image_rgb = read_rgb(item["image"])
-            table = write_objects(
-                self.output_dir,
-                item["id"],
-                Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"]),
-                image_rgb,
-                class_names=self.class_names,
-                object_name=self.object_name,
-            )
-            self._rows.append(_row(item, status="ok", **summarise_objects(table, image_rgb.shape[:2])))
+            objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
+            self.write_image(item, objects, read_rgb(item["image"]))
 
-    def summarise(self, engine: Engine) -> None:
+    def write_image(self, item: dict[str, str], objects: Objects, image_rgb: np.ndarray) -> None:
+        """Write the files of one image, and remember its row of the summary.
+
+        Args:
+            item: path of the file under `image`, and its `id`.
+            objects: what was found, in the size of the image.
+            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
+        """
+        table = write_objects(
+            self.output_dir,
+            item["id"],
+            objects,
+            image_rgb,
+            class_names=self.class_names,
+            object_name=self.object_name,
+        )
+        self._rows.append(_row(item, status="ok", **summarise_objects(table, image_rgb.shape[:2])))
+
+    def summarise(self, engine: Engine | None = None) -> None:
         """Write `summary.csv`, its rows in order of the images' names."""
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
