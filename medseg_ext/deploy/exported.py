@@ -74,6 +74,8 @@ class ExportedBundle:
 def read_exported_bundle(file: Path | str) -> ExportedBundle:
     """Read what MONAI's `ckpt_export` made of a bundle with its `inference.json`.
 
+    On a CPU the network runs in float32, whatever the config says about mixed precision.
+
     Args:
         file: the TorchScript archive; it may have been renamed.
 
@@ -89,6 +91,10 @@ def read_exported_bundle(file: Path | str) -> ExportedBundle:
     parser = ConfigParser(json.loads(extra[CONFIG_FILE]))
     parser["network_def"] = network.eval()  # in place of the definition, so that `network` is this one on its device
     try:
+        device = torch.device(parser.get_parsed_content("device"))
+        if device.type == "cpu":
+            # TorchScript does not keep which layers the network runs in float32 though the rest is in bfloat16.
+            parser["amp"] = False
         # One by one: the rest of the config, such as its data set, is not for here.
         transforms = parser.get_parsed_content("preprocessing").transforms
         load = [transform for transform in transforms if isinstance(transform, LoadImaged)]
@@ -98,7 +104,7 @@ def read_exported_bundle(file: Path | str) -> ExportedBundle:
             preprocess=Compose(transforms[len(load) :]),
             inferer=parser.get_parsed_content("inferer"),
             postprocess=parser.get_parsed_content("postprocessing"),
-            device=torch.device(parser.get_parsed_content("device")),
+            device=device,
             cuda_amp=bool(parser.get_parsed_content("use_cuda_amp")),
             class_names=list(parser.get_parsed_content("class_names")),
             object_name=str(parser.get_parsed_content("object_name")),
