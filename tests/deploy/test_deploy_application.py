@@ -69,7 +69,7 @@ def images(tmp_path_factory, sample_data_sets):
         first.save(folder / "first.png")
         second.crop((0, 0, second.width - 37, second.height // 2)).save(folder / "cropped.jpg")
         third.convert("L").transpose(Image.Transpose.ROTATE_90).save(folder / "grey.tif")
-        (folder / "broken.bmp").write_bytes(b"BM, and no more")
+        (folder / "broken.png").write_bytes((folder / "first.png").read_bytes()[:2000])
         draw_crowd(folder / "crowd.png")
     return folders
 
@@ -105,7 +105,7 @@ def test_the_application_writes_the_files_of_the_bundle_s_inference(bundle, expo
         assert (tmp_path / "app" / name).read_bytes() == (tmp_path / "bundle" / name).read_bytes(), name
 
     summary = summary_of(tmp_path / "app")
-    assert summary.pop("broken.bmp")["status"].startswith("error: broken.bmp is not an image")
+    assert summary.pop("broken.png")["status"].startswith("error: ")
     assert {row["status"] for row in summary.values()} == {"ok"}
     assert len({(row["height"], row["width"]) for row in summary.values()}) == len(read)
     assert sum(int(row["objects"]) for row in summary.values()) > 0
