@@ -83,7 +83,9 @@ def read_exported_bundle(file: Path | str) -> ExportedBundle:
         DataError: it is no such archive, or has no config of this collection inside; names the file.
     """
     try:
-        network, _, extra = load_net_with_metadata(str(file), map_location="cpu", more_extra_files=[CONFIG_FILE])
+        network, _, extra = load_net_with_metadata(
+            str(file), map_location=torch.device("cpu"), more_extra_files=[CONFIG_FILE]
+        )
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{file} is not a TorchScript file with metadata ({error}): {REMEDY}") from error
     if not extra.get(CONFIG_FILE):
