@@ -27,7 +27,8 @@ class SegmentationApplication(Application):
     """
 
     def __init__(self, context: AppContext, **options: Any) -> None:
-        # Here and not in `compose`: nothing is begun when something is amiss.
+        super().__init__(**options)  # first: Holoscan cannot dispose of an application that it has not begun
+        # Here and not in `compose`: nothing runs when something is amiss.
         self.bundle = read_exported_bundle(_model_file(context))
         self.images = ReadableImages(list_images(context.input_path), self.bundle.load)
         self.writer = ObjectWriter(
@@ -36,7 +37,6 @@ class SegmentationApplication(Application):
             object_name=self.bundle.object_name,
             images=self.images,
         )
-        super().__init__(**options)
 
     def compose(self) -> None:
         """Join the operators."""
