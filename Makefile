@@ -1,6 +1,7 @@
 # What people and CI run. Every target does the set-up by itself when it is missing or out of date.
 #
 #   VENV=folder          the environment (default .venv)
+#   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of test and test-all
@@ -12,19 +13,21 @@
 #   IMAGE_QUALITY=90     of airgap: images as JPEG, with loss; WEIGHTS=no: without the shipped weights
 
 VENV ?= .venv
+VENV_DEPLOY ?= .venv-deploy
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
+STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
 
-export VENV PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+export VENV VENV_DEPLOY PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 check fix render reproduce table cards airgap bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-deploy check fix render reproduce table cards airgap bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -49,6 +52,13 @@ test-all: $(STAMP)  ## run all tests
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+$(STAMP_DEPLOY): pyproject.toml scripts/setup.sh scripts/setup_deploy.sh scripts/install_detectron2.sh scripts/detectron2.txt
+	@bash scripts/setup_deploy.sh
+
+# Holoscan, on which the SDK stands, asks for a stack of 32 MiB.
+test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (9 GB)
+	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
 
 check: $(STAMP)  ## style, types, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check

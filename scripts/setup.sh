@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make or update the environment in $VENV, from $PYTHON. `make setup` calls it.
+# Make or update the environment in $VENV, from $PYTHON, with the project's extras $EXTRAS. `make setup` calls it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -50,7 +50,7 @@ say "2/4 pip"
 "$python" -m pip install --upgrade pip
 
 say "3/4 dependencies (minutes; 7.7 GB on disk)"
-"$python" -m pip install --editable ".[dev]"
+"$python" -m pip install --editable ".[${EXTRAS:-dev}]"
 # Also shows that torch and torchvision are matched builds: if not, the import fails.
 "$python" -c 'import monai, torch, torchvision
 print(f"   torch {torch.__version__}, torchvision {torchvision.__version__}, monai {monai.__version__}")'

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ignite.engine import Engine, Events
 
 from medseg_ext.data.errors import DataError
@@ -58,8 +59,7 @@ class ObjectWriter:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
-        self._rows: list[dict[str, Any]] = []
-        self._rows_of_large: list[dict[str, Any]] = []
+        self._rows: dict[str, dict[str, Any]] = {}  # by id
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -67,11 +67,7 @@ class ObjectWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
         engine.add_event_handler(Events.COMPLETED, self.summarise)
 
-    def start(self, engine: Engine) -> None:
-        """Make the folder ready; see `make_ready`."""
-        self.make_ready()
-
-    def make_ready(self) -> None:
+    def start(self, engine: Engine | None = None) -> None:
         """Make the folder ready.
 
         Raises:
@@ -88,15 +84,16 @@ class ObjectWriter:
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         self.output_dir.mkdir(parents=True, exist_ok=True)
         (self.output_dir / "summary.csv").unlink(missing_ok=True)  # of an earlier run: an interrupted one has none
-        self._rows = [_row(item, status=f"error: {reason}") for item, reason in self.images.unreadable]
+        for item, reason in self.images.unreadable:
+            self.add_failure(item, reason)
 
     def add(self, item: dict[str, str], summary: dict[str, Any]) -> None:
-        """Take note of an image whose files were written elsewhere, tile by tile."""
-        self._rows_of_large.append(_row(item, status="ok", **summary))
+        """Take note of an image whose files are written; see `medseg_ext.inference.summarise_objects`."""
+        self._rows[item["id"]] = _row(item, status="ok", **summary)
 
     def add_failure(self, item: dict[str, str], reason: str) -> None:
-        """Take note of such an image that could not be done."""
-        self._rows_of_large.append(_row(item, status=f"error: {reason}"))
+        """Take note of an image that could not be done."""
+        self._rows[item["id"]] = _row(item, status=f"error: {reason}")
 
     def write(self, engine: Engine) -> None:
         """Write the files of each image of the batch."""
@@ -104,27 +101,35 @@ class ObjectWriter:
         items = {item["id"]: item for item in self.images.data}
         for batch, output in zip(state.batch, state.output, strict=True):
             item = items[batch["id"]]
+            if "error" in output:
+                self.add_failure(item, output["error"])
+                continue
             try:
-                values = {"status": f"error: {output['error']}"} if "error" in output else self._write(item, output)
+                objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
+                self.write_image(item, objects, read_rgb(item["image"], page=self.images.page))
             except Exception as error:  # such as a full disk: the others are still to be tried
                 logger.exception("the objects of %s cannot be written", item["image"])
-                values = {"status": f"error: {reason_of(error, item['image'])}"}
-            self._rows.append(_row(item, **values))
+                self.add_failure(item, reason_of(error, item["image"]))
 
-    def _write(self, item: dict[str, str], output: dict[str, Any]) -> dict[str, Any]:
-        page = self.images.page
-        image_rgb = read_rgb(item["image"], page=page)
+    def write_image(self, item: dict[str, str], objects: Objects, image_rgb: np.ndarray) -> None:
+        """Write the files of one image, and remember its row of the summary.
+
+        Args:
+            item: path of the file under `image`, and its `id`.
+            objects: what was found, in the size of the image.
+            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
+        """
         table = write_objects(
             self.output_dir,
             item["id"],
-            Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"]),
+            objects,
             image_rgb,
             class_names=self.class_names,
             object_name=self.object_name,
-            pixel_size_um=read_pixel_size_um(item["image"], page=page),
+            pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
             output_format=self.output_format,
         )
-        return {"status": "ok", **summarise_objects(table, image_rgb.shape[:2])}
+        self.add(item, summarise_objects(table, image_rgb.shape[:2]))
 
     def summarise(self, engine: Engine | None = None) -> None:
         """Write `summary.csv`, its rows in order of the images' names.
@@ -134,7 +139,7 @@ class ObjectWriter:
         """
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
-        rows = sorted(self._rows + self._rows_of_large, key=lambda row: row["image"])
+        rows = sorted(self._rows.values(), key=lambda row: row["image"])
         write_atomically(self.output_dir / "summary.csv", to_csv(columns, rows))
         done = [row for row in rows if row["status"] == "ok"]
         if rows and not done:

@@ -113,3 +113,23 @@ def test_folder_that_is_no_environment_is_left_alone(setup, tmp_path):
     assert process.returncode != 0
     assert "no virtual environment" in process.stderr
     assert thesis.read_text() == "five years"
+
+
+@pytest.mark.parametrize(("fails", "is_done"), [("", True), ("import monai.deploy", False)])
+def test_environment_of_the_application_is_done_when_its_sdk_works(tmp_path, fails, is_done):
+    fake, calls, venv = tmp_path / "python", tmp_path / "calls", tmp_path / "venv"
+    fake.write_text(FAKE_PYTHON)
+    fake.chmod(0o755)
+    process = subprocess.run(
+        ["bash", "scripts/setup_deploy.sh"],
+        env={
+            "PATH": os.environ["PATH"], "PYTHON": str(fake), "VENV_DEPLOY": str(venv), "CALLS": str(calls),
+            "FAILS": fails,
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (process.returncode == 0) is is_done
+    assert (venv / ".medseg-setup-done").exists() is is_done
+    assert "-m pip install --editable .[dev,deploy]" in calls.read_text()

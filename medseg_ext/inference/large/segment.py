@@ -101,7 +101,7 @@ class LargeImages:
             return
         if self.weights_loader is not None:
             self.weights_loader.load()
-        self.writer.make_ready()
+        self.writer.start()
         for item in self.images.large:
             try:
                 self.writer.add(item, self._segment(item))
