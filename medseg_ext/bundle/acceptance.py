@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
@@ -111,6 +112,6 @@ def verify_bundle(bundle: Path) -> Iterator[tuple[str, str]]:
             yield name, ""
 
 
-def _configs(bundle: Path) -> dict[str, str]:
+def _configs(bundle: Path) -> dict[str, Any]:
     configs = bundle / "configs"
     return {"meta_file": str(configs / "metadata.json"), "config_file": str(configs / "inference.json")}

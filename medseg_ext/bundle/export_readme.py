@@ -70,13 +70,13 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if kind == "LoadImaged":
         return (
             "Read the image as RGB, float32, channels first: (3, H, W), H rows and W columns, values in [0, 1] "
-            "(8 bits divided by 255, 16 bits by 65535); a grey image gives three equal channels, transparency is dropped."
+            "(8 bits divided by 255, 16 bits by 65535); a grey image gives three equal channels, alpha is dropped."
         )
     if kind == "ResizeToWorkingSized":
         side = config["working_size"]
         if side is None:
             return "Keep the size: the network works at the image's own resolution."
-        return f"Resize so that the longer side has {side} pixels, bilinear with anti-aliasing, the ratio of the sides kept."
+        return f"Resize so that the longer side has {side} pixels, at the same ratio of sides; bilinear, with anti-aliasing."
     if kind == "ScaleIntensityRangePercentilesd":
         return (
             f"Stretch the contrast, over all channels together: the {transform['lower']} percentile of the image's "

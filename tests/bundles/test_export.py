@@ -19,6 +19,7 @@ from medseg_ext.cli import main
 from medseg_ext.data import DataError
 from medseg_ext.transforms import read_rgb
 
+OVERLAYS = sorted(ROOT.glob("bundles/*/configs/inference_trt.json"))
 SMALLEST = ROOT / "bundles" / "dsb2018_unetplusplus"
 
 
@@ -111,9 +112,7 @@ def test_the_readme_names_licence_preprocessing_figures_and_what_is_missing(bund
     assert ("CC BY-NC-SA 4.0" if bundle.name.startswith("segpc2021") else "CC0") in readme
     assert "the 0.1 percentile of the image's values becomes 0, the 99.9 percentile 1" in readme
     verified = re.findall(r"^\| (\w+) \| \d x 3 x \d+ x \d+ \|", readme, re.MULTILINE)
-    assert sorted(verified) == sorted(
-        [form for form in ("torchscript", "onnx") if form not in missing_forms(bundle)] * 3
-    )
+    assert verified == [form for form in ("torchscript", "onnx") if form not in missing_forms(bundle) for _ in range(3)]
     assert ("No onnx here" in readme) == (missing_forms(bundle) == {"onnx"})
     assert (exported / "models" / "model.onnx").exists() == ("onnx" in verified)
 
@@ -129,9 +128,7 @@ def test_monai_makes_a_workflow_of_an_export_which_infers(bundle, exported, data
     assert instances.shape == read_rgb(image).shape[:2]
 
 
-def test_the_tensorrt_overlay_infers_with_another_torchscript_in_the_engine_s_place(
-    exports, sample_data_sets, tmp_path
-):
+def test_the_tensorrt_overlay_infers_with_plain_torchscript_in_the_engine_s_place(exports, sample_data_sets, tmp_path):
     # No GPU and no torch_tensorrt: the overlay without its import, over the plain TorchScript.
     folder = shutil.copytree(exports(SMALLEST), tmp_path / "copy")
     (folder / "models" / "model.ts").rename(folder / "models" / "model_trt.ts")
@@ -150,9 +147,7 @@ def test_the_tensorrt_overlay_infers_with_another_torchscript_in_the_engine_s_pl
     assert tifffile.imread(tmp_path / "out" / f"{image.stem}_instances.tif").max() > 0
 
 
-@pytest.mark.parametrize(
-    "overlay", sorted(ROOT.glob("bundles/*/configs/inference_trt.json")), ids=lambda p: p.parts[-3]
-)
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.parts[-3])
 def test_the_tensorrt_overlay_disables_the_loader_of_weights(overlay):
     configs = ConfigParser.load_config_files([str(overlay.with_name("inference.json")), str(overlay)])
     disabled = [handler["_target_"] for handler in configs["handlers"] if handler.get("_disabled_") is True]

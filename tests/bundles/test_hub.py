@@ -31,7 +31,7 @@ def test_a_missing_file_and_a_version_without_its_changes_are_named(tmp_path):
     folder = shutil.copytree(ROOT / "bundles" / "dsb2018_unet", tmp_path / "copy")
     check_files(folder)
     (folder / "LICENSE").unlink()
-    with pytest.raises(AcceptanceError, match="copy: lacks LICENSE$"):
+    with pytest.raises(AcceptanceError, match=r"copy: lacks LICENSE$"):
         check_files(folder)
     file = folder / "configs" / "metadata.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": "9.9.9"}))
