@@ -98,18 +98,21 @@ def compare(results: Sequence[Result], baseline: Sequence[Result]) -> Difference
     )
 
 
-def compare_forms(bundle: Path, images: Sequence[Path], forms: Sequence[str]) -> Iterator[tuple[str, Difference | str]]:
+def compare_forms(
+    bundle: Path, images: Sequence[Path], forms: Sequence[str]
+) -> Iterator[tuple[str, Difference | None]]:
     """Compare forms of one bundle with eager PyTorch.
 
     Yields:
-        Name of a form, and how far it is, or why it cannot be run.
+        Name of a form, and how far it is; None where the bundle does not have it, which is said on the error stream.
     """
     baseline = list(FORMS[BASELINE](bundle, images))
     for form in forms:
         try:
             yield form, compare(list(FORMS[form](bundle, images)), baseline)
         except DataError as error:
-            yield form, str(error)
+            print(f"{bundle.name}: {error}", file=sys.stderr)
+            yield form, None
 
 
 HEAD = """\
@@ -117,10 +120,10 @@ HEAD = """\
 |---|---|---|---|---|---|---|"""
 
 
-def as_row(bundle: str, form: str, found: Difference | str) -> str:
+def as_row(bundle: str, form: str, found: Difference | None) -> str:
     """Give one row of the Markdown table."""
-    if isinstance(found, str):
-        return f"| `{bundle}` | {form} | none: {found} | | | | |"
+    if found is None:
+        return f"| `{bundle}` | {form} | no such form | | | | |"
     logits = "hidden" if found.logits is None else f"{found.logits:.2g}"
     return (
         f"| `{bundle}` | {form} | {found.images} | {found.objects} | {logits} "

@@ -26,8 +26,8 @@ DYNAMIC_AXES = {0: "batch", 2: "height", 3: "width"}
 NOT_COPIED = ("eval", "__pycache__", "model.ts", "model.onnx", "model_trt.ts")
 WITHOUT_ONNX = {
     "medseg_ext.networks.mask_rcnn.MaskRCNN": (
-        "Detectron2's Mask R-CNN has no ONNX form: its loops over the objects that it finds depend on the image's "
-        "content, and neither of PyTorch's ONNX exporters takes them"
+        "what Mask R-CNN does next depends on the objects that it has found, which PyTorch's ONNX exporters do not "
+        "take: the newer one stops in Detectron2's proposals, the older one in the loop that paints the objects"
     )
 }
 

@@ -76,7 +76,9 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         side = config["working_size"]
         if side is None:
             return "Keep the size: the network works at the image's own resolution."
-        return f"Resize so that the longer side has {side} pixels, at the same ratio of sides; bilinear, with anti-aliasing."
+        return (
+            f"Resize, at the same ratio of sides, until the longer one has {side} pixels; bilinear, with anti-aliasing."
+        )
     if kind == "ScaleIntensityRangePercentilesd":
         return (
             f"Stretch the contrast, over all channels together: the {transform['lower']} percentile of the image's "
