@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from PIL import Image
+
+from medseg_ext.data.datalist import DATASET_FILE, SECTIONS
+from medseg_ext.data.workspace import path_in_data_set
 
 SCHEMA = Path(__file__).with_name("meta_schema.json")  # of the version that the metadata name
 FILES = (
@@ -51,14 +56,28 @@ def check_metadata(bundle: Path) -> None:
 
 
 def check_properties(bundle: Path) -> None:
-    """Check that train, evaluate and inference have all that MONAI's workflows want; none is run."""
-    for config, kind in WORKFLOWS.items():
-        file = bundle / "configs" / f"{config}.json"
-        workflow = ConfigWorkflow(
-            config_file=str(file), workflow_type=kind, bundle_root=str(bundle), logging_file=False
-        )
-        if missing := workflow.check_properties():
-            raise AcceptanceError(f"{file}: lacks the properties {', '.join(missing)}")
+    """Check that train, evaluate and inference have all that MONAI's workflows want, on a data set of one image."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
+        for config, kind in WORKFLOWS.items():
+            file = bundle / "configs" / f"{config}.json"
+            class_names = ConfigParser.load_config_file(str(file))["class_names"]
+            _write_one_image(data, class_names)
+            workflow = ConfigWorkflow(
+                config_file=str(file),
+                workflow_type=kind,
+                bundle_root=str(bundle),
+                logging_file=False,
+                dataset_dir=str(data / "images" if config == "inference" else data),
+                output_dir=str(Path(folder, "output")),
+                device="cpu",
+                num_workers=0,
+            )
+            workflow.initialize()
+            missing = workflow.check_properties()
+            workflow.finalize()
+            if missing:
+                raise AcceptanceError(f"{file}: lacks the properties {', '.join(missing)}")
 
 
 def check_network(bundle: Path) -> None:
@@ -110,6 +129,20 @@ def verify_bundle(bundle: Path) -> Iterator[tuple[str, str]]:
             yield name, " ".join(str(error).split()) or type(error).__name__
         else:
             yield name, ""
+
+
+def _write_one_image(folder: Path, class_names: Sequence[str]) -> None:
+    """Write a data set folder whose every section is the same image of one object: properties need no more."""
+    labels = np.zeros((ANY_SIDE_PX, ANY_SIDE_PX), dtype=np.uint8)
+    labels[32:96, 32:96] = 1
+    item = {"id": "one", "group": "one"}
+    maps = {"image": np.stack([labels * 200] * 3, axis=2), "instances": labels, "classes": labels}
+    for key, array in maps.items():
+        item[key] = path_in_data_set(key, "one")
+        (folder / item[key]).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / item[key])
+    content = {"class_names": list(class_names), **{section: [item] for section in SECTIONS}}
+    (folder / DATASET_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _configs(bundle: Path) -> dict[str, Any]:
