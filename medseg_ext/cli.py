@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from medseg_ext.bundle.export import export_bundle
 from medseg_ext.bundle.find import find_bundle
 from medseg_ext.bundle.render import render_all, stale_files, stray_files
 from medseg_ext.bundle.ship import ship_weights
@@ -35,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     ship.add_argument("bundle", type=Path, help="folder of the bundle")
     ship.set_defaults(run=lambda options: _ship(options.weights, options.bundle))
+
+    export = commands.add_parser(
+        "export", help="write a bundle to a folder of its own, with TorchScript and ONNX, verified against PyTorch"
+    )
+    export.add_argument("bundle", metavar="NAME", help="name of a bundle below bundles/, or the folder of one")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")
+    export.add_argument("--force", action="store_true", help="replace an export that is there already")
+    export.set_defaults(run=lambda options: _export(options.bundle, options.to, force=options.force))
 
     card = commands.add_parser(
         "card", help="bring the figures and pictures of a bundle's model card up to date with an evaluation"
@@ -96,6 +105,17 @@ def _ship(weights: Path, bundle: Path) -> int:
         print(path)
     for path in shipped.removed:
         print(f"{path}: removed, as it is that of other weights and none lies beside {weights}; adapt docs/README.md")
+    return 0
+
+
+def _export(bundle: str, folder: Path, *, force: bool) -> int:
+    exported = export_bundle(find_bundle(bundle), folder, force=force)
+    for row in exported.verified:
+        shape = " x ".join(map(str, row.shape))
+        print(f"{row.form}: differs from eager PyTorch by at most {row.difference:.2g} for images of {shape}")
+    for form, reason in exported.missing.items():
+        print(f"{form}: left out. {reason}.")
+    print(exported.folder)
     return 0
 
 

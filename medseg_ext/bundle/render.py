@@ -14,7 +14,8 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 STANDALONE = ("train", "evaluate", "inference")  # each takes the section `common` first
-OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate"}  # what each is run on top of
+# What each is run on top of. One that no fragment of a bundle has is not rendered.
+OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate", "inference_trt": "inference"}
 SECTIONS = ("common", "metadata", *STANDALONE, *OVERLAYS)
 
 
@@ -96,7 +97,9 @@ def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]
     configs = {workflow: merge_fragments(layers("common", workflow)) for workflow in STANDALONE}
     for overlay, below in OVERLAYS.items():
         merge_fragments([(below, configs[below]), *layers(overlay)])  # refuses what does not fit
-        configs[overlay] = {key: value for _, layer in layers(overlay) for key, value in layer.items()}
+        content = {key: value for _, layer in layers(overlay) for key, value in layer.items()}
+        if content:
+            configs[overlay] = content
     configs["metadata"] = merge_fragments(layers("metadata"))
     for config, content in configs.items():
         yield f"configs/{config}.json", json.dumps(content, indent=4, ensure_ascii=False) + "\n"

@@ -44,8 +44,9 @@ def decode_semantic(
     """Split the foreground of a semantic network's output into objects.
 
     The foreground are the pixels whose probability of any class but background reaches `foreground_threshold`. Its
-    seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`, or P(`seed_class`) x
-    (1 - P(boundary)) where there is such a class; a watershed grows them over the foreground. A part of the foreground without a seed is one object. Holes of an object are filled.
+    seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`; where there is a
+    `seed_class`, its probability stands in for that of the foreground. A watershed grows them over the foreground. A
+    part of the foreground without a seed is one object. Holes of an object are filled.
 
     Args:
         logits: float (C + 1, h, w): one channel a class, background first (softmax), then the boundary (sigmoid).

@@ -1,0 +1,156 @@
+"""Compare what the exported forms of bundles give for the same images, as a Markdown table.
+
+    medseg export dsb2018_unet --to exports
+    python scripts/compare_exports.py exports/dsb2018_unet --dataset data/dsb2018 --images 10
+
+Every form has the bundle's own preprocessing, inferer and decoder, on the CPU in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from medseg_ext.bundle.forms import FORMS as NETWORKS
+from medseg_ext.bundle.forms import read_inference_config
+from medseg_ext.data import DataError, load_datalist
+
+
+class Result(NamedTuple):
+    """What a form gives for one image.
+
+    Attributes:
+        logits: output of the network, float32 (C, h, w), at the size at which it works; None where a form hides it.
+        instances: label map, integer (H, W), at the image's size.
+        classes: class map, integer (H, W).
+    """
+
+    logits: torch.Tensor | None
+    instances: torch.Tensor
+    classes: torch.Tensor
+
+
+class Difference(NamedTuple):
+    """How far a form is from eager PyTorch, over some images.
+
+    Attributes:
+        images: how many.
+        logits: largest absolute difference; None where the form hides its logits.
+        instance_px: pixels with another object; objects are compared by number, so that one object more or less early
+            in an image counts for all that come after it.
+        class_px: pixels of another class.
+        pixels: of all images.
+        objects: found by eager PyTorch.
+    """
+
+    images: int
+    logits: float | None
+    instance_px: int
+    class_px: int
+    pixels: int
+    objects: int
+
+
+Form = Callable[[Path, Sequence[Path]], Iterator[Result]]
+"""From a bundle's folder and image files to a result for each image, in order."""
+
+
+def run_network(form: str, bundle: Path, images: Sequence[Path]) -> Iterator[Result]:
+    """Run a bundle's inference with its network in another form; see `medseg_ext.bundle.forms.FORMS`."""
+    network = NETWORKS[form](bundle)
+    parser = read_inference_config(bundle)
+    parser["device"] = "cpu"
+    parser["amp"] = False
+    preprocessing, inferer, decode = (
+        parser.get_parsed_content(part) for part in ("preprocessing", "inferer", "decoder")
+    )
+    for file in images:
+        item: dict[str, Any] = preprocessing({"image": str(file)})
+        with torch.no_grad():
+            item["pred"] = torch.as_tensor(inferer(item["image"][None].as_tensor(), network))[0]
+        decoded = decode(item)
+        yield Result(item["pred"], decoded["pred_instances"][0], decoded["pred_classes"][0])
+
+
+# A form that is not a network, such as a whole application, is another function of the same kind.
+FORMS: dict[str, Form] = {name: partial(run_network, name) for name in NETWORKS}
+BASELINE = "eager"
+
+
+def compare(results: Sequence[Result], baseline: Sequence[Result]) -> Difference:
+    """Compare the results of a form with those of eager PyTorch for the same images."""
+    pairs = list(zip(results, baseline, strict=True))
+    return Difference(
+        images=len(pairs),
+        logits=None
+        if any(ours.logits is None for ours, _ in pairs)
+        else max(float((ours.logits - theirs.logits).abs().max()) for ours, theirs in pairs),
+        instance_px=sum(int((ours.instances != theirs.instances).sum()) for ours, theirs in pairs),
+        class_px=sum(int((ours.classes != theirs.classes).sum()) for ours, theirs in pairs),
+        pixels=sum(theirs.instances.numel() for _, theirs in pairs),
+        objects=sum(int(theirs.instances.max()) for _, theirs in pairs),
+    )
+
+
+def compare_forms(
+    bundle: Path, images: Sequence[Path], forms: Sequence[str]
+) -> Iterator[tuple[str, Difference | None]]:
+    """Compare forms of one bundle with eager PyTorch.
+
+    Yields:
+        Name of a form, and how far it is; None where the bundle does not have it, which is said on the error stream.
+    """
+    baseline = list(FORMS[BASELINE](bundle, images))
+    for form in forms:
+        try:
+            yield form, compare(list(FORMS[form](bundle, images)), baseline)
+        except DataError as error:
+            print(f"{bundle.name}: {error}", file=sys.stderr)
+            yield form, None
+
+
+HEAD = """\
+| bundle | form | images | objects | largest difference of logits | pixels of another object | pixels of another class |
+|---|---|---|---|---|---|---|"""
+
+
+def as_row(bundle: str, form: str, found: Difference | None) -> str:
+    """Give one row of the Markdown table."""
+    if found is None:
+        return f"| `{bundle}` | {form} | no such form | | | | |"
+    logits = "hidden" if found.logits is None else f"{found.logits:.2g}"
+    return (
+        f"| `{bundle}` | {form} | {found.images} | {found.objects} | {logits} "
+        f"| {found.instance_px} of {found.pixels} | {found.class_px} |"
+    )
+
+
+def main() -> int:
+    """Print the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", type=Path, nargs="+", metavar="EXPORT", help="folder of an exported bundle")
+    parser.add_argument("--dataset", type=Path, required=True, help="prepared data set folder; its test images count")
+    parser.add_argument("--images", type=int, default=10, help="how many of them (default: %(default)s)")
+    others = [form for form in FORMS if form != BASELINE]
+    parser.add_argument("--forms", nargs="+", choices=others, default=others, help="which forms (default: all)")
+    options = parser.parse_args()
+    try:
+        items = load_datalist(options.dataset, "testing")[: options.images]
+        print(HEAD)
+        for bundle in options.bundles:
+            for form, found in compare_forms(bundle, [Path(item["image"]) for item in items], options.forms):
+                print(as_row(bundle.resolve().name, form, found), flush=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
