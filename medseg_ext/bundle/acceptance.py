@@ -74,7 +74,10 @@ def check_properties(bundle: Path) -> None:
                 num_workers=0,
             )
             workflow.initialize()
-            missing = workflow.check_properties()
+            try:
+                missing = workflow.check_properties()
+            except KeyError as error:  # MONAI's own, for a property that the config does not have at all
+                raise AcceptanceError(f"{file}: lacks a property: {error.args[0]}") from error
             workflow.finalize()
             if missing:
                 raise AcceptanceError(f"{file}: lacks the properties {', '.join(missing)}")

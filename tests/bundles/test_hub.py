@@ -9,7 +9,7 @@ import pytest
 from bundle_settings import ROOT
 from monai.bundle import verify_metadata
 
-from medseg_ext.bundle.acceptance import CHECKS, SCHEMA, AcceptanceError, check_files, check_version
+from medseg_ext.bundle.acceptance import CHECKS, SCHEMA, AcceptanceError, check_files, check_properties, check_version
 
 SCRIPT = ROOT / "scripts" / "verify_bundles.py"
 
@@ -37,6 +37,17 @@ def test_a_missing_file_and_a_version_without_its_changes_are_named(tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": "9.9.9"}))
     with pytest.raises(AcceptanceError, match=r"metadata\.json: version 9\.9\.9"):
         check_version(folder)
+
+
+def test_a_missing_property_is_named(tmp_path):
+    folder = shutil.copytree(ROOT / "bundles" / "dsb2018_unet", tmp_path / "copy")
+    file = folder / "configs" / "inference.json"
+    config = json.loads(file.read_text())
+    config["windows"] = config.pop("inferer")
+    config["evaluator"]["inferer"] = "@windows"
+    file.write_text(json.dumps(config))
+    with pytest.raises(AcceptanceError, match=r"inference\.json: lacks a property: .*inferer"):
+        check_properties(folder)
 
 
 def test_the_script_fails_with_each_check_that_an_empty_folder_fails(tmp_path):
