@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from medseg_ext.bundle.forms import EXPORT_FIRST, read_inference_config
 from medseg_ext.bundle.forms import FORMS as NETWORKS
-from medseg_ext.bundle.forms import read_inference_config
 from medseg_ext.data import DataError, load_datalist
+from medseg_ext.deploy.exported import read_exported_bundle
 
 
 class Result(NamedTuple):
@@ -78,8 +79,20 @@ def run_network(form: str, bundle: Path, images: Sequence[Path]) -> Iterator[Res
         yield Result(item["pred"], decoded["pred_instances"][0], decoded["pred_classes"][0])
 
 
-# A form that is not a network, such as a whole application, is another function of the same kind.
-FORMS: dict[str, Form] = {name: partial(run_network, name) for name in NETWORKS}
+def run_application(bundle: Path, images: Sequence[Path]) -> Iterator[Result]:
+    """Run what the operators of the MONAI Deploy application run: `model.ts` with the configs inside it."""
+    file = bundle / "models" / "model.ts"
+    if not file.is_file():
+        raise DataError(f"{file}: not found; {EXPORT_FIRST}")
+    exported = read_exported_bundle(file)
+    for path in images:
+        loaded = exported.preprocess(exported.load({"image": str(path)}))
+        output = exported.predict(loaded["image"])
+        objects = exported.decode(loaded["image"], output)
+        yield Result(torch.as_tensor(output), objects.instances[0], objects.classes[0])
+
+
+FORMS: dict[str, Form] = {name: partial(run_network, name) for name in NETWORKS} | {"deploy": run_application}
 BASELINE = "eager"
 
 
