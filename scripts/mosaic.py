@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from skimage.measure import label
+from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
 from medseg_ext.data import load_datalist
@@ -19,6 +20,7 @@ from medseg_ext.transforms import read_labels, read_rgb
 
 SIDE = 256
 DARK = 0.35  # mean of a dark image, of 1
+SHIFT = 100  # of the images in the large one: their sides are not to lie on borders of tiles
 
 
 def main() -> None:
@@ -38,20 +40,23 @@ def main() -> None:
         )
         if truth.shape == (SIDE, SIDE) and image.mean() < DARK
     ]
-    image = np.zeros((options.side, options.side, 3), dtype=np.uint8)
-    truth = np.zeros((options.side, options.side), dtype=np.int32)
-    count, places = 0, np.arange(0, options.side, 2 * SIDE)
+    whole = options.side + 2 * SIDE
+    image = np.zeros((whole, whole, 3), dtype=np.uint8)
+    truth = np.zeros((whole, whole), dtype=np.int32)
+    count, places = 0, np.arange(0, whole, 2 * SIDE)
     for number, (top, left) in enumerate(tqdm([(top, left) for top in places for left in places])):
         pixels, labels = tiles[number % len(tiles)]
         image[top : top + 2 * SIDE, left : left + 2 * SIDE] = pixels
         truth[top : top + 2 * SIDE, left : left + 2 * SIDE] = np.where(labels > 0, labels + count, 0)
         count += labels.max()
+    image, truth = (each[SHIFT : SHIFT + options.side, SHIFT : SHIFT + options.side] for each in (image, truth))
+    truth = relabel_sequential(truth)[0]
     options.out.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(
         options.out / "image.tif", image, photometric="rgb", tile=(512, 512), compression="zlib", bigtiff=True
     )
     tifffile.imwrite(options.out / "truth.tif", truth, tile=(512, 512), compression="zlib", bigtiff=True)
-    print(f"{len(tiles)} images, {count} objects")
+    print(f"{len(tiles)} images, {truth.max()} objects")
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
