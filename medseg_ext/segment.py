@@ -98,7 +98,7 @@ def segment(
     if not gallery:
         return Segmented(output_dir, rows, None)
     dataset = workflow.parser.get_parsed_content("dataset")
-    items = [*dataset.data, *(item for item, _ in dataset.unreadable)]
+    items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
     page = write_gallery(
         output_dir,
         rows=rows,
@@ -106,6 +106,7 @@ def segment(
         title=workflow.parser.get("title", bundle.name),
         bundle=bundle.name,
         object_name=workflow.parser.get("object_name", "object"),
+        page=dataset.page,
     )
     return Segmented(output_dir, rows, page)
 

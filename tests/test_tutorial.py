@@ -27,9 +27,6 @@ def test_the_tutorial_finds_objects_and_fine_tunes(executed):
 
 def test_every_picture_of_the_tutorial_is_drawn(executed):
     pictures = [
-        output
-        for cell in executed.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
+        output for cell in executed.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
     ]
     assert len(pictures) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +14,22 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from medseg_ext.data.pixels import decode_image
+from medseg_ext.inference.large.block_image import open_block_image
+from medseg_ext.inference.large.boxes import Box
+from medseg_ext.inference.large.pixel_store import pixel_io
 from medseg_ext.inference.measure import RATIO
 from medseg_ext.inference.overlay import brightened
-from medseg_ext.inference.writers import ENDINGS, output_paths, write_atomically
+from medseg_ext.inference.writers import write_atomically
 from medseg_ext.report.area_histogram import area_histogram
 from medseg_ext.report.embed import reduced_as_data
 from medseg_ext.report.page import fill_template
-from medseg_ext.transforms import read_rgb
 
 GALLERY_FILE = "gallery.html"
 WHAT_IS_IN = {
     "overlay.png": "Overlay, full size",
     "objects.csv": "Table of objects (CSV)",
     "instances.tif": "Label map (TIFF)",
+    "instances.nii.gz": "Label map (NIfTI)",
     "classes.png": "Class map (PNG)",
     "objects.geojson": "Outlines for QuPath (GeoJSON)",
 }
@@ -35,7 +39,6 @@ PICTURE_CHARACTERS, SHARE_OF_SMALL = 23_000_000, 0.6
 SMALL_BYTES, LARGE_BYTES = 22_000, 260_000  # of one picture at most
 CHARACTERS_PER_BYTE = 4 / 3  # of base64
 ALL_ROWS, MOST_ROWS = 40_000, 300  # of the tables of all images, of that of one
-MOST_PIXELS = 50_000_000  # a larger image is not read for the page
 COLUMNS = {"id": "object", "score": "score", "area_px": "area, px", RATIO: "nucleus : cytoplasm"}
 BOX = ("bbox_left", "bbox_top", "bbox_right", "bbox_bottom")
 
@@ -68,6 +71,7 @@ def write_gallery(
     title: str,
     bundle: str,
     object_name: str,
+    page: int = 0,
 ) -> Path:
     """Write `gallery.html`: one file with all that it shows, and links to the files beside it.
 
@@ -81,6 +85,7 @@ def write_gallery(
         title: what the bundle is for.
         bundle: its name.
         object_name: what an object is, such as "nucleus".
+        page: which page of a TIFF was segmented.
 
     Returns:
         The page.
@@ -96,7 +101,7 @@ def write_gallery(
         if card.status != "unreadable":
             card.files = _links(output_dir, card.image_id)
             areas += _fill_table(card, output_dir, most_rows)
-            pictures = _pictures(output_dir, card, images[card.image_id])
+            pictures = _pictures(output_dir, card, images[card.image_id], page)
             card.small = _reduced(pictures, SMALL_SIDE_PX, small_bytes)
             if max(card.height, card.width) > SMALL_SIDE_PX and pictures:
                 large = {} if reduced else _reduced(pictures, LARGE_SIDE_PX, LARGE_BYTES)
@@ -116,10 +121,9 @@ def write_gallery(
         "reduced": reduced,
         "first_reduced": next((number for number, card in enumerate(cards) if card.is_reduced), len(cards)),
     }
-    page = output_dir / GALLERY_FILE
     html = fill_template("gallery.html", content, filters={"number": _number, "many": _many})
-    write_atomically(page, html.encode())
-    return page
+    write_atomically(output_dir / GALLERY_FILE, html.encode())
+    return output_dir / GALLERY_FILE
 
 
 def _card(row: Mapping[str, str]) -> Card:
@@ -139,13 +143,13 @@ def _card(row: Mapping[str, str]) -> Card:
 
 
 def _links(output_dir: Path, image_id: str) -> list[tuple[str, str]]:
-    of_ending = dict(zip(ENDINGS, output_paths(output_dir, image_id), strict=True))
-    return [(text, quote(of_ending[end].name)) for end, text in WHAT_IS_IN.items() if of_ending[end].is_file()]
+    files = ((text, output_dir / f"{image_id}_{ending}") for ending, text in WHAT_IS_IN.items())
+    return [(text, quote(file.name)) for text, file in files if file.is_file()]
 
 
 def _fill_table(card: Card, output_dir: Path, most_rows: int) -> list[float]:
     """Put the first rows of an image's table into its card; returns the areas of all its objects."""
-    path = dict(zip(ENDINGS, output_paths(output_dir, card.image_id), strict=True))["objects.csv"]
+    path = output_dir / f"{card.image_id}_objects.csv"
     if not path.is_file():
         return []
     areas = []
@@ -160,15 +164,16 @@ def _fill_table(card: Card, output_dir: Path, most_rows: int) -> list[float]:
     return areas
 
 
-def _pictures(output_dir: Path, card: Card, image: str) -> dict[str, NDArray[np.uint8]]:
-    """Read the image, as bright as in its overlay, and the overlay."""
-    overlay = dict(zip(ENDINGS, output_paths(output_dir, card.image_id), strict=True))["overlay.png"]
-    if card.height * card.width > MOST_PIXELS:
+def _pictures(output_dir: Path, card: Card, image: str, page: int) -> dict[str, NDArray[np.uint8]]:
+    """Read the image, as bright as in its overlay and of the same size, and the overlay."""
+    path = output_dir / f"{card.image_id}_overlay.png"
+    if not path.is_file():
         return {}
-    pictures = {"image": brightened(read_rgb(image))}
-    if overlay.is_file():
-        pictures["overlay"] = decode_image(overlay.read_bytes(), str(overlay))
-    return pictures
+    overlay = decode_image(path.read_bytes(), str(path))
+    factor = math.ceil(max(card.height, card.width) / max(overlay.shape[:2]))  # those of large images are reduced
+    with pixel_io():
+        pixels = open_block_image(Path(image), page=page).read_shrunk(Box(0, 0, card.height, card.width), factor)
+    return {"image": brightened(pixels), "overlay": overlay}
 
 
 def _reduced(pictures: Mapping[str, NDArray[np.uint8]], side_px: int, max_bytes: int) -> dict[str, str]:

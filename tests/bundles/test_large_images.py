@@ -13,8 +13,10 @@ from PIL import Image
 from shapely import union_all
 from shapely.geometry import shape
 
+from medseg_ext.segment import segment
+
 PATCH = {"patch_size": [128, 128], "working_size": None}
-TILES = {"large_image_px": 1000, "tile_size": 150, "tile_margin": 96}
+TILES = {"large_image_px": 1000, "tile_size": 150, "tile_margin": 160}
 
 
 def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> None:
@@ -105,6 +107,15 @@ def test_large_and_small_images_share_a_run_and_a_damaged_one_does_not_end_it(mo
     infer(bundle, images, tmp_path / "out", **TILES | {"large_image_px": 60 * 70})
     rows = {row["image"]: row for row in csv.DictReader((tmp_path / "out/summary.csv").open())}
     assert rows["cut.tif"]["status"].startswith("error: ")
-    assert "cut.tif" in rows["cut.tif"]["status"]
+    assert "damaged" in rows["cut.tif"]["status"]
     assert rows["large.tif"]["status"] == rows["small.png"]["status"] == "ok"
     assert not list((tmp_path / "out").glob(".*"))  # nothing half-written stays
+
+
+def test_the_gallery_shows_large_images(mosaics, tmp_path):
+    bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
+    done = segment([mosaics["dsb2018"]], bundle, tmp_path, overrides=QUICK | PATCH | TILES)
+    assert done.gallery is not None
+    page = done.gallery.read_text()
+    assert "mosaic.tif" in page
+    assert page.count("data:image/") >= 2

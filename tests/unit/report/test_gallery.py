@@ -167,11 +167,13 @@ def test_the_page_stays_small_and_says_which_large_views_it_has(tmp_path, monkey
     assert f"{len(enlarged)} of the others" in note
 
 
-def test_images_too_large_to_read_have_a_card_without_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "MOST_PIXELS", 100)
-    page = write(tmp_path, [draw(tmp_path, "slide", [(2, 3, 12, 13)])])
-    assert not page.find("img")
-    assert "too large for a picture" in page.cards["slide.png"]["text"]
+def test_an_image_with_a_reduced_overlay_is_shown_at_the_overlay_s_size(tmp_path):
+    row = draw(tmp_path, "slide", [(2, 3, 12, 13)])
+    path = tmp_path / f"{row['id']}_overlay.png"
+    with Image.open(path) as overlay:
+        overlay.resize((overlay.width // 2, overlay.height // 2)).save(path)
+    pictures = gallery._pictures(tmp_path, gallery._card(row), str(tmp_path / "images" / "slide.png"), 0)
+    assert pictures["image"].shape == pictures["overlay"].shape == (30, 40, 3)
 
 
 def test_a_thin_outline_survives_reduction():
