@@ -31,7 +31,7 @@ class Segmented(NamedTuple):
 
     @property
     def unreadable(self) -> list[dict[str, str]]:
-        """The rows of images that could not be read."""
+        """The rows of images that could not be done."""
         return [row for row in self.rows if row["status"] != "ok"]
 
     def report(self) -> list[str]:
@@ -41,7 +41,7 @@ class Segmented(NamedTuple):
         if empty := sum(row["objects"] == "0" for row in done):
             lines.append(f"nothing found in {_count(empty, 'image')}")
         if self.unreadable:
-            lines.append(f"{_count(len(self.unreadable), 'image')} could not be read:")
+            lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
             lines += [
                 f"  {row['image']}: {row['status'].removeprefix('error: ')}"
                 for row in self.unreadable[:UNREADABLE_SHOWN]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import tempfile
@@ -97,7 +98,8 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
     finally:
         if not done:
             for path in new_folders:
-                path.rmdir()
+                with contextlib.suppress(OSError):  # something else is in it by now
+                    path.rmdir()
     return Exported(target, verified, missing)
 
 

@@ -62,6 +62,12 @@ def decode_dicom(path: str) -> np.ndarray:
     return array[0] if len(sizes) > 2 else array
 
 
+def dicom_size(path: str) -> tuple[int, int]:
+    """Read the size (H, W) of an image from its header. Raises: DataError: as `decode_dicom`."""
+    image_io = _open(path)
+    return image_io.GetDimensions(1), image_io.GetDimensions(0)
+
+
 def dicom_pixel_size_um(path: str) -> tuple[float, float] | None:
     """Read the height and width of a pixel; None where the file has no Pixel Spacing.
 

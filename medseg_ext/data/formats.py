@@ -3,9 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from medseg_ext.data.dicom import DICOM_SUFFIX, is_dicom
-from medseg_ext.data.nifti import NIFTI_SUFFIXES
-from medseg_ext.data.pixels import IMAGE_SUFFIXES
+from medseg_ext.data.dicom import DICOM_SUFFIX, dicom_size, is_dicom
+from medseg_ext.data.errors import DataError
+from medseg_ext.data.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
+from medseg_ext.data.pixels import IMAGE_SUFFIXES, image_size
 
 INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
 FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, NIfTI or DICOM"
@@ -35,6 +36,16 @@ def is_image_file(file: Path, *, chosen: bool = False) -> bool:
     return named and (file.is_file() or (file.is_symlink() and not file.exists()))
 
 
+def size_in_file(file: Path, *, page: int = 0) -> tuple[int, int] | None:
+    """Tell the size (H, W) of an image of any format from its header; None where it tells none."""
+    try:
+        if is_nifti(file):
+            return nifti_size(str(file))
+        return dicom_size(str(file)) if is_dicom(file) else image_size(file, page=page)
+    except (DataError, OSError):  # reported where it is read
+        return None
+
+
 def image_stem(file: Path) -> str:
     """Give a file's name without the suffix of its format.
 
@@ -54,7 +65,8 @@ def fitting_id(name: str) -> str:
     True
     """
     data = name.encode(errors="surrogateescape")
-    if len(data) <= LONGEST_ID_BYTES:
+    readable = data.decode(errors="ignore")  # names of other systems may hold bytes that are no text
+    if readable == name and len(data) <= LONGEST_ID_BYTES:
         return name
     end = f"-{hashlib.sha256(data).hexdigest()[:8]}"
-    return data[: LONGEST_ID_BYTES - len(end)].decode(errors="ignore") + end
+    return readable.encode()[: LONGEST_ID_BYTES - len(end)].decode(errors="ignore") + end

@@ -53,6 +53,12 @@ def decode_nifti(path: str) -> np.ndarray:
     return np.swapaxes(array, 0, 1)
 
 
+def nifti_size(path: str) -> tuple[int, int]:
+    """Read the size (H, W) of an image from its header. Raises: DataError: as `decode_nifti`."""
+    shape = _open(path).shape
+    return (shape[1], shape[0]) if len(shape) >= 2 else (0, 0)
+
+
 def nifti_pixel_size_um(path: str) -> tuple[float, float] | None:
     """Read the height and width of a pixel; None where the file gives no unit, or 1 mm, which is made up.
 

@@ -57,18 +57,18 @@ def decode_image(data: bytes, where: str, *, page: int = 0) -> np.ndarray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def image_size(path: Path) -> tuple[int, int] | None:
+def image_size(path: Path, *, page: int = 0) -> tuple[int, int] | None:
     """Tell the size (H, W) of an image from its header, before an orientation is applied; None if it has none."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            header = tiff.pages[page].aspage()
+            return header.imagelength, header.imagewidth
+    except Exception:  # no TIFF; or of the dozen kinds that tifffile raises: it is reported where it is read
+        pass
     try:
         with without_pillow_limit(), Image.open(path) as image:
             return image.height, image.width
     except (OSError, ValueError, SyntaxError):
-        pass
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            return page.imagelength, page.imagewidth
-    except Exception:  # tifffile raises a dozen kinds; what is no image is reported where it is read
         return None
 
 

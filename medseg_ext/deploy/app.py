@@ -67,10 +67,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         application = SegmentationApplication(context)
         application.writer.start()
+        application.run()
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    application.run()
     return 0
 
 

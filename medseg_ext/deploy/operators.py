@@ -154,7 +154,11 @@ class ObjectWriterOperator(Operator):
         if isinstance(found, FailedImage):
             self.writer.add_failure(found.item, found.reason)
         else:
-            self.writer.write_image(found.item, found.objects, found.image.permute(1, 2, 0).numpy())
+            try:
+                self.writer.write_image(found.item, found.objects, found.image.permute(1, 2, 0).numpy())
+            except Exception as error:  # such as a full disk: the others are still to be tried
+                logger.exception("the objects of %s cannot be written", found.item["image"])
+                self.writer.add_failure(found.item, reason_of(error, found.item["image"]))
         self.n_left -= 1
         if self.n_left == 0:
             self.writer.summarise()

@@ -154,4 +154,5 @@ class ObjectWriter:
 
 
 def _row(item: dict[str, str], **values: Any) -> dict[str, Any]:
-    return {"image": Path(item["image"]).name, "id": item["id"], **values}
+    name = os.fsencode(Path(item["image"]).name).decode(errors="replace")  # it may hold bytes that are no text
+    return {"image": name, "id": item["id"], **values}

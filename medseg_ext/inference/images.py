@@ -12,7 +12,7 @@ from monai.data import Dataset
 from tqdm import tqdm
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.pixels import image_size
+from medseg_ext.data.formats import size_in_file
 from medseg_ext.transforms import read_rgb
 
 MANY_IMAGES = 20  # from here on a progress bar is worth its line
@@ -61,7 +61,7 @@ class ReadableImages(Dataset):
         self.unreadable: list[tuple[dict[str, str], str]] = []
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
-            if _is_large(item["image"], working_size, large_image_px):
+            if _is_large(item["image"], page, working_size, large_image_px):
                 self.large.append(item)
                 continue
             reason = _reason_not_to_read(item["image"], page)
@@ -92,8 +92,8 @@ def size_at_work(size: tuple[int, int], working_size: int | None) -> tuple[int, 
     return height, width
 
 
-def _is_large(path: str, working_size: int | None, large_image_px: int) -> bool:
-    size = image_size(Path(path))
+def _is_large(path: str, page: int, working_size: int | None, large_image_px: int) -> bool:
+    size = size_in_file(Path(path), page=page)
     if size is None or 0 in size:
         return False
     return size[0] * size[1] > LARGEST_WHOLE_PX or math.prod(size_at_work(size, working_size)) > large_image_px

@@ -84,6 +84,7 @@ def write_objects(
     )
     for path, content in zip(output_paths(folder, image_id, output_format=output_format), contents, strict=True):
         write_atomically(path, content)
+    remove_other_label_maps(folder, image_id, output_format)
     return table
 
 
@@ -123,17 +124,29 @@ def encode_label_nifti(instances: np.ndarray, pixel_size_um: PixelSize | None = 
     """
     import nibabel  # where it is needed: most write TIFF
 
-    if max(instances.shape) > LONGEST_NIFTI_SIDE:
-        raise DataError(
-            f"its label map of {instances.shape[0]} x {instances.shape[1]} pixels has a side of more than "
-            f"{LONGEST_NIFTI_SIDE}, the most that NIfTI has: use --output_format tiff"
-        )
+    refuse_too_long_for_nifti(instances.shape)
     height_mm, width_mm = (side / 1000 for side in pixel_size_um) if pixel_size_um is not None else (1.0, 1.0)
     affine = np.diag([-width_mm, -height_mm, 1.0, 1.0])  # x and y of ITK run against those of NIfTI
     image = nibabel.Nifti1Image(_fitting(instances).T, affine)
     if pixel_size_um is not None:
         image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), mtime=0)  # the same bytes every time
+
+
+def refuse_too_long_for_nifti(size: tuple[int, ...]) -> None:
+    """Raise DataError for a label map of a size (H, W) that NIfTI does not have."""
+    if max(size) > LONGEST_NIFTI_SIDE:
+        raise DataError(
+            f"its label map of {size[0]} x {size[1]} pixels has a side of more than {LONGEST_NIFTI_SIDE}, the most "
+            "that NIfTI has: use --output_format tiff"
+        )
+
+
+def remove_other_label_maps(folder: Path, image_id: str, output_format: str) -> None:
+    """Remove an image's label map of an earlier run with another format, which may hold other objects."""
+    for other in ENCODERS:
+        if other != output_format:
+            output_paths(folder, image_id, output_format=other)[0].unlink(missing_ok=True)
 
 
 ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {

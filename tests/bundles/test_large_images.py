@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from shapely import union_all
 from shapely.geometry import shape
 
+from medseg_ext.inference.large import outputs
 from medseg_ext.segment import segment
 
 PATCH = {"patch_size": [128, 128], "working_size": None}
@@ -119,3 +121,34 @@ def test_the_gallery_shows_large_images(mosaics, tmp_path):
     page = done.gallery.read_text()
     assert "mosaic.tif" in page
     assert page.count("data:image/") >= 2
+
+
+def test_a_reduced_image_gives_nearly_the_same_in_tiles(mosaics, tmp_path):
+    bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
+    for name, options in (("whole", {}), ("tiles", TILES)):
+        infer(bundle, mosaics["dsb2018"], tmp_path / name, **options | {"working_size": 400})
+    whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
+    assert whole.shape == tiles.shape == (500, 420)
+    # pixels of tiles are not those of the whole where sizes are rounded
+    assert np.mean((whole > 0) == (tiles > 0)) > 0.99
+    assert np.mean(best_overlaps(whole, tiles) > 0.8) > 0.9
+
+
+def test_an_image_reduced_to_specks_is_refused_with_the_remedy(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "slide.tif", np.zeros((8000, 6000), dtype=np.uint8), tile=(512, 512), compression="zlib")
+    with pytest.raises(RuntimeError):
+        infer(Path(__file__).parents[2] / "bundles/segpc2021_unet", images, tmp_path / "out", working_size=512)
+    assert re.search(r"--working_size 7\d\d or more", (tmp_path / "out/summary.csv").read_text())
+
+
+def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(outputs, "to_features", fail)
+    with pytest.raises(RuntimeError):
+        infer(Path(__file__).parents[2] / "bundles/dsb2018_unet", mosaics["dsb2018"], tmp_path, **TILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]
+    assert "no space left" in (tmp_path / "summary.csv").read_text()

@@ -70,7 +70,7 @@ def test_an_unreadable_image_is_told_and_the_others_are_done(images, capsys):
     assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 1
     output = capsys.readouterr().out
     assert "in 2 images" in output
-    assert "1 image could not be read:\n  broken.tif: is not an image" in output
+    assert "1 image could not be done:\n  broken.tif: is not an image" in output
     assert not (images / "out" / "gallery.html").exists()
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import rasterio.shutil
 import tifffile
 
+from medseg_ext.data.errors import DataError
 from medseg_ext.data.pixels import encode_png
 from medseg_ext.inference.geojson import to_features
 from medseg_ext.inference.large.block_image import BlockImage
@@ -27,10 +27,11 @@ from medseg_ext.inference.writers import (
     PixelSize,
     encode_label_nifti,
     output_paths,
+    remove_other_label_maps,
     tiff_resolution,
-    write_atomically,
 )
 
+LARGEST_OBJECT_PX = 2**26  # of its box
 OVERLAY_PX = 3000  # longest side of an overlay: what a person looks at as a whole
 BIGTIFF_FROM = 2**32 - 2**25  # bytes
 
@@ -75,6 +76,7 @@ class LargeObjects:
 
 def write_large_objects(
     folder: Path,
+    workshop: Path,
     image_id: str,
     found: LargeObjects,
     image: BlockImage,
@@ -90,6 +92,7 @@ def write_large_objects(
 
     Args:
         folder: an existing folder.
+        workshop: another on the same disk: the files are moved from there when all are written.
         image_id: beginning of the files' names.
         found: the objects.
         image: the image as it came.
@@ -101,21 +104,19 @@ def write_large_objects(
     Returns:
         The summary, see `medseg_ext.inference.summarise_objects`.
     """
-    instances_path, classes_path, overlay_path, table_path, geojson_path = output_paths(
-        folder, image_id, output_format=output_format
-    )
+    unfinished = output_paths(workshop, image_id, output_format=output_format)
+    instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
+    _refuse_boundless(found)
     if output_format == "nifti":
-        write_atomically(instances_path, encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
+        instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
     else:
-        with _finished(instances_path) as path:
-            _write_label_tiff(path, found, pixel_size_um)
+        _write_label_tiff(instances_path, found, pixel_size_um)
     found.classes.flush()
-    with _finished(classes_path) as path:
-        rasterio.shutil.copy(found.classes.path, path, driver="PNG")
-    write_atomically(overlay_path, encode_png(_overlay(found, image)))
+    rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
+    overlay_path.write_bytes(encode_png(_overlay(found, image)))
 
     tables: list[Table] = []
-    with _finished(geojson_path) as path, path.open("w", encoding="utf-8") as file:
+    with geojson_path.open("w", encoding="utf-8") as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = ""
         for box, labels in _labels_by_place(found):
@@ -135,8 +136,20 @@ def write_large_objects(
                 separator = ","
         file.write("]}")
     table = _in_order(tables)
-    write_atomically(table_path, to_csv(list(table), rows_of(table)))
+    table_path.write_bytes(to_csv(list(table), rows_of(table)))
+    for path in unfinished:
+        path.replace(folder / path.name)
+    remove_other_label_maps(folder, image_id, output_format)
     return summarise_objects(table, image.size)
+
+
+def _refuse_boundless(found: LargeObjects) -> None:
+    for box in found.stitched.boxes:
+        if math.prod(box.size) > LARGEST_OBJECT_PX:
+            raise DataError(
+                f"it holds an object of {box.size[0]} x {box.size[1]} pixels, which fits no memory: is it an image for "
+                "this bundle?"
+            )
 
 
 def _labels_by_place(found: LargeObjects) -> Iterator[tuple[Box, np.ndarray]]:
@@ -198,14 +211,3 @@ def _overlay(found: LargeObjects, image: BlockImage) -> np.ndarray:
         for read in (found.read, found.classes.read)
     )
     return draw_overlay(pixels, labels.astype(np.int32), classes)
-
-
-@contextmanager
-def _finished(path: Path) -> Iterator[Path]:
-    """Give a name to write under, of the same ending, which becomes `path` when all went well."""
-    temporary = path.with_name(f".{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

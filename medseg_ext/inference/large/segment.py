@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from monai.inferers import Inferer
 from monai.transforms import Resize, ScaleIntensityRange
 from tqdm import tqdm
 
+from medseg_ext.data.errors import DataError
 from medseg_ext.data.pixel_size import read_pixel_size_um
-from medseg_ext.inference.images import ReadableImages, reason_of, size_at_work
+from medseg_ext.inference.images import LARGEST_WHOLE_PX, ReadableImages, reason_of, size_at_work
 from medseg_ext.inference.large.block_image import BlockImage, open_block_image
 from medseg_ext.inference.large.boxes import Box
 from medseg_ext.inference.large.contrast import percentiles_of
@@ -23,11 +25,14 @@ from medseg_ext.inference.large.outputs import LargeObjects, write_large_objects
 from medseg_ext.inference.large.pixel_store import PixelStore, pixel_io
 from medseg_ext.inference.large.stitch import Stitcher
 from medseg_ext.inference.large.tiles import plan_tiles
+from medseg_ext.inference.writers import refuse_too_long_for_nifti
 from medseg_ext.transforms.decode import DecodeObjectsd, Objects
 
 if TYPE_CHECKING:  # handlers stand on this package
     from medseg_ext.handlers.weights import WeightsLoader
     from medseg_ext.handlers.writer import ObjectWriter
+
+LARGEST_SIDE = math.sqrt(LARGEST_WHOLE_PX)  # of the part of an image that is decoded at once
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +120,8 @@ class LargeImages:
         output_dir = self.writer.output_dir
         with pixel_io(), tempfile.TemporaryDirectory(dir=output_dir, prefix=".large-") as folder:
             image = open_block_image(Path(item["image"]), page=self.images.page)
+            if self.writer.output_format == "nifti":
+                refuse_too_long_for_nifti(image.size)
             with (
                 PixelStore(Path(folder) / "instances.tif", image.size, np.uint32) as instances,
                 PixelStore(Path(folder) / "classes.tif", image.size, np.uint8) as classes,
@@ -123,23 +130,24 @@ class LargeImages:
                 scale = image.size[0] / seen_size[0], image.size[1] / seen_size[1]
                 tiles = plan_tiles(
                     seen_size,
-                    tile_px=self.tile_size,
+                    tile_px=self._tile_size(image.size, scale),
                     margin_px=self.tile_margin,
                     step_px=self.step_px,
                     overlap_px=self.overlap_px,
                 )
                 cores, regions = ([box.scaled(scale) for box in boxes] for boxes in zip(*tiles, strict=True))
-                stretch = self._contrast(image, cores, scale)
+                stretch = self._contrast(image, cores, [tile.core.size for tile in tiles])
                 stitcher = Stitcher(instances, classes)
                 # disable=None: no bar where the output is no terminal
                 for tile, core, region in zip(
                     tqdm(tiles, desc=item["id"], unit="tile", disable=None), cores, regions, strict=True
                 ):
-                    objects = self._objects_of(image, region, seen=tile.region.size, scale=scale, stretch=stretch)
+                    objects = self._objects_of(image, region, tile.region.size, stretch)
                     stitcher.add(objects, region=region, core=core)
                 found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
                 return write_large_objects(
                     output_dir,
+                    Path(folder),
                     item["id"],
                     found,
                     image,
@@ -149,27 +157,37 @@ class LargeImages:
                     output_format=self.writer.output_format,
                 )
 
-    def _contrast(self, image: BlockImage, parts: Sequence[Box], scale: tuple[float, float]) -> ScaleIntensityRange:
+    def _tile_size(self, size: tuple[int, int], scale: tuple[float, float]) -> int:
+        """Give the side of tiles in pixels that the network sees; smaller where each stands for many of the image.
+
+        Raises:
+            DataError: the image is seen so much reduced that even a least tile is too large.
+        """
+        step, around = max(self.step_px), 2 * self.tile_margin + max(self.overlap_px)
+        side = math.sqrt(LARGEST_WHOLE_PX / (scale[0] * scale[1])) - around
+        if side < step:
+            least = math.ceil(max(size) * (step + around) / LARGEST_SIDE)
+            raise DataError(
+                f"its {size[0]} x {size[1]} pixels are reduced to a longer side of {self.working_size} (working_size), "
+                f"where objects are but specks: give --working_size {least} or more, or cut it into fields of view"
+            )
+        return min(self.tile_size, int(side) // step * step)
+
+    def _contrast(
+        self, image: BlockImage, parts: Sequence[Box], seen_sizes: Sequence[tuple[int, int]]
+    ) -> ScaleIntensityRange:
         """Look at the whole image, and give what stretches the contrast of any part of it."""
         looked_at = tqdm(parts, desc="contrast", unit="tile", disable=None, leave=False)
         black, white = percentiles_of(
-            (image.read_shrunk(part, _shrinkage(scale)) for part in looked_at), self.contrast_percentiles
+            (_seen(image, part, size).numpy() for part, size in zip(looked_at, seen_sizes, strict=True)),
+            self.contrast_percentiles,
         )
         return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
 
     def _objects_of(
-        self,
-        image: BlockImage,
-        region: Box,
-        *,
-        seen: tuple[int, int],
-        scale: tuple[float, float],
-        stretch: ScaleIntensityRange,
+        self, image: BlockImage, region: Box, seen_size: tuple[int, int], stretch: ScaleIntensityRange
     ) -> Objects:
-        pixels = torch.from_numpy(np.moveaxis(image.read_shrunk(region, _shrinkage(scale)), -1, 0).copy())
-        if pixels.shape[1:] != seen:
-            pixels = torch.as_tensor(Resize(spatial_size=seen, mode="bilinear", anti_aliasing=True)(pixels))
-        pixels = torch.as_tensor(stretch(pixels))[None].to(self.device)
+        pixels = torch.as_tensor(stretch(_seen(image, region, seen_size)))[None].to(self.device)
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.amp):
@@ -177,6 +195,11 @@ class LargeImages:
         return self.decoder.decode(torch.as_tensor(output)[0], size=region.size)
 
 
-def _shrinkage(scale: tuple[float, float]) -> int:
-    """Choose by which whole factor an image is shrunk while it is read, before the rest is resized."""
-    return max(1, int(min(scale)))
+def _seen(image: BlockImage, box: Box, size: tuple[int, int]) -> torch.Tensor:
+    """Read a box as the network is to see it, float32 (3, h, w) of a `size`; see `ResizeToWorkingSized`."""
+    # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
+    factor = max(1, int(min(box.size[0] / size[0], box.size[1] / size[1])))
+    pixels = torch.from_numpy(np.moveaxis(image.read_shrunk(box, factor), -1, 0).copy())
+    if pixels.shape[1:] != size:
+        pixels = torch.as_tensor(Resize(spatial_size=size, mode="bilinear", anti_aliasing=True)(pixels))
+    return pixels

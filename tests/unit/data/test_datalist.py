@@ -205,3 +205,11 @@ def test_ids_leave_room_for_endings_and_stay_apart(tmp_path):
     ids = [item["id"] for item in list_images(tmp_path)]
     assert len(set(ids)) == 4
     assert max(len(f"{name}_instances.nii.gz".encode()) for name in ids) <= 255
+
+
+def test_names_that_are_no_text_get_ids_that_are(tmp_path):
+    for name in (b"a\xff.png", b"a\xfe.png"):
+        (tmp_path / os.fsdecode(name)).touch()
+    ids = [item["id"] for item in list_images(tmp_path)]
+    assert len(set(ids)) == 2
+    assert all(name.encode().startswith(b"a-") for name in ids)

@@ -1,11 +1,13 @@
 """Boxes of an image are those of the image read as a whole."""
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from medseg_ext.data.errors import DataError
+from medseg_ext.data.formats import size_in_file
 from medseg_ext.data.pixels import image_size
 from medseg_ext.inference.large.block_image import open_block_image
 from medseg_ext.inference.large.boxes import Box
@@ -93,3 +95,21 @@ def test_the_size_is_told_by_the_header_alone(tmp_path):
     assert image_size(tmp_path / "a.tif") == (70, 90)
     (tmp_path / "text.png").write_text("no image")
     assert image_size(tmp_path / "text.png") is None
+
+
+def test_the_size_is_that_of_the_page(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(GREY16[:20, :40])
+        tiff.write(GREY16)
+    assert image_size(tmp_path / "a.tif") == (20, 40)
+    assert image_size(tmp_path / "a.tif", page=1) == (70, 90)
+    with pixel_io():
+        image = open_block_image(tmp_path / "a.tif", page=1)
+        assert image.size == (70, 90)
+        np.testing.assert_allclose(image.read(Box(0, 0, 70, 90)), read_rgb(tmp_path / "a.tif", page=1), atol=1e-6)
+
+
+def test_nifti_tells_its_rows_and_columns(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(RGB[..., 0].T, np.eye(4)), tmp_path / "a.nii.gz")
+    assert size_in_file(tmp_path / "a.nii.gz") == (70, 90)
+    assert read_rgb(tmp_path / "a.nii.gz").shape == (70, 90, 3)

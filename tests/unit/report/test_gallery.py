@@ -97,7 +97,7 @@ def test_every_image_has_a_card_with_its_state_and_numbers(results, tmp_path):
     good, empty, bad = (cards[row["image"]] for row in results)
     assert (good["data-state"], good["data-objects"], good["data-area"]) == ("done", "2", "450")
     assert (empty["data-state"], empty["data-objects"], "data-area" in empty) == ("nothing found", "0", False)
-    assert (bad["data-state"], "data-objects" in bad) == ("could not be read", False)
+    assert (bad["data-state"], "data-objects" in bad) == ("could not be done", False)
     assert REASON in bad["text"]
 
 
