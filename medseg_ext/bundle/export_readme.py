@@ -80,9 +80,10 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
             f"Resize, at the same ratio of sides, until the longer one has {side} pixels; bilinear, with anti-aliasing."
         )
     if kind == "ScaleIntensityRangePercentilesd":
+        lower, upper = config["contrast_percentiles"]
         return (
-            f"Stretch the contrast, over all channels together: the {transform['lower']} percentile of the image's "
-            f"values becomes {transform['b_min']:g}, the {transform['upper']} percentile {transform['b_max']:g}, what "
+            f"Stretch the contrast, over all channels together: the {lower:g} percentile of the image's "
+            f"values becomes {transform['b_min']:g}, the {upper:g} percentile {transform['b_max']:g}, what "
             "lies beyond is clipped."
         )
     return f"`{transform['_target_']}`, see `configs/inference.json`."

@@ -150,7 +150,8 @@ def test_the_tensorrt_overlay_infers_with_plain_torchscript_in_the_engine_s_plac
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.parts[-3])
 def test_the_tensorrt_overlay_disables_the_loader_of_weights(overlay):
     configs = ConfigParser.load_config_files([str(overlay.with_name("inference.json")), str(overlay)])
-    disabled = [handler["_target_"] for handler in configs["handlers"] if handler.get("_disabled_") is True]
+    described = [handler for handler in configs["handlers"] if isinstance(handler, dict)]  # not the references
+    disabled = [handler["_target_"] for handler in described if handler.get("_disabled_") is True]
     assert disabled == ["medseg_ext.handlers.WeightsLoader"]
 
 

@@ -34,7 +34,7 @@ const note = (name) => document.body.setAttribute("data-" + name, order());
 const choose = (id, value, kind) => { byId(id).value = value; byId(id).dispatchEvent(new Event(kind)); };
 note("by-name");
 choose("sort", "-objects", "change"); note("by-objects");
-choose("filter", "NOT be read", "input"); note("filtered");
+choose("filter", "NOT be done", "input"); note("filtered");
 document.body.dataset.shown = byId("shown").value;
 choose("filter", "", "input");
 document.querySelector("button.picture").click();
