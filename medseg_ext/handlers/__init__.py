@@ -1,5 +1,6 @@
 """Ignite handlers that MONAI lacks."""
 
+from medseg_ext.handlers.averaging import AveragedWeights
 from medseg_ext.handlers.checkpoint import BestModel, ResumableState
 from medseg_ext.handlers.curve import IoUCurve
 from medseg_ext.handlers.distributed import is_first_process
@@ -11,6 +12,7 @@ from medseg_ext.handlers.weights import WeightsLoader
 from medseg_ext.handlers.writer import ObjectWriter
 
 __all__ = [
+    "AveragedWeights",
     "BestModel",
     "EvaluationReport",
     "IoUCurve",

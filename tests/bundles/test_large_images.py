@@ -18,7 +18,7 @@ from medseg_ext.inference.large import outputs
 from medseg_ext.segment import segment
 
 PATCH = {"patch_size": [128, 128], "working_size": None}
-TILES = {"large_image_px": 1000, "tile_size": 150, "tile_margin": 160}
+TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles
 
 
 def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> None:

@@ -119,10 +119,17 @@ def test_a_resumed_training_goes_on_where_it_stopped(bundle, trained, dataset_di
     resumed = shutil.copytree(out, tmp_path / "out")
     result = run_bundle(
         "training", "--config_file", TRAIN, "--dataset_dir", dataset_dir, "--output_dir", resumed, "--resume", "True",
-        *quick(max_epochs=2, val_interval=1), cwd=copy,
+        *quick(max_epochs=2, val_interval=1, ema_momentum=0.5), cwd=copy,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     assert [row["epoch"] for row in csv.DictReader((resumed / "iou_curve.csv").open())] == ["1", "2"]
+    # The first training kept no average of its weights; the second one's has those that it began with in it.
+    before, after = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (out, resumed))
+    assert before["averaged_weights"] == {}
+    name = [name for name, value in after["network"].items() if value.ndim == 4][-1]  # the first ones may be frozen
+    first, last, average = before["network"][name], after["network"][name], after["averaged_weights"][name]
+    assert not torch.equal(average, last)
+    assert 0 < (average - first).norm() < 10 * (last - first).norm()
 
 
 def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_path):

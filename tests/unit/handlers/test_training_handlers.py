@@ -7,7 +7,7 @@ from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
 from PIL import Image
 
-from medseg_ext.handlers import BestModel, IoUCurve, LossesByName, ResumableState
+from medseg_ext.handlers import AveragedWeights, BestModel, IoUCurve, LossesByName, ResumableState
 
 
 class Training:
@@ -40,6 +40,54 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
     training.run(3)
     assert torch.load(tmp_path / "out" / "model.pt", weights_only=True)["weight"].item() == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.pt"]
+
+
+def averaged(training: Training, folder, momentum: float, *, resume: bool = False) -> AveragedWeights:
+    average = AveragedWeights(training.network, momentum)
+    average.attach(training.trainer)
+    BestModel(average.network, str(folder / "model.pt")).attach(training.evaluator)
+    parts = {"network": training.network, "trainer": training.trainer, "average": average}
+    ResumableState(parts, str(folder / "checkpoint.pt"), resume=resume).attach(training.trainer)
+    return average
+
+
+def test_the_kept_weights_are_the_moving_average_from_the_first_ones_on(tmp_path):
+    training = Training([0.5, 0.9])
+    average = averaged(training, tmp_path, 0.25)
+    torch.nn.init.constant_(training.network.weight, 9.0)  # as a loader of weights does when training starts
+    training.run(2)  # two steps to 1, two to 2
+    kept = torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item()
+    assert kept == pytest.approx(((9 * 0.75 + 0.25) * 0.75 + 0.25) * 0.75**2 + 2 * (0.25 * 0.75 + 0.25))
+    assert average.network.weight.item() == pytest.approx(kept)
+    assert not average.network.training
+    assert training.network.weight.item() == 2
+
+
+def test_a_resumed_training_goes_on_with_its_average(tmp_path):
+    averaged(whole := Training([0.5, 0.9]), tmp_path / "whole", 0.25)
+    averaged(first := Training([0.5]), tmp_path / "parts", 0.25)
+    first.network.load_state_dict(whole.network.state_dict())
+    whole.run(2)
+    first.run(1)
+    average = averaged(second := Training([0.5, 0.9]), tmp_path / "parts", 0.25, resume=True)
+    second.run(2)
+    torch.testing.assert_close(
+        dict(average.network.state_dict()), torch.load(tmp_path / "whole" / "model.pt", weights_only=True)
+    )
+
+
+def test_a_momentum_of_one_is_the_network_itself(tmp_path):
+    training = Training([0.5])
+    average = averaged(training, tmp_path, 1.0)
+    assert average.network is training.network
+    training.run(1)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["average"] == {}
+
+
+@pytest.mark.parametrize("momentum", [0.0, -0.1, 1.5])
+def test_another_momentum_is_refused(momentum):
+    with pytest.raises(ValueError, match=f"ema_momentum is {momentum}; it must be above 0 and at most 1"):
+        AveragedWeights(torch.nn.Linear(1, 1), momentum)
 
 
 def test_the_curve_has_a_row_an_epoch_with_the_mean_loss(tmp_path):
