@@ -160,9 +160,19 @@ def test_images_that_would_be_overwritten_are_refused(one_bundle, exported, tmp_
     assert (tmp_path / "a_classes.png").read_bytes() == before
 
 
-def test_a_failure_while_it_runs_is_no_success(one_bundle, exported, images, tmp_path):
-    (tmp_path / "out" / "first_instances.tif").mkdir(parents=True)  # where a file is to be written
-    process = run_app("-i", images["dsb2018"], "-o", tmp_path / "out", "-m", exported(one_bundle), cwd=tmp_path)
+def test_objects_that_cannot_be_written_are_reported_and_the_others_are(one_bundle, exported, images, tmp_path):
+    (tmp_path / "first_instances.tif").mkdir()  # where a file is to be written
+    process = run_app("-i", images["dsb2018"], "-o", tmp_path, "-m", exported(one_bundle), cwd=tmp_path)
+    assert process.returncode == 0, process.stderr[-3000:]
+    rows = summary_of(tmp_path)
+    assert rows["first.png"]["status"].startswith("error: ")
+    assert "first_instances.tif" in rows["first.png"]["status"]
+    assert rows["cropped.jpg"]["status"] == rows["grey.tif"]["status"] == "ok"
+
+
+def test_a_run_of_which_no_image_is_done_is_no_success(one_bundle, exported, images, tmp_path):
+    (tmp_path / "first_instances.tif").mkdir()
+    only = images["dsb2018"] / "first.png"
+    process = run_app("-i", only, "-o", tmp_path, "-m", exported(one_bundle), cwd=tmp_path)
     assert process.returncode != 0
-    assert "first_instances.tif" in process.stderr
-    assert not (tmp_path / "out" / "summary.csv").exists()
+    assert "none of 1 images is done" in process.stderr
