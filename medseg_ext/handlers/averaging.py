@@ -6,28 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
+
+from medseg_ext.data.errors import DataError
 
 
 class AveragedWeights:
     """Keep an exponential moving average of a network's weights, by Ignite's `EMAHandler`.
 
     The average is steadier from one validation to the next than the weights of single steps, the more so with small
-    batches. Attach it to the trainer before what loads the state of a training that is resumed.
+    batches. Attach it to the trainer after what loads the first weights, and before what loads the state of a training
+    that is resumed. It is up to date before anything that happens at the end of an epoch, such as validation.
 
     Args:
         network: the network that is trained, wrapped for several processes or not.
         momentum: share of each step's weights in the average, above 0 and at most 1: 0.01 averages over about a
-            hundred steps. With 1 there is no average, and no copy of the network: `network` is the trained one.
+            hundred steps, and wants several hundred, if the first weights are not to be a part of the result. With 1
+            there is no average, and no copy of the network: `network` is the trained one.
+
+    Attributes:
+        network: the averaged network.
 
     Raises:
-        ValueError: another momentum.
+        DataError: another momentum.
     """
 
     def __init__(self, network: torch.nn.Module, momentum: float = 1.0) -> None:
-        if not 0 < momentum <= 1:
-            raise ValueError(f"ema_momentum is {momentum}; it must be above 0 and at most 1, which averages nothing")
+        if not isinstance(momentum, (int, float)) or not 0 < momentum <= 1:
+            raise DataError(f"ema_momentum is {momentum!r}; it must be above 0 and at most 1, which averages nothing")
         self.average = EMAHandler(network, momentum, handle_buffers="update") if momentum < 1 else None
         self.network = self.average.ema_model if self.average else network
 
@@ -36,11 +44,18 @@ class AveragedWeights:
         if self.average:
             engine.add_event_handler(Events.STARTED, self._start)
             self.average.attach(engine)
+            engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_last_of_epoch), self._agree)
 
     def _start(self) -> None:
         """Begin with the weights that the training begins with."""
         assert self.average
         self.average.ema_model.load_state_dict(self.average.model.state_dict())
+
+    def _agree(self) -> None:
+        """Give all processes the statistics of the first one: each has those of its own images."""
+        if dist.is_available() and dist.is_initialized():
+            for buffer in self.network.buffers():
+                dist.broadcast(buffer, src=0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged weights; nothing where there is no average."""
@@ -55,3 +70,8 @@ class AveragedWeights:
             self.average.ema_model.load_state_dict(state)
         elif self.average:
             self._start()
+
+
+def _is_last_of_epoch(engine: Engine, iteration: int) -> bool:
+    length = engine.state.epoch_length
+    return length is not None and iteration % length == 0

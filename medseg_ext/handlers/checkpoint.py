@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
+from medseg_ext.data.errors import DataError
 from medseg_ext.handlers.distributed import is_first_process
 
 logger = logging.getLogger(__name__)
@@ -99,13 +100,19 @@ class ResumableState:
 
         Raises:
             FileNotFoundError: there is nothing to resume.
-            ValueError: the checkpoint has as many epochs as are asked for already.
+            DataError: the checkpoint is of another kind of training, or has as many epochs as are asked for already.
         """
         if not self.resume:
             return
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
         state = torch.load(self.path, map_location="cpu", weights_only=True)
+        missing = [name for name in self.parts if name not in state]
+        if missing:
+            raise DataError(
+                f"{self.path}: holds no {', '.join(missing)}, as those of this version do: train anew without "
+                f"--resume; --ckpt_path {self.path.with_name('model.pt')} begins with its best weights"
+            )
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():
             if isinstance(part, LambdaLR):
@@ -116,7 +123,7 @@ class ResumableState:
             else:
                 _unwrapped(part).load_state_dict(state[name])
         if engine.state.epoch >= max_epochs:
-            raise ValueError(
+            raise DataError(
                 f"{self.path}: has {engine.state.epoch} epochs already; give a --max_epochs above {engine.state.epoch}"
             )
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from bundle_settings import QUICK, ROOT
 
 pytestmark = pytest.mark.slow
@@ -28,10 +29,13 @@ def test_two_processes_train_and_evaluate_as_one(bundle, dataset_dir, tmp_path):
     configs = bundle / "configs"
     run_on_two(
         "training", [configs / "train.json", configs / "multi_gpu_train.json"], "--dataset_dir", dataset_dir,
-        "--output_dir", tmp_path / "run", "--max_epochs", 1, "--val_interval", 1,
+        "--output_dir", tmp_path / "run", "--max_epochs", 1, "--val_interval", 1, "--ema_momentum", 0.5,
     )  # fmt: skip
     assert len(list(csv.DictReader((tmp_path / "run" / "iou_curve.csv").open()))) == 1
-    assert (tmp_path / "run" / "model.pt").is_file()
+    kept, checkpoint = (
+        torch.load(tmp_path / "run" / name, weights_only=True) for name in ("model.pt", "checkpoint.pt")
+    )
+    torch.testing.assert_close(dict(kept), dict(checkpoint["averaged_weights"]), rtol=0, atol=0)
 
     both = [configs / "evaluate.json", configs / "multi_gpu_evaluate.json"]
     weights = ["--dataset_dir", dataset_dir, "--ckpt_path", tmp_path / "run" / "model.pt"]

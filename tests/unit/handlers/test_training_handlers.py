@@ -7,6 +7,7 @@ from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
 from PIL import Image
 
+from medseg_ext.data.errors import DataError
 from medseg_ext.handlers import AveragedWeights, BestModel, IoUCurve, LossesByName, ResumableState
 
 
@@ -76,6 +77,19 @@ def test_a_resumed_training_goes_on_with_its_average(tmp_path):
     )
 
 
+def test_a_checkpoint_that_lacks_a_part_is_refused_before_anything_is_loaded(tmp_path):
+    first = Training([0.5])
+    ResumableState({"network": first.network, "trainer": first.trainer}, str(tmp_path / "checkpoint.pt")).attach(
+        first.trainer
+    )
+    first.run(1)
+    averaged(second := Training([0.5, 0.9]), tmp_path, 0.25, resume=True)
+    torch.nn.init.constant_(second.network.weight, 9.0)
+    with pytest.raises(DataError, match=r"checkpoint\.pt: holds no average, .* train anew without --resume"):
+        second.run(2)
+    assert second.network.weight.item() == 9
+
+
 def test_a_momentum_of_one_is_the_network_itself(tmp_path):
     training = Training([0.5])
     average = averaged(training, tmp_path, 1.0)
@@ -84,9 +98,9 @@ def test_a_momentum_of_one_is_the_network_itself(tmp_path):
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["average"] == {}
 
 
-@pytest.mark.parametrize("momentum", [0.0, -0.1, 1.5])
+@pytest.mark.parametrize("momentum", [0.0, -0.1, 1.5, None, "0.1"])
 def test_another_momentum_is_refused(momentum):
-    with pytest.raises(ValueError, match=f"ema_momentum is {momentum}; it must be above 0 and at most 1"):
+    with pytest.raises(DataError, match=f"ema_momentum is {momentum!r}; it must be above 0 and at most 1"):
         AveragedWeights(torch.nn.Linear(1, 1), momentum)
 
 
