@@ -58,7 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
     compare.set_defaults(run=lambda options: _compare(options.runs, options.output, options.names))
 
-    segment_images = commands.add_parser("segment", help="find the objects in images with a bundle")
+    segment_images = commands.add_parser(
+        "segment",
+        help="find the objects in images with a bundle",
+        epilog="Any key of the bundle's inference.json may follow, as on MONAI's command line: --device cpu, --page 1, "
+        "--output_format nifti, --working_size 1024, --batch_size 8; --tta True averages over mirror images, in four "
+        "times the time (not for mask_rcnn).",
+        allow_abbrev=False,
+    )
     segment_images.add_argument("images", nargs="+", metavar="IMAGES", help="images, and folders of images")
     segment_images.add_argument("--bundle", help="a bundle's name, such as dsb2018_unet, or its folder")
     segment_images.add_argument(
@@ -68,18 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     segment_images.add_argument(
         "--gallery", action=argparse.BooleanOptionalAction, default=True, help="write gallery.html to look through"
     )
-    segment_images.add_argument("--device", help="cpu, cuda or cuda:1 (default: the GPU, where there is one)")
-    segment_images.add_argument(
-        "--tta", action="store_true", help="average over mirror images, in four times the time (not for mask_rcnn)"
-    )
-    segment_images.add_argument("--batch-size", type=int, help="patches that the network sees at once")
-    segment_images.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the bundle's inference.json"
-    )
     segment_images.add_argument("--verbose", action="store_true", help="show the log of MONAI and Ignite, and warnings")
     segment_images.set_defaults(run=_segment)
 
-    options = parser.parse_args(arguments)
+    options, overrides = parser.parse_known_args(arguments)
+    if overrides and options.run is not _segment:
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    options.overrides = overrides
     try:
         return options.run(options)
     except (OSError, RuntimeError, ValueError) as error:
@@ -133,8 +135,7 @@ def _segment(options: argparse.Namespace) -> int:
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
     bundle = find_bundle(options.bundle)
-    named = {"device": options.device, "batch_size": options.batch_size, "tta": options.tta or None}
-    overrides = {key: value for key, value in named.items() if value is not None} | parse_overrides(options.set)
+    overrides = parse_overrides(options.overrides)
     print(f"segmenting with {bundle}", file=sys.stderr)
     try:
         done = segment(

@@ -18,16 +18,26 @@ from medseg_ext.bundle.find import CONFIG
 from medseg_ext.data.datalist import list_images
 from medseg_ext.report.gallery import GALLERY_FILE, write_gallery
 
-OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # of the config, given in another way than by --set
-UNREADABLE_SHOWN = 20  # in the terminal; summary.csv has all
+OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # of the config, given in another way
+FILES_SHOWN = 20  # in the terminal, of each kind of remark
 
 
 class Segmented(NamedTuple):
-    """What a segmentation gave: its folder, the rows of `summary.csv`, and the gallery, if there is one."""
+    """What a segmentation gave.
+
+    Attributes:
+        output_dir: the folder of the files.
+        rows: those of `summary.csv`.
+        gallery: the page, if there is one.
+        n_pages: number of pages of the files that have several, by the `id` of their row.
+        page: the one that was taken of them, counted from 0.
+    """
 
     output_dir: Path
     rows: list[dict[str, str]]
     gallery: Path | None
+    n_pages: Mapping[str, int]
+    page: int
 
     @property
     def unreadable(self) -> list[dict[str, str]]:
@@ -40,14 +50,20 @@ class Segmented(NamedTuple):
         lines = [f"{_count(sum(int(row['objects']) for row in done), 'object')} in {_count(len(done), 'image')}"]
         if empty := sum(row["objects"] == "0" for row in done):
             lines.append(f"nothing found in {_count(empty, 'image')}")
+        if self.n_pages:
+            files = [f"{row['image']} ({self.n_pages[row['id']]})" for row in self.rows if row["id"] in self.n_pages]
+            more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+            lines.append(
+                f"of several pages, page {self.page} was taken, counted from 0; --page chooses another: "
+                f"{', '.join(files[:FILES_SHOWN])}{more}"
+            )
         if self.unreadable:
             lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
             lines += [
-                f"  {row['image']}: {row['status'].removeprefix('error: ')}"
-                for row in self.unreadable[:UNREADABLE_SHOWN]
+                f"  {row['image']}: {row['status'].removeprefix('error: ')}" for row in self.unreadable[:FILES_SHOWN]
             ]
-            if len(self.unreadable) > UNREADABLE_SHOWN:
-                lines.append(f"  and {len(self.unreadable) - UNREADABLE_SHOWN} more, see summary.csv")
+            if len(self.unreadable) > FILES_SHOWN:
+                lines.append(f"  and {len(self.unreadable) - FILES_SHOWN} more, see summary.csv")
         lines.append(f"files    {self.output_dir}")
         lines.append(f"table    {self.output_dir / 'summary.csv'}")
         return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
@@ -95,9 +111,9 @@ def segment(
         )
     with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    if not gallery:
-        return Segmented(output_dir, rows, None)
     dataset = workflow.parser.get_parsed_content("dataset")
+    if not gallery:
+        return Segmented(output_dir, rows, None, dataset.n_pages, dataset.page)
     items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
     page = write_gallery(
         output_dir,
@@ -108,25 +124,31 @@ def segment(
         object_name=workflow.parser.get("object_name", "object"),
         page=dataset.page,
     )
-    return Segmented(output_dir, rows, page)
+    return Segmented(output_dir, rows, page, dataset.n_pages, dataset.page)
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Read KEY=VALUE, with values as MONAI's command line reads them.
+    """Read --KEY VALUE or --KEY=VALUE, with values as MONAI's command line reads them.
 
     Raises:
-        OverrideError: no KEY=VALUE, or a key that is given in another way.
+        OverrideError: a key without a value, a value without a key, or a key that is given in another way.
 
-    >>> parse_overrides(["patch_size=[512,512]", "decoder#min_area_px=30", "device=cpu"])
+    >>> parse_overrides(["--patch_size", "[512,512]", "--decoder#min_area_px=30", "--device", "cpu"])
     {'patch_size': [512, 512], 'decoder#min_area_px': 30, 'device': 'cpu'}
     """
     overrides = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise OverrideError(f"--set {word}: expected KEY=VALUE, such as --set decoder#min_area_px=30")
+    remaining = list(words)
+    while remaining:
+        key, equals, value = remaining.pop(0).partition("=")
+        if not key.startswith("--"):
+            raise OverrideError(f"{key}: expected --KEY VALUE, such as --working_size 1024; images come first")
+        key = key.removeprefix("--")
+        if not equals:
+            if not remaining or remaining[0].startswith("--"):
+                raise OverrideError(f"--{key}: expected a value after it, such as --{key} True; images come first")
+            value = remaining.pop(0)
         if key in OWN_KEYS:
-            raise OverrideError(f"--set {key}: give images, --bundle and --output instead")
+            raise OverrideError(f"--{key}: give images, --bundle and --output instead")
         overrides[key] = fire.parser.DefaultParseValue(value)
     return overrides
 

@@ -1,6 +1,7 @@
 """List the images of a data set folder, or of any folder, as MONAI takes them."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain, count
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.formats import FORMAT_NAMES, fitting_id, image_stem, is_image_file
+from medseg_ext.data.formats import FORMAT_NAMES, as_text, fitting_id, image_stem, is_image_file
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -20,7 +21,10 @@ NAMINGS: tuple[Callable[[Path], str], ...] = (
     lambda file: f"{file.parent.name}_{image_stem(file)}",
     lambda file: f"{file.parent.name}_{file.name}",
 )
+OTHERS_NAMED = 5  # of what a folder holds besides images
 PREPARE = "prepare it with data_scripts/prepare_dsb2018.py or data_scripts/prepare_segpc2021.py"
+
+logger = logging.getLogger(__name__)
 
 
 def read_dataset_json(dataset_dir: Path | str) -> dict[str, Any]:
@@ -103,6 +107,7 @@ def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]
         `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike; with
         the folder's before it where the suffix is the same, too; with a number after it as the last resort;
         shortened where no file could have it with an ending.
+        What else a folder holds is logged as passed over, but for hidden files.
     Raises: DataError: nothing there, or no file of a format that can be read.
     """
     paths = [path] if isinstance(path, (str, Path)) else path
@@ -122,6 +127,10 @@ def _images_in(path: Path) -> list[Path]:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
         raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{hint}")
+    if others := [file.name for file in inside if file not in images and not file.name.startswith(".")]:
+        more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
+        names = as_text(", ".join(others[:OTHERS_NAMED]))
+        logger.warning("%s: passed over, as they are no %s files: %s%s", path, FORMAT_NAMES, names, more)
     return images
 
 

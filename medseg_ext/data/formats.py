@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 from medseg_ext.data.dicom import DICOM_SUFFIX, dicom_size, is_dicom
-from medseg_ext.data.errors import DataError
 from medseg_ext.data.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
 from medseg_ext.data.pixels import IMAGE_SUFFIXES, image_size
 
@@ -42,7 +41,7 @@ def size_in_file(file: Path, *, page: int = 0) -> tuple[int, int] | None:
         if is_nifti(file):
             return nifti_size(str(file))
         return dicom_size(str(file)) if is_dicom(file) else image_size(file, page=page)
-    except (DataError, OSError):  # reported where it is read
+    except Exception:  # of the libraries that read, such as ITK's TypeError for some names; reported where it is read
         return None
 
 
@@ -54,6 +53,15 @@ def image_stem(file: Path) -> str:
     """
     suffix = next((each for each in INFERENCE_SUFFIXES if file.name.lower().endswith(each)), "")
     return file.name[: len(file.name) - len(suffix)] or file.name
+
+
+def as_text(name: str) -> str:
+    r"""Replace what is no text: names of files may hold any bytes, which a log or a table cannot.
+
+    >>> as_text("plate_\udcfc.png")
+    'plate_\ufffd.png'
+    """
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def fitting_id(name: str) -> str:

@@ -45,7 +45,7 @@ def decode_image(data: bytes, where: str, *, page: int = 0) -> np.ndarray:
     Returns: uint8, or the file's own type if it has more bits; grey (H, W) or RGB (H, W, 3).
     Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`; fewer pages.
     """
-    if page and page >= (n_pages := _count_pages(data)):
+    if page and page >= (n_pages := count_pages(io.BytesIO(data))):
         raise DataError(f"{where} has no page {page}: it has {n_pages}, counted from 0; choose another with --page")
     array = _decode_with_tifffile(data, page) if data.startswith(TIFF_STARTS) else None
     if array is None:
@@ -70,6 +70,15 @@ def image_size(path: Path, *, page: int = 0) -> tuple[int, int] | None:
             return image.height, image.width
     except (OSError, ValueError, SyntaxError):
         return None
+
+
+def count_pages(file: Path | io.BytesIO) -> int:
+    """Tell how many pages a TIFF has, as its header says; 1 for a file of another format, or a broken one."""
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            return len(tiff.pages)
+    except Exception:  # of the dozen kinds that tifffile raises, for what is no TIFF, too; reading gives the reason
+        return 1
 
 
 def read_rgb(data: bytes, where: str) -> NDArray[np.uint8]:
@@ -138,16 +147,6 @@ def _scale_to_8_bits(array: NDArray[np.uint16]) -> NDArray[np.uint8]:
         low, high = 0, 65535
     shades = np.rint((np.arange(low, high + 1) - low) * (255 / (high - low))).astype(np.uint8)
     return shades[array - np.uint16(low)]
-
-
-def _count_pages(data: bytes) -> int:
-    if not data.startswith(TIFF_STARTS):
-        return 1
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            return len(tiff.pages)
-    except Exception:  # as below; reading the first page gives the reason
-        return 1
 
 
 def _decode_with_tifffile(data: bytes, page_number: int) -> np.ndarray | None:

@@ -12,6 +12,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from medseg_ext.data.errors import DataError
+from medseg_ext.data.formats import as_text
 from medseg_ext.data.pixel_size import read_pixel_size_um
 from medseg_ext.inference.images import ReadableImages, reason_of
 from medseg_ext.inference.measure import RATIO, summarise_objects
@@ -71,7 +72,8 @@ class ObjectWriter:
         """Make the folder ready.
 
         Raises:
-            DataError: an image would be overwritten by a file that is to be written.
+            DataError: an image would be overwritten by a file that is to be written, or a label map of the same name
+                but another format is there, which would be taken for one of this run.
         """
         inputs = [item for item, _ in self.images.unreadable] + self.images.large + list(self.images.data)
         written = {
@@ -82,6 +84,14 @@ class ObjectWriter:
         for item in inputs:
             if os.path.realpath(item["image"]) in written:
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
+        for other in [name for name in ENCODERS if name != self.output_format]:
+            for item in inputs:
+                label_map = output_paths(self.output_dir, item["id"], output_format=other)[0]
+                if os.path.lexists(label_map):
+                    raise DataError(
+                        f"{label_map} is there already, and would stand beside the label map that is to be written as "
+                        f"{self.output_format}: move it away, or give another output_dir"
+                    )
         self.output_dir.mkdir(parents=True, exist_ok=True)
         (self.output_dir / "summary.csv").unlink(missing_ok=True)  # of an earlier run: an interrupted one has none
         for item, reason in self.images.unreadable:
@@ -108,7 +118,7 @@ class ObjectWriter:
                 objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
                 self.write_image(item, objects, read_rgb(item["image"], page=self.images.page))
             except Exception as error:  # such as a full disk: the others are still to be tried
-                logger.exception("the objects of %s cannot be written", item["image"])
+                logger.exception("the objects of %s cannot be written", as_text(item["image"]))
                 self.add_failure(item, reason_of(error, item["image"]))
 
     def write_image(self, item: dict[str, str], objects: Objects, image_rgb: np.ndarray) -> None:
@@ -153,6 +163,5 @@ class ObjectWriter:
         )
 
 
-def _row(item: dict[str, str], **values: Any) -> dict[str, Any]:
-    name = os.fsencode(Path(item["image"]).name).decode(errors="replace")  # it may hold bytes that are no text
-    return {"image": name, "id": item["id"], **values}
+def _row(item: dict[str, str], *, status: str, **values: Any) -> dict[str, Any]:
+    return {"image": as_text(Path(item["image"]).name), "id": item["id"], "status": as_text(status), **values}

@@ -12,7 +12,8 @@ from monai.data import Dataset
 from tqdm import tqdm
 
 from medseg_ext.data.errors import DataError
-from medseg_ext.data.formats import size_in_file
+from medseg_ext.data.formats import as_text, size_in_file
+from medseg_ext.data.pixels import count_pages
 from medseg_ext.transforms import read_rgb
 
 MANY_IMAGES = 20  # from here on a progress bar is worth its line
@@ -39,6 +40,7 @@ class ReadableImages(Dataset):
         data: the readable items, without the large ones.
         large: the large ones, for `medseg_ext.inference.LargeImages`.
         unreadable: the other items, each with the reason.
+        n_pages: number of pages of each file, by the item's id, of those that have several; one of them is read.
 
     Raises:
         DataError: no image is readable; names the first and its reason. No page has such a number.
@@ -59,17 +61,19 @@ class ReadableImages(Dataset):
         readable: list[dict[str, str]] = []
         self.large: list[dict[str, str]] = []
         self.unreadable: list[tuple[dict[str, str], str]] = []
+        self.n_pages: dict[str, int] = {}
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
-            if _is_large(item["image"], page, working_size, large_image_px):
-                self.large.append(item)
-                continue
-            reason = _reason_not_to_read(item["image"], page)
-            if reason is None:
-                readable.append(item)
-            else:
+            is_large = _is_large(item["image"], page, working_size, large_image_px)
+            reason = None if is_large else _reason_not_to_read(item["image"], page)
+            if reason is not None:
                 self.unreadable.append((item, reason))
-                logger.error("%s is left out: %s", item["image"], reason)
+                logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
+                continue
+            (self.large if is_large else readable).append(item)
+            if (pages := count_pages(Path(item["image"]))) > 1:
+                self.n_pages[item["id"]] = pages
+                logger.warning("%s has %d pages: page %d is taken, counted from 0", as_text(item["image"]), pages, page)
         if not readable and not self.large:
             first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
             raise DataError(f"none of {len(data)} images can be read{first}")
@@ -80,7 +84,7 @@ class ReadableImages(Dataset):
             return super()._transform(index)
         except Exception as error:  # such as a file that is gone meanwhile
             item = self.data[index]
-            logger.error("%s failed before the network", item["image"], exc_info=True)
+            logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
             return item | {"error": reason_of(error, item["image"])}
 
 

@@ -84,7 +84,6 @@ def write_objects(
     )
     for path, content in zip(output_paths(folder, image_id, output_format=output_format), contents, strict=True):
         write_atomically(path, content)
-    remove_other_label_maps(folder, image_id, output_format)
     return table
 
 
@@ -140,13 +139,6 @@ def refuse_too_long_for_nifti(size: tuple[int, ...]) -> None:
             f"its label map of {size[0]} x {size[1]} pixels has a side of more than {LONGEST_NIFTI_SIDE}, the most "
             "that NIfTI has: use --output_format tiff"
         )
-
-
-def remove_other_label_maps(folder: Path, image_id: str, output_format: str) -> None:
-    """Remove an image's label map of an earlier run with another format, which may hold other objects."""
-    for other in ENCODERS:
-        if other != output_format:
-            output_paths(folder, image_id, output_format=other)[0].unlink(missing_ok=True)
 
 
 ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {

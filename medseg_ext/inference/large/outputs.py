@@ -27,7 +27,6 @@ from medseg_ext.inference.writers import (
     PixelSize,
     encode_label_nifti,
     output_paths,
-    remove_other_label_maps,
     tiff_resolution,
 )
 
@@ -139,7 +138,6 @@ def write_large_objects(
     table_path.write_bytes(to_csv(list(table), rows_of(table)))
     for path in unfinished:
         path.replace(folder / path.name)
-    remove_other_label_maps(folder, image_id, output_format)
     return summarise_objects(table, image.size)
 
 
@@ -147,8 +145,8 @@ def _refuse_boundless(found: LargeObjects) -> None:
     for box in found.stitched.boxes:
         if math.prod(box.size) > LARGEST_OBJECT_PX:
             raise DataError(
-                f"it holds an object of {box.size[0]} x {box.size[1]} pixels, which fits no memory: is it an image for "
-                "this bundle?"
+                f"it holds an object of {box.size[0]} x {box.size[1]} pixels, more than the "
+                f"{LARGEST_OBJECT_PX / 1e6:.0f} million that are measured at once: is it an image for this bundle?"
             )
 
 

@@ -15,7 +15,6 @@ from monai.inferers import Inferer
 from monai.transforms import Resize, ScaleIntensityRange
 from tqdm import tqdm
 
-from medseg_ext.data.errors import DataError
 from medseg_ext.data.pixel_size import read_pixel_size_um
 from medseg_ext.inference.images import LARGEST_WHOLE_PX, ReadableImages, reason_of, size_at_work
 from medseg_ext.inference.large.block_image import BlockImage, open_block_image
@@ -24,7 +23,7 @@ from medseg_ext.inference.large.contrast import percentiles_of
 from medseg_ext.inference.large.outputs import LargeObjects, write_large_objects
 from medseg_ext.inference.large.pixel_store import PixelStore, pixel_io
 from medseg_ext.inference.large.stitch import Stitcher
-from medseg_ext.inference.large.tiles import plan_tiles
+from medseg_ext.inference.large.tiles import plan_tiles_of_image
 from medseg_ext.inference.writers import refuse_too_long_for_nifti
 from medseg_ext.transforms.decode import DecodeObjectsd, Objects
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:  # handlers stand on this package
     from medseg_ext.handlers.weights import WeightsLoader
     from medseg_ext.handlers.writer import ObjectWriter
 
-LARGEST_SIDE = math.sqrt(LARGEST_WHOLE_PX)  # of the part of an image that is decoded at once
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +126,10 @@ class LargeImages:
             ):
                 seen_size = size_at_work(image.size, self.working_size)
                 scale = image.size[0] / seen_size[0], image.size[1] / seen_size[1]
-                tiles = plan_tiles(
-                    seen_size,
-                    tile_px=self._tile_size(image.size, scale),
+                tiles = plan_tiles_of_image(
+                    image.size,
+                    working_size=self.working_size,
+                    tile_px=self.tile_size,
                     margin_px=self.tile_margin,
                     step_px=self.step_px,
                     overlap_px=self.overlap_px,
@@ -157,22 +156,6 @@ class LargeImages:
                     output_format=self.writer.output_format,
                 )
 
-    def _tile_size(self, size: tuple[int, int], scale: tuple[float, float]) -> int:
-        """Give the side of tiles in pixels that the network sees; smaller where each stands for many of the image.
-
-        Raises:
-            DataError: the image is seen so much reduced that even a least tile is too large.
-        """
-        step, around = max(self.step_px), 2 * self.tile_margin + max(self.overlap_px)
-        side = math.sqrt(LARGEST_WHOLE_PX / (scale[0] * scale[1])) - around
-        if side < step:
-            least = math.ceil(max(size) * (step + around) / LARGEST_SIDE)
-            raise DataError(
-                f"its {size[0]} x {size[1]} pixels are reduced to a longer side of {self.working_size} (working_size), "
-                f"where objects are but specks: give --working_size {least} or more, or cut it into fields of view"
-            )
-        return min(self.tile_size, int(side) // step * step)
-
     def _contrast(
         self, image: BlockImage, parts: Sequence[Box], seen_sizes: Sequence[tuple[int, int]]
     ) -> ScaleIntensityRange:
@@ -192,7 +175,20 @@ class LargeImages:
             self.network.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.amp):
             output = self.inferer(pixels, self.network)
-        return self.decoder.decode(torch.as_tensor(output)[0], size=region.size)
+        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+
+
+def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int]) -> Objects:
+    """Decode at a size (H, W); where that is more than `LARGEST_WHOLE_PX`, at less, and repeat pixels."""
+    factor = math.ceil(math.sqrt(math.prod(size) / LARGEST_WHOLE_PX))
+    if factor == 1:
+        return decoder.decode(output, size=size)
+    objects = decoder.decode(output, size=(math.ceil(size[0] / factor), math.ceil(size[1] / factor)))
+    instances, classes = (
+        label_map.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
+        for label_map in (objects.instances, objects.classes)
+    )
+    return Objects(instances, classes, objects.scores)
 
 
 def _seen(image: BlockImage, box: Box, size: tuple[int, int]) -> torch.Tensor:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from medseg_ext.data.errors import DataError
+from medseg_ext.inference.images import LARGEST_WHOLE_PX, size_at_work
 from medseg_ext.inference.large.boxes import Box
+
+LARGEST_REGION_PX = 2**26  # 67 megapixels: one field of view of a large camera
 
 
 class Tile(NamedTuple):
@@ -19,6 +23,57 @@ class Tile(NamedTuple):
 
     core: Box
     region: Box
+
+
+def plan_tiles_of_image(
+    size: tuple[int, int],
+    *,
+    working_size: int | None,
+    tile_px: int,
+    margin_px: int,
+    step_px: tuple[int, int] = (1, 1),
+    overlap_px: tuple[int, int] = (0, 0),
+) -> list[Tile]:
+    """Cut an image into tiles that fit in memory, at the size at which a network sees it.
+
+    Where each pixel seen stands for many of the image tiles are smaller than asked for, so that none is more than
+    `LARGEST_WHOLE_PX` of the image. Where even the least ones are, the image is one tile, if it is no more than
+    `LARGEST_REGION_PX`: a field of view of a large camera.
+
+    Args:
+        size: (H, W) of the image.
+        working_size: longer side at which the network sees it; None: the image's own.
+        tile_px: least side of a core where it fits, in pixels that the network sees, as all below.
+        margin_px: see `plan_tiles`.
+        step_px: see `plan_tiles`.
+        overlap_px: see `plan_tiles`.
+
+    Returns:
+        The tiles, in pixels that the network sees.
+
+    Raises:
+        DataError: the image does not fit; says what to change.
+    """
+    margins = {"margin_px": margin_px, "step_px": step_px, "overlap_px": overlap_px}
+    tiles = _fitting_tiles(size, working_size, tile_px, **margins)
+    if tiles:
+        return tiles
+    if math.prod(size) <= LARGEST_REGION_PX:
+        seen_size = size_at_work(size, working_size)
+        return plan_tiles(seen_size, tile_px=max(seen_size), margin_px=0)
+    too_large = (
+        f"of its {size[0]} x {size[1]} pixels more than {LARGEST_WHOLE_PX / 1e6:.0f} million would go through the "
+        "network at once"
+    )
+    if working_size is None or not _fitting_tiles(size, None, tile_px, **margins):
+        raise DataError(f"{too_large}: give a --tile_margin of less than {margin_px}")
+    least = working_size
+    while not _fitting_tiles(size, least, tile_px, **margins):
+        least = math.ceil(1.01 * least)
+    raise DataError(
+        f"{too_large}, as it is reduced to a longer side of {working_size} (working_size): give --working_size "
+        f"{least} or more if it is a mosaic of fields of view; if it is a single one, reduce it to 8192 pixels first"
+    )
 
 
 def plan_tiles(
@@ -53,10 +108,7 @@ def plan_tiles(
     """
     if tile_px < 1 or margin_px < 0:
         raise ValueError(f"tiles must have at least 1 pixel and no negative margin, got {tile_px} and {margin_px}")
-    rows, columns = (
-        _spans(length, tile_px=tile_px, margin_px=margin_px, step_px=step, overlap_px=overlap)
-        for length, step, overlap in zip(size, step_px, overlap_px, strict=True)
-    )
+    rows, columns = _rows_and_columns(size, tile_px, margin_px, step_px, overlap_px)
     return [
         Tile(
             core=Box(row.start, column.start, row.stop, column.stop),
@@ -75,6 +127,16 @@ class _Span(NamedTuple):
     last: int
 
 
+def _rows_and_columns(
+    size: tuple[int, int], tile_px: int, margin_px: int, step_px: tuple[int, int], overlap_px: tuple[int, int]
+) -> tuple[list[_Span], list[_Span]]:
+    rows, columns = (
+        _spans(length, tile_px=tile_px, margin_px=margin_px, step_px=step, overlap_px=overlap)
+        for length, step, overlap in zip(size, step_px, overlap_px, strict=True)
+    )
+    return rows, columns
+
+
 def _spans(length: int, *, tile_px: int, margin_px: int, step_px: int, overlap_px: int) -> list[_Span]:
     stride = math.ceil(tile_px / step_px) * step_px
     spans = []
@@ -84,3 +146,17 @@ def _spans(length: int, *, tile_px: int, margin_px: int, step_px: int, overlap_p
         last = math.ceil((stop + margin_px - overlap_px) / step_px) * step_px + overlap_px
         spans.append(_Span(start, stop, first, min(last, length)))
     return spans
+
+
+def _fitting_tiles(size: tuple[int, int], working_size: int | None, tile_px: int, **margins: Any) -> list[Tile]:
+    """Plan the largest tiles of which none is more than `LARGEST_WHOLE_PX` of the image; none where none fit."""
+    seen_size = size_at_work(size, working_size)
+    most_seen_px = LARGEST_WHOLE_PX * math.prod(seen_size) / math.prod(size)
+    step = max(margins["step_px"])
+    for steps in range(max(1, math.ceil(tile_px / step)), 0, -1):
+        fitting_px = min(steps * step, tile_px)
+        rows, columns = _rows_and_columns(seen_size, fitting_px, **margins)
+        highest, widest = (max(span.last - span.first for span in spans) for spans in (rows, columns))
+        if highest * widest <= most_seen_px:
+            return plan_tiles(seen_size, tile_px=fitting_px, **margins)
+    return []

@@ -78,7 +78,7 @@ def test_folders_that_are_missing_empty_or_not_prepared_name_the_scripts(tmp_pat
         raw.mkdir() if not raw.exists() else (raw / "image.png").touch()
 
 
-def test_images_of_all_kinds_are_listed_in_order_without_anything_else(tmp_path):
+def test_images_of_all_kinds_are_listed_in_order_and_what_else_there_is_is_told(tmp_path, caplog):
     names = ["b.PNG", "a.tif", "c.jpeg", "d.Jpg", "e.bmp", "f.TIFF"]
     for name in [*names, "notes.txt", "._b.png", "g.svs"]:
         (tmp_path / name).touch()
@@ -86,6 +86,20 @@ def test_images_of_all_kinds_are_listed_in_order_without_anything_else(tmp_path)
     items = list_images(tmp_path)
     assert [item["image"] for item in items] == [str(tmp_path / name) for name in sorted(names)]
     assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f"]
+    (told,) = caplog.messages
+    assert told.startswith(f"{tmp_path}: passed over")
+    assert told.endswith(": folder.png, g.svs, notes.txt")
+
+
+def test_of_much_that_is_passed_over_a_few_are_named_and_of_nothing_nothing(tmp_path, caplog):
+    make_images(tmp_path, "a.png", ".hidden")
+    list_images(tmp_path)
+    assert not caplog.messages
+    for number in range(8):
+        (tmp_path / f"{number}.txt").touch()
+    list_images([tmp_path, tmp_path / "a.png"])
+    (told,) = caplog.messages
+    assert told.endswith(": 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 3 more")
 
 
 def test_one_image_is_a_list_of_one(tmp_path, monkeypatch):

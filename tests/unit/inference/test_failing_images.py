@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 
 import itk
 import nibabel
@@ -116,6 +117,25 @@ def test_label_maps_go_to_nifti_when_asked_and_only_to_what_is_known(images, tmp
         segment(images, tmp_path / "out", output_format="nrrd")
 
 
+@pytest.mark.parametrize(("output_format", "theirs"), [("tiff", "a_instances.nii.gz"), ("nifti", "a_instances.tif")])
+def test_a_label_map_in_another_format_is_neither_removed_nor_left_to_mislead(images, tmp_path, output_format, theirs):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / theirs).write_bytes(b"of an expert")
+    with pytest.raises(DataError, match=f"{theirs} is there already, .*: move it away, or give another output_dir"):
+        segment(images, tmp_path / "out", output_format=output_format)
+    assert (tmp_path / "out" / theirs).read_bytes() == b"of an expert"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [theirs]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz", ".dcm", ".tif"])
+def test_a_damaged_image_whose_name_is_no_text_is_reported_and_the_others_done(images, tmp_path, suffix):
+    (images / os.fsdecode(b"d\xff" + suffix.encode())).write_bytes(b"no image")
+    rows = segment(images, tmp_path / "out")
+    assert len(rows) == 4
+    assert rows[f"d\ufffd{suffix}"]["status"].startswith("error: ")
+    assert [row["status"] for row in rows.values()].count("ok") == 3
+
+
 @pytest.mark.parametrize("shape", [(5, 9), (1, 30), (30, 1), (1, 1)])
 @pytest.mark.parametrize("top", [2, 65536])
 def test_nifti_has_the_same_rows_and_columns_for_itk_and_for_nibabel(tmp_path, shape, top):
@@ -162,6 +182,15 @@ def test_nothing_is_invented_where_the_pixel_size_is_unknown(tmp_path):
 @pytest.mark.parametrize("encode", [encode_label_tiff, encode_label_nifti])
 def test_label_maps_are_the_same_bytes_every_time(encode):
     assert encode(LABELS, (0.3, 0.3)) == encode(LABELS, (0.3, 0.3))
+
+
+def test_readable_files_of_several_pages_are_counted_and_told(images, caplog):
+    tifffile.imwrite(images / "stack.tif", np.zeros((2, 5, 9), np.uint8), photometric="minisblack")
+    tifffile.imwrite(images / "large.tif", np.zeros((3, 50, 90), np.uint8), photometric="minisblack")
+    (images / "broken.tif").write_bytes((images / "stack.tif").read_bytes()[:100])
+    dataset = ReadableImages(list_images(images), large_image_px=1000)
+    assert dataset.n_pages == {"stack": 2, "large": 3}
+    assert f"{images / 'stack.tif'} has 2 pages: page 0 is taken" in caplog.text
 
 
 @pytest.mark.parametrize("page", [-1, 1.5, "two", True])

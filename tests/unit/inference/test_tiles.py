@@ -1,13 +1,18 @@
 """Tiles cover an image once, and see what a sliding window over the whole image sees."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 import torch
 from monai.inferers import SlidingWindowInferer
 
+from medseg_ext.data.errors import DataError
+from medseg_ext.inference.images import LARGEST_WHOLE_PX, size_at_work
 from medseg_ext.inference.large.boxes import Box
 from medseg_ext.inference.large.contrast import percentiles_of
-from medseg_ext.inference.large.tiles import plan_tiles
+from medseg_ext.inference.large.tiles import LARGEST_REGION_PX, plan_tiles, plan_tiles_of_image
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (100, 64), (257, 400)])
@@ -51,6 +56,44 @@ def test_a_sliding_window_sees_in_a_region_what_it_sees_in_the_whole_image():
 def test_tiles_without_pixels_are_refused():
     with pytest.raises(ValueError, match="at least 1 pixel"):
         plan_tiles((10, 10), tile_px=0, margin_px=0)
+
+
+SEEN_REDUCED = {"margin_px": 192, "step_px": (288, 384), "overlap_px": (96, 128)}
+
+
+def most_pixels_at_once(size, tiles, working_size):
+    seen_size = size_at_work(size, working_size)
+    return max(math.prod(tile.region.size) for tile in tiles) * math.prod(size) / math.prod(seen_size)
+
+
+SIZES = [tuple(size) for size in np.random.default_rng(0).integers(5800, 30000, size=(60, 2)).tolist()]
+
+
+@pytest.mark.parametrize("size", [(9000, 29000), (29027, 6067), (29790, 11081), *SIZES])
+@pytest.mark.parametrize("working_size", [256, 512, 4608])
+def test_tiles_fit_in_memory_or_the_remedy_makes_them_fit(size, working_size):
+    try:
+        tiles = plan_tiles_of_image(size, working_size=working_size, tile_px=1024, **SEEN_REDUCED)
+    except DataError as error:
+        working_size = int(re.search(r"--working_size (\d+) or more", str(error))[1])
+        tiles = plan_tiles_of_image(size, working_size=working_size, tile_px=1024, **SEEN_REDUCED)
+    at_once = most_pixels_at_once(size, tiles, working_size)
+    assert at_once <= LARGEST_WHOLE_PX * 1.001 or (len(tiles) == 1 and at_once <= LARGEST_REGION_PX)
+
+
+def test_a_field_of_view_of_a_large_camera_is_one_tile():
+    (tile,) = plan_tiles_of_image((6336, 9504), working_size=512, tile_px=1024, **SEEN_REDUCED)
+    assert tile.core == tile.region == Box(0, 0, 341, 512)
+
+
+def test_tiles_are_as_large_as_asked_for_where_they_fit():
+    tiles = plan_tiles_of_image((16384, 16384), working_size=None, tile_px=1024, margin_px=64)
+    assert len(tiles) == 16 * 16
+
+
+def test_a_margin_that_no_memory_holds_is_refused():
+    with pytest.raises(DataError, match="give a --tile_margin of less than 3000"):
+        plan_tiles_of_image((9000, 9000), working_size=None, tile_px=1024, margin_px=3000)
 
 
 @pytest.mark.parametrize("levels", [256, 65536])
