@@ -4,7 +4,7 @@
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
-#   PYTEST_ARGS="-k iou" further arguments of test and test-all
+#   PYTEST_ARGS="-k iou" further arguments of the tests; "-n 0" runs them one after the other
 #   BUNDLE, RAW, ...     of reproduce: see scripts/reproduce.sh
 #   OUT=folder           of airgap: what to make (default out/airgap/<bundle>)
 #   DATA=folder          of airgap: the prepared data set (default data/<data set of the bundle>)
@@ -17,6 +17,8 @@ VENV_DEPLOY ?= .venv-deploy
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
+# A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
@@ -45,13 +47,13 @@ demo: $(STAMP)  ## from a synthetic sample to a trained network and its report, 
 	$(BIN)/python -m medseg_ext.demo
 
 test: $(STAMP)  ## run the tests, without those that take minutes
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(TEST) $(PYTEST_ARGS)
 
 test-all: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest -m '' $(PYTEST_ARGS)
+	$(TEST) -m '' $(PYTEST_ARGS)
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
-	PYTHONPATH=tests/blocked $(BIN)/python -m pytest $(PYTEST_ARGS)
+	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
 
 $(STAMP_DEPLOY): pyproject.toml scripts/setup.sh scripts/setup_deploy.sh scripts/install_detectron2.sh scripts/detectron2.txt
 	@bash scripts/setup_deploy.sh
