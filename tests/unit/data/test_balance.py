@@ -32,5 +32,5 @@ def test_images_of_unknown_kind_are_drawn_equally_often():
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5, "much", None])
 def test_other_strengths_are_refused(strength):
-    with pytest.raises(DataError, match="kind_balance is .*; it must be from 0, which balances nothing, to 1"):
+    with pytest.raises(DataError, match=r"kind_balance is .*; it must be from 0, which balances nothing, to 1"):
         balancing_weights(ITEMS, strength=strength)
