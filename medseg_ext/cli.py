@@ -135,11 +135,15 @@ def _segment(options: argparse.Namespace) -> int:
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
     bundle = find_bundle(options.bundle)
-    overrides = parse_overrides(options.overrides)
+    # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
+    images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
+    overrides = parse_overrides([*options.overrides, *(word for word in options.images if word not in images)])
+    if not images:
+        raise ValueError("no image is named: give images and folders first, then options")
     print(f"segmenting with {bundle}", file=sys.stderr)
     try:
         done = segment(
-            options.images,
+            images,
             bundle,
             options.output,
             overrides=overrides,

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from medseg_ext.bundle.command_line import USER_ERRORS, OverrideError, cause_of, message_of, refuse_unknown_keys
 from medseg_ext.bundle.find import CONFIG
 from medseg_ext.data.datalist import list_images
-from medseg_ext.report.gallery import GALLERY_FILE, write_gallery
+from medseg_ext.report.gallery import write_gallery
 
 OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # of the config, given in another way
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
@@ -102,7 +102,6 @@ def segment(
     parser = ConfigParser(ConfigParser.load_config_files(str(config)))
     refuse_unknown_keys([*OWN_KEYS, *overrides], parser, option="")
     output_dir = output_dir.absolute()
-    (output_dir / GALLERY_FILE).unlink(missing_ok=True)  # of an earlier run: it would show other results
     with _quiet(not verbose):
         workflow = _run(
             str(config),

@@ -13,7 +13,7 @@ def balancing_weights(datalist: Sequence[dict[str, str]], *, strength: float) ->
 
     Args:
         datalist: as `load_datalist` gives it; the kind of an image is its `cluster`. Images without one are a kind.
-        strength: in [0, 1]: with 0 all images are drawn equally often, with 1 all kinds.
+        strength: in [0, 1]: with 0 all images are drawn equally often, with 1 all kinds are.
     Returns: a weight above 0 for each image, as `torch.utils.data.WeightedRandomSampler` takes them.
     Raises: DataError: another strength.
 

@@ -127,7 +127,8 @@ def _images_in(path: Path) -> list[Path]:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
         raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{hint}")
-    if others := [file.name for file in inside if file not in images and not file.name.startswith(".")]:
+    taken = set(images)
+    if others := [file.name for file in inside if file not in taken and not file.name.startswith(".")]:
         more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
         names = as_text(", ".join(others[:OTHERS_NAMED]))
         logger.warning("%s: passed over, as they are no %s files: %s%s", path, FORMAT_NAMES, names, more)

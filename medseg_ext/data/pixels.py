@@ -72,11 +72,16 @@ def image_size(path: Path, *, page: int = 0) -> tuple[int, int] | None:
         return None
 
 
-def count_pages(file: Path | io.BytesIO) -> int:
-    """Tell how many pages a TIFF has, as its header says; 1 for a file of another format, or a broken one."""
+def count_pages(file: Path | io.BytesIO, *, reduced: bool = True) -> int:
+    """Tell how many pages a TIFF has, as its header says; 1 for a file of another format, or a broken one.
+
+    Args:
+        file: path or content.
+        reduced: count reduced copies of other pages, such as the levels of a slide, too.
+    """
     try:
         with tifffile.TiffFile(file) as tiff:
-            return len(tiff.pages)
+            return len(tiff.pages) if reduced else sum(not page.aspage().is_reduced for page in tiff.pages)
     except Exception:  # of the dozen kinds that tifffile raises, for what is no TIFF, too; reading gives the reason
         return 1
 

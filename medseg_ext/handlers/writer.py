@@ -18,6 +18,7 @@ from medseg_ext.inference.images import ReadableImages, reason_of
 from medseg_ext.inference.measure import RATIO, summarise_objects
 from medseg_ext.inference.tables import to_csv
 from medseg_ext.inference.writers import ENCODERS, output_paths, write_atomically, write_objects
+from medseg_ext.report.gallery import GALLERY_FILE
 from medseg_ext.transforms import Objects, read_rgb
 
 SUMMARY_COLUMNS = ("image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px")
@@ -93,7 +94,8 @@ class ObjectWriter:
                         f"{self.output_format}: move it away, or give another output_dir"
                     )
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        (self.output_dir / "summary.csv").unlink(missing_ok=True)  # of an earlier run: an interrupted one has none
+        for of_an_earlier_run in ("summary.csv", GALLERY_FILE):  # an interrupted one has none
+            (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 

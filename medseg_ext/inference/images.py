@@ -71,7 +71,7 @@ class ReadableImages(Dataset):
                 logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
                 continue
             (self.large if is_large else readable).append(item)
-            if (pages := count_pages(Path(item["image"]))) > 1:
+            if (pages := count_pages(Path(item["image"]), reduced=False)) > 1:
                 self.n_pages[item["id"]] = pages
                 logger.warning("%s has %d pages: page %d is taken, counted from 0", as_text(item["image"]), pages, page)
         if not readable and not self.large:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
+from medseg_ext.data.errors import DataError
+
 
 class MirroredInferer(Inferer):
     """Average a network's output over an image and its mirror images, each mirrored back.
@@ -20,10 +22,15 @@ class MirroredInferer(Inferer):
         inferer: does the work.
         enabled: False gives what `inferer` gives.
         spatial_dims: of the images.
+
+    Raises:
+        DataError: `enabled` is a word, such as the image that follows a `--tta` without a value.
     """
 
     def __init__(self, inferer: Inferer, *, enabled: bool = True, spatial_dims: int = 2) -> None:
         super().__init__()
+        if not isinstance(enabled, bool):
+            raise DataError(f"tta is {enabled!r}; it must be True or False")
         self.inferer = inferer
         axes = range(2, 2 + spatial_dims)
         subsets = chain.from_iterable(combinations(axes, count) for count in range(spatial_dims + 1))

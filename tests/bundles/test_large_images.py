@@ -61,7 +61,9 @@ def test_tiles_give_the_objects_of_the_whole_image(bundle, mosaics, tmp_path):
     infer(bundle, images, tmp_path / "tiles", **TILES)
     whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
     assert tiles.shape == whole.shape == (500, 420)
-    assert whole.max() >= 3  # so that seams cut some
+    border = 256 if bundle.name.endswith("mask_rcnn") else 288  # of the first tiles: of steps of 32, or of 96 pixels
+    borders = (whole[border - 1 : border + 1], whole[:, border - 1 : border + 1].T)
+    assert any((above[above > 0] == below[above > 0]).any() for above, below in borders), "no object lies on a border"
     kept, new = best_overlaps(whole, tiles), best_overlaps(tiles, whole)
     if bundle.name.endswith("mask_rcnn"):  # what it sees of an object depends a little on all that is around
         assert np.mean(kept > 0.5) > 0.95

@@ -180,7 +180,8 @@ class LargeImages:
 
 def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int]) -> Objects:
     """Decode at a size (H, W); where that is more than `LARGEST_WHOLE_PX`, at less, and repeat pixels."""
-    factor = math.ceil(math.sqrt(math.prod(size) / LARGEST_WHOLE_PX))
+    # Sides are rounded when tiles are scaled to the image: a hundredth more is none.
+    factor = max(1, math.ceil(math.sqrt(math.prod(size) / (1.01 * LARGEST_WHOLE_PX))))
     if factor == 1:
         return decoder.decode(output, size=size)
     objects = decoder.decode(output, size=(math.ceil(size[0] / factor), math.ceil(size[1] / factor)))

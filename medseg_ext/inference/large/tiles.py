@@ -37,8 +37,8 @@ def plan_tiles_of_image(
     """Cut an image into tiles that fit in memory, at the size at which a network sees it.
 
     Where each pixel seen stands for many of the image tiles are smaller than asked for, so that none is more than
-    `LARGEST_WHOLE_PX` of the image. Where even the least ones are, the image is one tile, if it is no more than
-    `LARGEST_REGION_PX`: a field of view of a large camera.
+    `LARGEST_WHOLE_PX` of the image. Where even the least ones are, an image that is seen reduced is one tile, if it is
+    no more than `LARGEST_REGION_PX`: a field of view of a large camera.
 
     Args:
         size: (H, W) of the image.
@@ -52,14 +52,18 @@ def plan_tiles_of_image(
         The tiles, in pixels that the network sees.
 
     Raises:
-        DataError: the image does not fit; says what to change.
+        DataError: the image does not fit, or tiles have no pixel or a negative margin; says what to change.
     """
+    if tile_px < 1 or margin_px < 0:
+        raise DataError(
+            f"give a --tile_size of at least 1 and a --tile_margin of at least 0, not {tile_px} and {margin_px}"
+        )
     margins = {"margin_px": margin_px, "step_px": step_px, "overlap_px": overlap_px}
     tiles = _fitting_tiles(size, working_size, tile_px, **margins)
     if tiles:
         return tiles
-    if math.prod(size) <= LARGEST_REGION_PX:
-        seen_size = size_at_work(size, working_size)
+    seen_size = size_at_work(size, working_size)
+    if math.prod(seen_size) < math.prod(size) <= LARGEST_REGION_PX:
         return plan_tiles(seen_size, tile_px=max(seen_size), margin_px=0)
     too_large = (
         f"of its {size[0]} x {size[1]} pixels more than {LARGEST_WHOLE_PX / 1e6:.0f} million would go through the "

@@ -1,4 +1,5 @@
 import csv
+import socket
 
 import pytest
 import torch
@@ -62,6 +63,29 @@ def test_the_kept_weights_are_the_moving_average_from_the_first_ones_on(tmp_path
     assert average.network.weight.item() == pytest.approx(kept)
     assert not average.network.training
     assert training.network.weight.item() == 2
+
+
+def _train_share(rank: int, port: int, folder: str) -> None:
+    """One of two processes, whose images differ: so do the statistics of its batch norm."""
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    network = torch.nn.BatchNorm1d(1)
+    average = AveragedWeights(network, 0.25)
+    trainer = Engine(lambda engine, batch: network(batch))
+    average.attach(trainer)
+    trainer.run([torch.full((2, 1), 5.0 * rank + number) for number in range(3)], max_epochs=1)
+    torch.save({"own": network.state_dict(), "average": average.network.state_dict()}, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_agree_on_the_average_whatever_their_own_images(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_train_share, args=(port, str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    assert first["own"]["running_mean"] != second["own"]["running_mean"]
+    torch.testing.assert_close(dict(first["average"]), dict(second["average"]), rtol=0, atol=0)
 
 
 def test_a_resumed_training_goes_on_with_its_average(tmp_path):

@@ -10,9 +10,12 @@ from monai.inferers import SlidingWindowInferer
 
 from medseg_ext.data.errors import DataError
 from medseg_ext.inference.images import LARGEST_WHOLE_PX, size_at_work
+from medseg_ext.inference.large import segment as large_segment
 from medseg_ext.inference.large.boxes import Box
 from medseg_ext.inference.large.contrast import percentiles_of
 from medseg_ext.inference.large.tiles import LARGEST_REGION_PX, plan_tiles, plan_tiles_of_image
+from medseg_ext.transforms import Objects
+from medseg_ext.transforms.decode import DecodeObjectsd
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (100, 64), (257, 400)])
@@ -56,6 +59,9 @@ def test_a_sliding_window_sees_in_a_region_what_it_sees_in_the_whole_image():
 def test_tiles_without_pixels_are_refused():
     with pytest.raises(ValueError, match="at least 1 pixel"):
         plan_tiles((10, 10), tile_px=0, margin_px=0)
+    for tile_px, margin_px in ((0, 0), (-300, 0), (-2000, 0), (512, -1)):
+        with pytest.raises(DataError, match="--tile_size of at least 1 and a --tile_margin of at least 0"):
+            plan_tiles_of_image((9000, 9000), working_size=None, tile_px=tile_px, margin_px=margin_px)
 
 
 SEEN_REDUCED = {"margin_px": 192, "step_px": (288, 384), "overlap_px": (96, 128)}
@@ -91,9 +97,27 @@ def test_tiles_are_as_large_as_asked_for_where_they_fit():
     assert len(tiles) == 16 * 16
 
 
-def test_a_margin_that_no_memory_holds_is_refused():
+@pytest.mark.parametrize("size", [(9000, 9000), (8000, 8000)])
+def test_a_margin_that_no_memory_holds_is_refused(size):
     with pytest.raises(DataError, match="give a --tile_margin of less than 3000"):
-        plan_tiles_of_image((9000, 9000), working_size=None, tile_px=1024, margin_px=3000)
+        plan_tiles_of_image(size, working_size=None, tile_px=1024, margin_px=3000)
+
+
+@pytest.mark.parametrize(("most_px", "factor"), [(30 * 41, 1), (1225, 1), (400, 2), (100, 4)])
+def test_a_tile_is_decoded_at_less_only_where_it_is_too_large(monkeypatch, most_px, factor):
+    monkeypatch.setattr(large_segment, "LARGEST_WHOLE_PX", most_px)
+    sizes = []
+
+    def decode(output, *, size):
+        sizes.append(size)
+        return Objects(torch.ones(1, *size, dtype=torch.int32), torch.ones(1, *size, dtype=torch.uint8), output)
+
+    scores = torch.tensor([0.7])
+    decoder = DecodeObjectsd("pred", image_key="image", decode=decode)
+    objects = large_segment._decoded(decoder, scores, (30, 41))
+    assert sizes == [(math.ceil(30 / factor), math.ceil(41 / factor))]
+    assert objects.instances.shape == objects.classes.shape == (1, 30, 41)
+    assert objects.scores is scores
 
 
 @pytest.mark.parametrize("levels", [256, 65536])
