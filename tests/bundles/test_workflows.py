@@ -14,6 +14,7 @@ import torch
 from bundle_settings import BUNDLES, QUICK, ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
+from scipy import ndimage
 from skimage import measure
 
 TRAIN, EVALUATE, INFERENCE = "configs/train.json", "configs/evaluate.json", "configs/inference.json"
@@ -263,6 +264,30 @@ def test_augmentation_makes_no_new_pieces_of_objects_for_a_detector(bundle):
             assert (pieces >= 10).sum() <= 1  # pixels at a corner may part
             n_seen += 1
     assert n_seen > 100
+
+
+def test_labels_stay_under_their_image_in_every_augmentation(bundle):
+    parser = ConfigParser()
+    parser.read_config(str(bundle / TRAIN))
+    augment = parser.get_parsed_content("train#geometric_augmentation").set_random_state(seed=0)
+    side = int(1.6 * max(parser["patch_size"]))
+    rows, columns = np.ogrid[:side, :side]
+    disc = ((rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= (side / 14) ** 2)[None]
+    item = {
+        "image": torch.from_numpy(disc.astype(np.float32)).repeat(3, 1, 1),
+        "instances": torch.from_numpy(disc).int(),
+    }
+    item["classes"] = item["instances"].byte()
+    shifts = []
+    for _ in range(60):
+        augmented = augment(item)
+        image, *labels = (np.asarray(augmented[key][0], dtype=float) for key in ("image", "instances", "classes"))
+        edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+        if edges.max() == 0 and image.max() > 0:  # else a part of the disc is outside
+            centres = np.array([ndimage.center_of_mass(each) for each in (image, *labels)])
+            shifts.append(centres[1:] - centres[0])
+    assert len(shifts) > 20
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.1  # pixels
 
 
 @pytest.mark.slow
