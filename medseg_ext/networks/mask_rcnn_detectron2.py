@@ -18,6 +18,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, build_model
 from detectron2.modeling.backbone import FPN, Backbone, ResNet
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, build_resnet_fpn_backbone
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem
+from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import nn
@@ -242,11 +243,17 @@ def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:
     return type(output)(_to_float32(module, inputs, part) for part in output)
 
 
+def _features_to_float32(module: nn.Module, inputs: tuple[list[torch.Tensor], Any]) -> tuple[list[torch.Tensor], Any]:
+    features, boxes = inputs
+    return [level.float() for level in features], boxes
+
+
 class Detector(nn.Module):
     """Detectron2's `GeneralizedRCNN`, spoken to in tensors.
 
     What the networks in it give (objectness, scores, box deltas, masks) is cast to float32: under autocast, the losses
-    and the arithmetic of boxes would lose precision in less.
+    and the arithmetic of boxes would lose precision in less. So are the features that are pooled within boxes, as
+    Detectron2 brings the boxes to the type of the features: bfloat16 holds coordinates above 256 to 2 pixels only.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -257,6 +264,8 @@ class Detector(nn.Module):
             # A cascade has a list of box predictors.
             if re.search(r"(rpn_head|box_predictor(\.\d+)?|mask_head\.predictor)$", name):
                 module.register_forward_hook(_to_float32)
+            elif isinstance(module, ROIPooler):
+                module.register_forward_pre_hook(_features_to_float32)
 
     def load(self, weights: str) -> None:
         """Load a `.pth` or `.pkl`, or `detectron2://...`; layers of another shape are skipped with a warning.

@@ -261,6 +261,18 @@ def test_it_runs_in_half_precision_with_channels_last():
     assert dense[:, 0].max() > 5
 
 
+def test_half_precision_does_not_round_the_boxes_that_features_are_pooled_in():
+    pooler = detectron2_of(tiny_network()).roi_heads.mask_pooler
+    ours = tiny_network().detector.model.roi_heads.mask_pooler
+    features = [noise(1, 2, 96 // 2**level, 96 // 2**level, seed=level) for level in range(4)]
+    features = [level.bfloat16() for level in features]
+    box = Boxes(torch.tensor([[301.0, 299.0, 331.0, 330.0]]))  # in bfloat16, as of 256 px, even numbers only
+    precise = pooler([level.float() for level in features], [box])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not torch.allclose(pooler(features, [box]).float(), precise, atol=0.02)
+        torch.testing.assert_close(ours(features, [box]), precise)
+
+
 def test_a_label_is_ignored_in_evaluation_and_needed_in_training():
     network = tiny_network().eval()
     image, label = scene(64)
