@@ -7,7 +7,8 @@
 #   TRAIN_ARGS=...   further options of the last training, such as "--max_epochs 8"
 #
 # The trainings and their options stand in scripts/trainings.txt, one after the other: each starts from the best weights
-# of the one before. Run it again after an interruption, and it goes on.
+# of the one before. `average 0.4` is the mean of the last two trainings' weights, with 0.4 of the last.
+# Run it again after an interruption, and it goes on.
 #
 # Its argument is the command that sets up the environment, run once the names are known to be right.
 set -euo pipefail
@@ -39,10 +40,20 @@ mapfile -t stages < <(sed -n "s/^$BUNDLE://p" scripts/trainings.txt)
 [ "${#stages[@]}" -gt 0 ] || fail "scripts/trainings.txt has no line for $BUNDLE: add one, with the options of its training"
 read -ra further <<<"${TRAIN_ARGS:-}"
 weights=()
+last=0
+for number in "${!stages[@]}"; do
+    [[ ${stages[number]} == *average* ]] || last=$number
+done
 for number in "${!stages[@]}"; do
     stage=$run/training_$((number + 1))
     read -ra options <<<"${stages[number]}"
-    [ $((number + 1)) -lt "${#stages[@]}" ] || options+=("${further[@]}")
+    if [ "${options[0]:-}" = average ]; then
+        "$python" scripts/average_weights.py "$BUNDLE" "$run/training_$((number - 1))/model.pt" \
+            "$run/training_$number/model.pt" --share "${options[1]}" --output "$stage/model.pt"
+        weights=(--ckpt_path "$stage/model.pt")
+        continue
+    fi
+    [ "$number" -ne "$last" ] || options+=("${further[@]}")
     resume=()
     [ ! -e "$stage/checkpoint.pt" ] || resume=(--resume True)
     if [ ! -e "$stage/finished" ]; then

@@ -65,6 +65,15 @@ def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:
     return [_describe(transform, config) for transform in config["preprocessing"]["transforms"]]
 
 
+def _of_enlargement(enlargement: float) -> str:
+    if enlargement == 1:
+        return " The network works at the image's own resolution."
+    return (
+        f" The network enlarges the image {enlargement:g} times itself, and gives its output at the size of the image; "
+        "in the exported forms that cannot be changed."
+    )
+
+
 def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     kind = transform["_target_"].rpartition(".")[2]
     if kind == "LoadImaged":
@@ -75,7 +84,7 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if kind == "ResizeToWorkingSized":
         side = config["working_size"]
         if side is None:
-            return "Keep the size: the network works at the image's own resolution."
+            return "Keep the size." + _of_enlargement(config["enlargement"])
         return (
             f"Resize, at the same ratio of sides, until the longer one has {side} pixels; bilinear, with anti-aliasing."
         )

@@ -32,7 +32,7 @@ class ReadableImages(Dataset):
         data: items as of `medseg_ext.data.list_images`: path under "image", and a unique "id".
         transform: preprocessing; see `monai.data.Dataset`.
         working_size: longer side at which the network sees an image, in pixels; None: the image's own.
-        large_image_px: an image in which the network sees more pixels than this is large, as is one of more than
+        large_image_px: an image of which the network is given more pixels than this is large, as is one of more than
             `LARGEST_WHOLE_PX` of its own: it is not decoded as a whole.
         page: which page of a TIFF is read, from 0.
 

@@ -9,7 +9,8 @@ Detectron2.
 from monai.networks.nets import FlexibleUNet
 
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
+from medseg_ext.networks.enlarging import Enlarging
 from medseg_ext.networks.segformer import SegFormer
 from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
 
-__all__ = ["EfficientNetLiteEncoder", "FlexibleUNet", "SegFormer", "UNetPlusPlus"]
+__all__ = ["EfficientNetLiteEncoder", "Enlarging", "FlexibleUNet", "SegFormer", "UNetPlusPlus"]

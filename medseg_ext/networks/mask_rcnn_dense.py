@@ -17,13 +17,14 @@ def dense_detections(
     image: torch.Tensor,
     n_classes: int,
     inner_score_threshold: float,
+    mask_threshold: float = 0.5,
 ) -> torch.Tensor:
     """Give each pixel of an image to at most one of the detected objects.
 
-    A pixel goes to the highest-scoring whole object whose mask holds it with a probability of 0.5 or more. An object of
-    whose mask more than half is taken by better ones is the same thing found again, and left out. With three
-    classes, an inner part (a nucleus) goes to the object that holds most of its pixels, or is dropped when there is
-    none; its pixels outside every object join that object.
+    A pixel goes to the highest-scoring whole object whose mask holds it with a probability of `mask_threshold` or more.
+    An object of whose mask more than half is taken by better ones is the same thing found again, and left out. With
+    three classes, an inner part (a nucleus) goes to the object that holds most of its pixels, or is dropped when there
+    is none; its pixels outside every object join that object.
 
     Args:
         boxes_xyxy: float (N, 4), in pixels.
@@ -33,6 +34,7 @@ def dense_detections(
         image: any tensor (..., H, W) of the wanted size, on the same device.
         n_classes: 2 or 3, with the background.
         inner_score_threshold: inner parts that score less are left out.
+        mask_threshold: least probability of an object's pixels, in (0, 1).
 
     Returns:
         float32 (1, 1 + n_classes, H, W). Channel 0 numbers the objects, 1..N from the highest score down. The others
@@ -53,7 +55,7 @@ def dense_detections(
     for rank in range(len(regions)):
         top, bottom, left, right = regions[rank]
         if is_whole[rank] and bottom > top and right > left:
-            mask = _paste(masks[rank], boxes_xyxy[rank], top, bottom, left, right) >= 0.5
+            mask = _paste(masks[rank], boxes_xyxy[rank], top, bottom, left, right) >= mask_threshold
             part = whole[top:bottom, left:right]
             free = mask & (part == 0)
             if bool(2 * free.sum() >= mask.sum()):
@@ -67,10 +69,10 @@ def dense_detections(
             if is_inner[rank] and bottom > top and right > left:
                 mask = _paste(masks[rank], boxes_xyxy[rank], top, bottom, left, right)
                 below = whole[top:bottom, left:right]
-                votes = torch.bincount(below[mask >= 0.5], minlength=2)[1:]
+                votes = torch.bincount(below[mask >= mask_threshold], minlength=2)[1:]
                 if bool(votes.max() > 0):
                     winner = int(votes.argmax()) + 1
-                    joins = (mask >= 0.5) & (below == 0)
+                    joins = (mask >= mask_threshold) & (below == 0)
                     owner[top:bottom, left:right].masked_fill_(joins, winner)
                     part = inner[top:bottom, left:right]
                     # Several inner parts may lie in one object: their union. Where they reach into the background,

@@ -4,10 +4,13 @@ import re
 import shutil
 import subprocess
 import tomllib
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import yaml
+from bundle_settings import BUNDLES
+from monai.bundle import ConfigParser, ckpt_export, run
 
 import medseg_ext
 
@@ -32,3 +35,27 @@ def test_help_lists_every_target():
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.findall(r"^  make (\S+)", listed, re.MULTILINE) == targets
+
+
+def configs_of(bundle: Path) -> list[ConfigParser]:
+    files = [bundle / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference")]
+    return [ConfigParser(ConfigParser.load_config_file(str(file))) for file in files]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_the_options_that_a_model_card_names_exist(bundle):
+    card = (bundle / "docs" / "README.md").read_text()
+    options = set(re.findall(r"--([a-zA-Z0-9_]+(?:#\w+)*)", card))
+    assert "dataset_dir" in options
+    of_other_commands = {"nproc_per_node", "groups"}  # torchrun's, the preparation's
+    of_monai = set(signature(run).parameters) | set(signature(ckpt_export).parameters)
+    configs = configs_of(bundle)
+    rest = options - of_other_commands - of_monai
+    assert [option for option in rest if not any(option in config for config in configs)] == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_the_enlargement_is_that_of_the_network(bundle):
+    for config in configs_of(bundle):
+        assert config["enlargement"] == (1.5 if bundle.name.startswith("dsb2018") else 1)
+        assert config["network_def"]["enlargement"] == "@enlargement"

@@ -23,7 +23,7 @@ from medseg_ext.inference.large.contrast import percentiles_of
 from medseg_ext.inference.large.outputs import LargeObjects, write_large_objects
 from medseg_ext.inference.large.pixel_store import PixelStore, pixel_io
 from medseg_ext.inference.large.stitch import Stitcher
-from medseg_ext.inference.large.tiles import plan_tiles_of_image
+from medseg_ext.inference.large.tiles import grid_px, plan_tiles_of_image
 from medseg_ext.inference.writers import refuse_too_long_for_nifti
 from medseg_ext.transforms.decode import DecodeObjectsd, Objects
 
@@ -52,10 +52,11 @@ class LargeImages:
         device: where the network is.
         contrast_percentiles: become black and white, over the whole image.
         working_size: longer side at which the network sees the image, in pixels; None keeps the image's own.
-        tile_size: least side of a tile, without its margin, in pixels that the network sees.
+        tile_size: least side of a tile, without its margin, in pixels that the network is given.
         tile_margin: least margin of a tile, likewise: longer than usual objects.
         window_size: (h, w) of the inferer's window; None where it has none.
         window_overlap: part of a window that the next one sees again.
+        enlargement: of images within the network, see `medseg_ext.networks.Enlarging`.
         amp: run in mixed precision on a GPU.
     """
 
@@ -75,6 +76,7 @@ class LargeImages:
         tile_margin: int,
         window_size: Sequence[int] | None = None,
         window_overlap: float = 0.0,
+        enlargement: float = 1,
         amp: bool = False,
     ) -> None:
         self.images = images
@@ -88,8 +90,7 @@ class LargeImages:
         self.working_size = working_size
         self.tile_size = tile_size
         self.tile_margin = tile_margin
-        # A network without windows halves its image up to five times: its tiles begin where it would halve them, too.
-        window = (32, 32) if window_size is None else (int(window_size[0]), int(window_size[1]))
+        window = (grid_px(enlargement),) * 2 if window_size is None else (int(window_size[0]), int(window_size[1]))
         self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
         self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
         self.amp = amp

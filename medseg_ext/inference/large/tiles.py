@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -23,6 +24,19 @@ class Tile(NamedTuple):
 
     core: Box
     region: Box
+
+
+def grid_px(enlargement: float = 1) -> int:
+    """Give the step, in pixels of the image, at which tiles of a network without windows may begin.
+
+    Such a network halves its image up to five times: a tile is to begin where it would halve the whole image, too,
+    after the enlargement within the network.
+
+    >>> grid_px(), grid_px(1.5), grid_px(2)
+    (32, 64, 16)
+    """
+    times, of = Fraction(enlargement).limit_denominator(1000).as_integer_ratio()
+    return 32 * of // math.gcd(32 * of, times)
 
 
 def plan_tiles_of_image(

@@ -14,13 +14,13 @@ IMAGE = torch.zeros(1, 3, 20, 30)
 
 
 def paint(
-    *detections: tuple[tuple[float, ...], float, int], n_classes: int = 3, probability: float = 0.9
+    *detections: tuple[tuple[float, ...], float, int], n_classes: int = 3, probability: float = 0.9, **options: float
 ) -> torch.Tensor:
     """Dense tensor of detections (box_xyxy, score, class) whose masks fill their boxes."""
     boxes, scores, classes = zip(*detections, strict=True)
     masks = torch.full((len(boxes), 28, 28), probability)
     return dense_detections(
-        torch.tensor(boxes), torch.tensor(scores), torch.tensor(classes), masks, IMAGE, n_classes, 0.5
+        torch.tensor(boxes), torch.tensor(scores), torch.tensor(classes), masks, IMAGE, n_classes, 0.5, **options
     )[0]
 
 
@@ -175,6 +175,12 @@ def test_improbable_nuclei_are_left_out():
 
 def test_masks_below_one_half_own_nothing():
     assert (paint(((0, 0, 10, 10), 0.9, 0), probability=0.49)[0] == 0).all()
+
+
+@pytest.mark.parametrize(("mask_threshold", "area"), [(0.3, 100), (0.6, 100), (0.7, 0)])
+def test_the_least_probability_of_an_object_s_pixels_can_be_chosen(mask_threshold, area):
+    dense = paint(((0, 0, 10, 10), 0.9, 0), probability=0.65, mask_threshold=mask_threshold)
+    assert (dense[0] > 0).sum() == area
 
 
 def test_boxes_without_area_are_passed_over():
