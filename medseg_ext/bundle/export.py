@@ -20,7 +20,9 @@ from medseg_ext.bundle.forms import FORMS, read_inference_config
 from medseg_ext.data import DataError
 from medseg_ext.data.sample.scenes import nucleus_images, smears
 
-LARGEST_DIFFERENCE = 1e-3  # of outputs; logits range over tens, and float32 in another order gives some 1e-5
+# Of outputs: logits range over tens. float32 in another order gives some 1e-5, interpolation within the network, whose
+# coordinates ONNX Runtime rounds otherwise than PyTorch, up to 1e-3.
+LARGEST_DIFFERENCE = 3e-3
 VERIFIED_SHAPES = ((1, 256, 256), (2, 160, 224), (2, 384, 320))  # batch, height, width; fit every network's strides
 DYNAMIC_AXES = {0: "batch", 2: "height", 3: "width"}
 # What of a bundle is not copied: the output of its workflows, and what is made anew.
