@@ -27,11 +27,19 @@ def test_a_perfect_prediction_costs_almost_nothing():
 
 
 def test_the_boundary_counts_by_its_weight():
+    """A logit of 20 on the wrong side costs a cross-entropy of 20, and a Dice loss of 1: nothing is hit."""
     prediction, target = perfect_case()
     prediction[:, -1] *= -1
     losses = [make_loss(weight)(prediction, target).item() for weight in (0, 1, 2)]
-    assert losses[0] < 1e-3
-    assert losses[2] == pytest.approx(2 * losses[1], rel=1e-3)
+    assert losses == pytest.approx([0, 21, 42], abs=1e-3)
+
+
+def test_the_classes_count_whatever_the_weight_of_the_boundary():
+    """Both class logits are 20 on the wrong side: the right class lags by 40, and a Dice loss of 1 comes on top."""
+    prediction, target = perfect_case()
+    prediction[:, :-1] *= -1
+    losses = [make_loss(weight)(prediction, target).item() for weight in (0, 1, 2)]
+    assert losses == pytest.approx([41, 41, 41], abs=1e-3)
 
 
 def test_half_precision_is_summed_in_float32():
