@@ -26,6 +26,25 @@ def test_scaling_a_stain_agrees_with_scikit_image():
     np.testing.assert_allclose(actual[..., 0], 2 * stains[..., 0], atol=1e-3)
 
 
+def test_an_offset_stains_white_as_the_published_vectors_of_the_stains_say():
+    """Optical densities of red, green and blue, a row a stain: Ruifrok and Johnston 2001, in scikit-image's digits."""
+    densities = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+    for stain, of_colours in enumerate(densities):
+        offsets = torch.zeros(3)
+        offsets[stain] = 0.5
+        stained = scale_stains(torch.ones(3, 2, 4), factors=torch.ones(3), offsets=offsets)
+        expected = torch.exp(-0.5 * of_colours)[:, None, None].expand(3, 2, 4)
+        torch.testing.assert_close(stained, expected, atol=1e-5, rtol=0)
+
+
+def test_offsets_change_what_is_unstained_and_factors_do_not():
+    white = torch.ones(3, 2, 4)
+    for factor_range, offset_range, unchanged in ((0.5, 0.0, True), (0.0, 0.2, False)):
+        jitter = RandStainJitterd("image", prob=1.0, factor_range=factor_range, offset_range=offset_range)
+        jitter.set_random_state(seed=3)
+        assert torch.allclose(jitter({"image": white})["image"], white, atol=1e-3) is unchanged
+
+
 def test_the_jitter_is_repeatable_and_stays_in_range():
     image = purple_image()
     results = []
@@ -46,6 +65,15 @@ def test_the_longer_side_gets_the_working_size(shape, expected):
     result = resize(data)
     assert result["image"].shape == (3, *expected)
     assert set(result["instances"].unique().tolist()) <= set(data["instances"].unique().tolist())
+
+
+def test_stripes_finer_than_the_pixels_of_the_working_size_become_their_mean():
+    """One column in four is white. The columns that interpolation alone would look at are all black."""
+    stripes = torch.zeros(3, 64, 64)
+    stripes[:, :, ::4] = 1
+    resized = ResizeToWorkingSized("image", working_size=16)({"image": stripes})["image"]
+    inner = resized[:, 2:-2, 2:-2]  # beyond the image the filter finds zeros
+    torch.testing.assert_close(inner, torch.full((3, 12, 12), 0.25), atol=0.03, rtol=0)
 
 
 def test_no_working_size_keeps_every_image():
