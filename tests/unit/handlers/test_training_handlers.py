@@ -25,7 +25,7 @@ class Training:
 
     def step(self, engine: Engine, batch: float) -> list[dict]:
         torch.nn.init.constant_(self.network.weight, engine.state.epoch)
-        return [{"loss": torch.tensor(batch)}]
+        return [{"loss": torch.tensor(batch) * engine.state.epoch}]
 
     def validate(self, trainer: Engine) -> None:
         trainer.state.metrics["foreground_iou"] = 0.5
@@ -88,6 +88,27 @@ def test_processes_agree_on_the_average_whatever_their_own_images(tmp_path):
     torch.testing.assert_close(dict(first["average"]), dict(second["average"]), rtol=0, atol=0)
 
 
+def test_the_statistics_of_the_average_are_those_of_the_first_process_at_the_end_of_an_epoch(monkeypatch):
+    """The first process, whose statistics are 7, is played by a patched broadcast."""
+    network = torch.nn.BatchNorm1d(1)
+    average = AveragedWeights(network, 0.25)
+    trainer = Engine(lambda engine, batch: network(batch))
+    average.attach(trainer)
+    sources = []
+
+    def broadcast(tensor, src):
+        sources.append((trainer.state.iteration, src))
+        tensor.fill_(7)
+
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.broadcast", broadcast)
+    trainer.run([torch.full((2, 1), float(number)) for number in range(3)], max_epochs=2)
+    assert sources == [(3, 0)] * 3 + [(6, 0)] * 3  # mean, variance and count, at the end of each epoch
+    assert [buffer.item() for buffer in average.network.buffers()] == [7, 7, 7]
+    assert [parameter.item() for parameter in average.network.parameters()] == [1, 0]  # none were trained
+    assert network.running_mean.item() != 7
+
+
 def test_a_resumed_training_goes_on_with_its_average(tmp_path):
     averaged(whole := Training([0.5, 0.9]), tmp_path / "whole", 0.25)
     averaged(first := Training([0.5]), tmp_path / "parts", 0.25)
@@ -128,7 +149,8 @@ def test_another_momentum_is_refused(momentum):
         AveragedWeights(torch.nn.Linear(1, 1), momentum)
 
 
-def test_the_curve_has_a_row_an_epoch_with_the_mean_loss(tmp_path):
+def test_the_curve_has_a_row_an_epoch_with_the_mean_loss_of_that_epoch(tmp_path):
+    """Losses of 1 and 3 in the first epoch, of 2 and 6 in the second."""
     training = Training([0.25, 0.75])
     curve = IoUCurve(str(tmp_path))
     curve.attach(training.evaluator)
@@ -137,7 +159,7 @@ def test_the_curve_has_a_row_an_epoch_with_the_mean_loss(tmp_path):
     rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
     assert rows == [
         {"epoch": "1", "train_loss": "2", "train_iou": "0.5", "validation_iou": "0.25"},
-        {"epoch": "2", "train_loss": "2", "train_iou": "0.5", "validation_iou": "0.75"},
+        {"epoch": "2", "train_loss": "4", "train_iou": "0.5", "validation_iou": "0.75"},
     ]
     assert Image.open(tmp_path / "iou_curve.png").size == (768, 480)
 
