@@ -1,6 +1,8 @@
 import csv
 import json
 import os
+import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,68 @@ def test_the_files_hold_the_hand_worked_values(tmp_path):
     assert rows["moved"]["foreground_iou"] == "0.333333"
     assert rows["moved"]["sq"] == ""  # no pair above 0.5: undefined
     assert rows["right"]["true_objects"] == "1"
+
+
+def moved(name: str, columns: int) -> tuple:
+    """A case of one square, predicted some columns too far: its IoU is (10 - columns) / (10 + columns)."""
+    return name, "f", square(2, 2 + columns), square(2, 2)
+
+
+def assert_all_in_order(folder) -> None:
+    """What the files hold of images a to d, whose IoUs are 2/3, 1/3, 1 and 3/7."""
+    run = load_run(folder)
+    assert run.ids == ["a", "b", "c", "d"]
+    assert run.statistics["foreground_iou"].tolist() == [[80, 120], [50, 150], [100, 100], [60, 140]]
+    rows = list(csv.DictReader((folder / "metrics_per_image.csv").open()))
+    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
+    assert [row["foreground_iou"] for row in rows] == ["0.666667", "0.333333", "1.000000", "0.428571"]
+    assert json.loads((folder / "metrics.json").read_text())["images"] == 4
+
+
+SHARES = [[moved("d", 4), moved("a", 2)], [moved("c", 0), moved("b", 5)]]
+
+
+def test_images_are_reported_in_order_of_their_ids(tmp_path):
+    evaluate(tmp_path, [*SHARES[0], *SHARES[1]])
+    assert_all_in_order(tmp_path / "out")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_process_reports_the_images_of_all(tmp_path, monkeypatch, rank):
+    """The other process is played by a patched gathering."""
+    shares = [evaluate(tmp_path, share).images for share in SHARES]
+    (tmp_path / "out" / "metrics.json").unlink()
+
+    def gather(parts, images):
+        assert {image.id for image in images} == {image.id for image in shares[rank]}
+        parts[:] = shares
+
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: rank)
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    evaluate(tmp_path, SHARES[rank])
+    if rank == 0:
+        assert_all_in_order(tmp_path / "out")
+    else:
+        assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def _evaluate_share(rank: int, port: int, folder: Path) -> None:
+    """One of two processes."""
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    report = evaluate(folder, SHARES[rank])
+    assert [image.id for image in report.images] == ["a", "b", "c", "d"]
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_report_of_all_images(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_evaluate_share, args=(port, tmp_path), nprocs=2)
+    assert_all_in_order(tmp_path / "out")
 
 
 def test_undefined_values_are_null_in_json(tmp_path):
