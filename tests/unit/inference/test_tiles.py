@@ -37,6 +37,26 @@ def test_cores_cover_every_pixel_once_and_lie_in_their_regions(size, step, overl
     assert (covered == 1).all()
 
 
+@pytest.mark.parametrize("margin", [0, 8, 20, 31])
+@pytest.mark.parametrize(("step", "overlap"), [(1, 0), (24, 8), (48, 16), (32, 0)])
+def test_a_region_is_the_least_one_of_whole_windows_with_the_margin(margin, step, overlap):
+    window_starts = range(0, 400, step)
+    window_ends = [start + step + overlap for start in window_starts]
+    tiles = plan_tiles((400, 1), tile_px=60, margin_px=margin, step_px=(step, 1), overlap_px=(overlap, 0))
+    for core, region in tiles:
+        assert region.top == max(start for start in window_starts if start <= max(core.top - margin, 0))
+        assert region.bottom == min(400, *(end for end in window_ends if end >= min(core.bottom + margin, 400)))
+
+
+def test_down_and_across_a_region_has_the_windows_of_that_side():
+    """Windows of 32 x 64 that begin at every 24th row and every 48th column; the margin of 8 just reaches an end."""
+    tiles = plan_tiles((400, 400), tile_px=60, margin_px=8, step_px=(24, 48), overlap_px=(8, 16))
+    assert tiles[0].core == Box(0, 0, 72, 96)
+    assert tiles[0].region == Box(0, 0, 80, 112)
+    assert tiles[1].core == Box(0, 96, 72, 192)
+    assert tiles[1].region == Box(0, 48, 80, 208)
+
+
 def test_a_sliding_window_sees_in_a_region_what_it_sees_in_the_whole_image():
     torch.manual_seed(0)
     image = torch.rand(1, 1, 200, 330)
