@@ -93,7 +93,20 @@ def test_undefined_images_are_left_out(terms):
     assert not any(math.isnan(number) for number in bootstrap_interval(with_undefined, mean_ratio))
 
 
-@pytest.mark.parametrize(("option", "message"), [({"level": 95}, "level"), ({"resamples": 0}, "resamples")])
+def test_a_difference_from_a_model_without_scores_is_the_interval_of_the_score_itself(terms):
+    """Options of both mean the same: a mean minus 0 is the mean, whatever the images drawn."""
+    nothing = torch.stack([torch.zeros(len(terms)), terms[:, 1]], dim=1)
+    options = {"level": 0.6, "resamples": 70, "seed": 5}
+    alone = bootstrap_interval(terms, mean_ratio, **options)
+    assert paired_bootstrap_difference(terms, nothing, mean_ratio, **options) == pytest.approx(alone)
+    for option in ({"level": 0.95}, {"resamples": 200}, {"seed": 6}):
+        assert bootstrap_interval(terms, mean_ratio, **options | option) != alone
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"level": level}, "level") for level in (0, 1, 95)] + [({"resamples": 0}, "resamples")],
+)
 def test_impossible_options_are_refused(terms, option, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(terms, mean_ratio, **option)

@@ -8,6 +8,7 @@ from monai.metrics import DiceMetric, MeanIoU
 from torchmetrics.segmentation import MeanIoU as TorchmetricsMeanIoU
 
 from medseg_ext.metrics import compare_image, image_statistics, metric_named, metrics_for, stack_statistics
+from medseg_ext.metrics.ratios import mean_ratio
 
 CLASSES = ["background", "cytoplasm", "nucleus"]
 
@@ -52,6 +53,14 @@ def test_pooling_weighs_by_size_and_averaging_does_not():
     assert scores["foreground_iou"] == pytest.approx(2 / 3)
     assert scores["ap_50"] == pytest.approx(1 / 3)
     assert scores["ap_50_per_image"] == pytest.approx(1 / 2)
+
+
+def test_a_mean_is_over_the_ratios_of_an_image_first():
+    """Ratios 1 and 0 / 0 of one image, 0 and 1/2 of another: (1 + 1/4) / 2, and not (1/2 + 1/2) / 2."""
+    terms = torch.tensor([[2.0, 0.0, 2.0, 0.0], [0.0, 1.0, 2.0, 2.0]])
+    assert mean_ratio(terms) == (1 + 1 / 4) / 2
+    assert mean_ratio(terms, empty=1.0) == (1 + 1 / 4) / 2
+    assert mean_ratio(terms, empty=0.0) == (1 / 2 + 1 / 4) / 2
 
 
 def test_an_image_rightly_empty_is_a_correct_answer_of_the_mean_without_weight_in_the_pool():
