@@ -91,6 +91,48 @@ def test_the_least_area_is_meant_at_the_network_s_size():
     assert decode_detections(output_of(numbers, {1: 0.9}), size=(20, 20), min_area_px=16).instances.max() == 1
 
 
+def test_numbers_may_be_off_by_a_little_and_large():
+    numbers = three_objects() * 3001  # neighbours of such numbers are no numbers of half precision
+    output = output_of(numbers, {3001: 0.9, 6002: 0.8, 9003: 0.7})
+    output[0, :, ::2] -= 0.01
+    output[0, :, 1::2] += 0.01
+    for size, times in (((24, 40), 1), ((48, 80), 2)):
+        objects = decode_detections(output, size=size)
+        enlarged = three_objects().repeat(times, axis=0).repeat(times, axis=1)
+        assert (objects.instances[0].numpy() == enlarged).all()
+        torch.testing.assert_close(objects.scores, torch.tensor([0.9, 0.8, 0.7]))
+
+
+def test_the_edge_of_an_inner_part_lies_where_it_lay_in_the_output():
+    """Enlarged four times, the inner part wins from 5/9 of the way from centre to centre: from the pixel's edge on."""
+    numbers = np.ones((24, 24), np.int64)
+    inner = np.zeros(numbers.shape)
+    inner[4:8, 4:8] = 1
+    classes = decode_detections(output_of(numbers, {1: 0.9}, inner), size=(96, 96)).classes[0].numpy()
+    expected = np.where((np.arange(96) >= 16) & (np.arange(96) < 32), 2, 1)
+    np.testing.assert_array_equal(classes[24], expected)
+    np.testing.assert_array_equal(classes[:, 24], expected)
+
+
+def test_without_a_least_area_and_score_all_objects_are_kept_and_the_background_is_none():
+    numbers = three_objects()
+    numbers[numbers == 2] = 0  # a number that no pixel has
+    objects = decode_detections(output_of(numbers, {1: 0.9, 3: 0.0}), score_threshold=0.0, min_area_px=0)
+    assert objects.instances.unique().tolist() == [0, 1, 2]
+    torch.testing.assert_close(objects.scores, torch.tensor([0.9, 0.0]))
+
+
+def test_the_transform_hands_its_options_over():
+    output = output_of(three_objects(), {1: 0.9, 2: 0.2, 3: 0.7})
+    for options, scores in (
+        ({}, [0.9, 0.7]),
+        ({"score_threshold": 0.1}, [0.9, 0.2, 0.7]),
+        ({"min_area_px": 65}, [0.7]),
+    ):
+        found = DecodeDetectionsd(**options)({"pred": output})["pred_scores"]
+        torch.testing.assert_close(found, torch.tensor(scores))
+
+
 def test_outputs_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 8, 8\)"):
         decode_detections(torch.zeros(2, 8, 8))
