@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -151,6 +152,50 @@ def test_the_folder_keeps_what_a_comparison_needs(tmp_path):
     assert list(run.statistics) == list(report.definitions)
     np.testing.assert_array_equal(read_labels(run.label_map_path("moved")), square(2, 7)[0])
     np.testing.assert_array_equal(read_labels(run.label_map_path("moved", of_truth=True)), square(2, 2)[0])
+
+
+def test_a_second_run_forgets_the_images_of_the_first(tmp_path):
+    report = evaluate(tmp_path, CASES)
+    for _ in range(2):
+        report.start(Engine(lambda *_: None))
+        assert report.images == []
+
+
+def test_objects_are_counted_and_drawn_by_their_own_ids(tmp_path, monkeypatch):
+    """Of the true objects 5, 7 and 9 the prediction 3 finds 7, and the prediction 4 nothing."""
+    drawn = {}
+
+    def draw(image, predicted, true, **matched):
+        drawn.update(matched)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("medseg_ext.handlers.evaluation.draw_comparison", draw)
+    true = square(0, 0, label=5) + square(0, 20, label=7) + square(12, 0, label=9)
+    predicted = square(0, 20, label=3) + square(12, 20, label=4)
+    (image,) = evaluate(tmp_path, [("a", "", predicted, true)]).images
+    assert (image.true_objects, image.pred_objects) == (3, 2)
+    assert (drawn["matched_pred"].tolist(), drawn["matched_true"].tolist()) == ([3], [7])
+    row = next(csv.DictReader((tmp_path / "out" / "metrics_per_image.csv").open()))
+    assert (row["true_objects"], row["pred_objects"]) == ("3", "2")
+
+
+def test_images_without_kinds_are_not_grouped(tmp_path):
+    evaluate(tmp_path, [("a", "", square(2, 2), square(2, 2))])
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["by_kind"] == {}
+
+
+@pytest.mark.parametrize(("pictures", "shown"), [(3, "87640"), (2, "8740"), (6, "87654310")])
+def test_the_worst_images_are_shown_and_a_third_as_many_of_the_middle_and_of_the_best(tmp_path, pictures, shown):
+    """Nine images, named by how far the prediction is off; the middle one is 4."""
+    evaluate(tmp_path, [moved(str(columns), columns) for columns in range(9)], pictures=pictures)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "".join(dict.fromkeys(re.findall(r"\b(\d): foreground_iou", page))) == shown
+
+
+def test_the_digest_is_of_the_truth_whatever_the_prediction(tmp_path):
+    (one,), (other,) = (evaluate(tmp_path, [moved("a", columns)]).images for columns in (0, 3))
+    (third,) = evaluate(tmp_path, [("a", "f", square(2, 2), square(2, 3))]).images
+    assert one.truth_digest == other.truth_digest != third.truth_digest
 
 
 def test_the_bundle_names_the_model_and_the_folder_the_data_set(tmp_path):

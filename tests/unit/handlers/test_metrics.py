@@ -66,6 +66,15 @@ def test_metrics_of_objects_need_no_class_maps():
     assert run(ObjectMetricHandler("pq"), [[instances_only]]).metrics["score"] == 1
 
 
+def test_predictions_come_first_and_the_truth_second():
+    """The official SegPC score asks what each true object has: a second prediction costs nothing."""
+    one = item()
+    one["pred_instances"][:, 4:14, 25:35] = 5
+    assert run(ObjectMetricHandler("segpc_miou"), [[one]]).metrics["score"] == 1
+    swapped = {"pred_instances": one["true_instances"], "true_instances": one["pred_instances"]}
+    assert run(ObjectMetricHandler("segpc_miou"), [[swapped]]).metrics["score"] == pytest.approx(1 / 2)
+
+
 def test_another_output_transform_replaces_the_keys():
     handler = ObjectMetricHandler("dice", output_transform=lambda output: ([output["a"]], [output["b"]]))
     label_map = item()["true_instances"]

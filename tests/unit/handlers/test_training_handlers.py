@@ -44,6 +44,42 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.pt"]
 
 
+def test_the_first_of_equally_good_epochs_is_kept(tmp_path):
+    training = Training([0.5, 0.5, 0.4])
+    BestModel(training.network, str(tmp_path / "model.pt")).attach(training.evaluator)
+    training.run(3)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1
+
+
+@pytest.fixture
+def process_group(tmp_path):
+    """One process, that takes itself for one of several."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_weights_of_a_network_wrapped_for_several_processes_fit_the_bare_one(tmp_path, process_group):
+    training, bare = Training([0.5]), torch.nn.Linear(1, 1)
+    wrapped = torch.nn.parallel.DistributedDataParallel(training.network)
+    BestModel(wrapped, str(tmp_path / "model.pt")).attach(training.evaluator)
+    ResumableState({"network": wrapped}, str(tmp_path / "checkpoint.pt")).attach(training.trainer)
+    training.run(1)
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for state in (torch.load(tmp_path / "model.pt", weights_only=True), checkpoint["network"]):
+        bare.load_state_dict(state)
+        assert bare.weight.item() == 1
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 1)
+    best = with_state(training := Training([0.5, 0.9]), tmp_path / "out", resume=False)
+    training.run(2)
+    assert best.best == pytest.approx(0.9)
+    assert not (tmp_path / "out").exists()
+
+
 def averaged(training: Training, folder, momentum: float, *, resume: bool = False) -> AveragedWeights:
     average = AveragedWeights(training.network, momentum)
     average.attach(training.trainer)
@@ -122,6 +158,23 @@ def test_a_resumed_training_goes_on_with_its_average(tmp_path):
     )
 
 
+def test_a_resumed_training_that_kept_no_average_is_averaged_from_there_on(tmp_path):
+    averaged(first := Training([0.5]), tmp_path, 1.0)
+    first.run(1)  # to 1
+    average = averaged(second := Training([0.5, 0.9]), tmp_path, 0.25, resume=True)
+    torch.nn.init.constant_(second.network.weight, 9.0)
+    second.run(2)  # two steps to 2
+    assert average.network.weight.item() == pytest.approx((1 * 0.75 + 2 * 0.25) * 0.75 + 2 * 0.25)
+
+
+def test_an_average_that_is_wanted_no_longer_is_left(tmp_path):
+    averaged(first := Training([0.5]), tmp_path, 0.25)
+    first.run(1)
+    average = averaged(second := Training([0.5, 0.9]), tmp_path, 1.0, resume=True)
+    second.run(2)
+    assert average.network.weight.item() == 2
+
+
 def test_a_checkpoint_that_lacks_a_part_is_refused_before_anything_is_loaded(tmp_path):
     first = Training([0.5])
     ResumableState({"network": first.network, "trainer": first.trainer}, str(tmp_path / "checkpoint.pt")).attach(
@@ -162,6 +215,17 @@ def test_the_curve_has_a_row_an_epoch_with_the_mean_loss_of_that_epoch(tmp_path)
         {"epoch": "2", "train_loss": "4", "train_iou": "0.5", "validation_iou": "0.75"},
     ]
     assert Image.open(tmp_path / "iou_curve.png").size == (768, 480)
+
+
+def test_what_a_trainer_does_not_measure_is_undefined(tmp_path):
+    training = Training([0.25])
+    curve = IoUCurve(str(tmp_path), metric="dice")
+    curve.attach(training.evaluator)
+    curve.set_trainer(training.trainer)
+    training.evaluator.state.metrics["dice"] = 0.25
+    training.run(1)
+    (row,) = csv.DictReader((tmp_path / "iou_curve.csv").open())
+    assert row == {"epoch": "1", "train_loss": "2", "train_iou": "nan", "validation_iou": "0.25"}
 
 
 def test_a_curve_without_a_trainer_says_so(tmp_path):

@@ -43,6 +43,44 @@ def test_another_architecture_is_named(tmp_path):
         load(tmp_path / "model.pt", network())
 
 
+def test_a_weight_too_few_or_too_many_is_named(tmp_path):
+    state = network().state_dict()
+    torch.save({**state, "3.weight": torch.zeros(1)}, tmp_path / "more.pt")
+    with pytest.raises(DataError, match=r"has 1 that it does not have, such as 3\.weight"):
+        load(tmp_path / "more.pt", network())
+    torch.save({name: value for name, value in state.items() if name != "2.bias"}, tmp_path / "fewer.pt")
+    with pytest.raises(DataError, match=r"lacks 1 of its 9 weights, such as 2\.bias"):
+        load(tmp_path / "fewer.pt", network())
+
+
+class Touch:
+    """What a pickle of it does when it is loaded: it makes a file."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
+def test_a_file_that_would_run_code_is_not_run(tmp_path):
+    torch.save({"model": Touch(tmp_path / "touched")}, tmp_path / "model.pt")
+    with pytest.raises(DataError, match="holds no weights that can be loaded safely"):
+        load(tmp_path / "model.pt", network())
+    assert not (tmp_path / "touched").exists()
+
+
+def test_weights_go_into_a_network_wrapped_for_several_processes(tmp_path):
+    source, target = network(), network()
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        load(tmp_path / "model.pt", nn.parallel.DistributedDataParallel(target))
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(target.state_dict(), source.state_dict())
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"PK not weights", b"no weights at all", b"hello world\n", b"]a", b"\x80\x02."]
 )
