@@ -27,11 +27,12 @@ LONG = Box(2, 5, 6, 135)  # longer than any region
 
 
 def cells() -> np.ndarray:
-    """Squares of 8 x 8 pixels everywhere, many of them on borders of tiles, and a bar over all tiles of a row."""
+    """Squares of 8 x 8 pixels, many on borders of tiles, a bar over all tiles of a row, and lines on two edges."""
     truth = np.zeros(SIZE, dtype=np.int32)
     for number, (top, left) in enumerate(((t, c) for t in range(10, 90, 11) for c in range(1, 130, 13)), start=1):
         truth[top : top + 8, left : left + 8] = number
-    truth[LONG.inside(WHOLE)] = truth.max() + 1
+    for box in (LONG, Box(0, 50, 1, 58), Box(97, 0, 99, 1)):
+        truth[box.inside(WHOLE)] = truth.max() + 1
     return truth
 
 

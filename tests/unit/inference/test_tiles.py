@@ -79,6 +79,8 @@ def test_a_sliding_window_sees_in_a_region_what_it_sees_in_the_whole_image():
 def test_tiles_without_pixels_are_refused():
     with pytest.raises(ValueError, match="at least 1 pixel"):
         plan_tiles((10, 10), tile_px=0, margin_px=0)
+    with pytest.raises(ValueError, match="no negative margin, got 5 and -1"):
+        plan_tiles((10, 10), tile_px=5, margin_px=-1)
     for tile_px, margin_px in ((0, 0), (-300, 0), (-2000, 0), (512, -1)):
         with pytest.raises(DataError, match="--tile_size of at least 1 and a --tile_margin of at least 0"):
             plan_tiles_of_image((9000, 9000), working_size=None, tile_px=tile_px, margin_px=margin_px)
@@ -112,9 +114,20 @@ def test_a_field_of_view_of_a_large_camera_is_one_tile():
     assert tile.core == tile.region == Box(0, 0, 341, 512)
 
 
+def test_a_field_of_view_of_8192_pixels_is_the_largest_that_is_one_tile():
+    (tile,) = plan_tiles_of_image((8192, 8192), working_size=512, tile_px=1024, **SEEN_REDUCED)
+    assert tile.region == Box(0, 0, 512, 512)
+    with pytest.raises(DataError, match="reduce it to 8192 pixels"):
+        plan_tiles_of_image((8192, 8193), working_size=512, tile_px=1024, **SEEN_REDUCED)
+
+
 def test_tiles_are_as_large_as_asked_for_where_they_fit():
     tiles = plan_tiles_of_image((16384, 16384), working_size=None, tile_px=1024, margin_px=64)
     assert len(tiles) == 16 * 16
+    windows = {"margin_px": 8, "step_px": (24, 48), "overlap_px": (8, 16)}
+    tiles = plan_tiles_of_image((900, 900), working_size=None, tile_px=100, **windows)
+    assert tiles == plan_tiles((900, 900), tile_px=100, **windows)
+    assert tiles[0].core == Box(0, 0, 120, 144)
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (8000, 8000)])
