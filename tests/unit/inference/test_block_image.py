@@ -9,7 +9,7 @@ from PIL import Image
 from medseg_ext.data.errors import DataError
 from medseg_ext.data.formats import size_in_file
 from medseg_ext.data.pixels import image_size
-from medseg_ext.inference.large.block_image import open_block_image
+from medseg_ext.inference.large.block_image import BlockImage, open_block_image
 from medseg_ext.inference.large.boxes import Box
 from medseg_ext.inference.large.pixel_store import pixel_io
 from medseg_ext.transforms import read_rgb
@@ -54,6 +54,7 @@ FILES = [
     write_tiff("pages.tif", np.stack([GREY16, GREY16 // 2]), photometric="minisblack"),
     write_tiff("float.tif", GREY16.astype(np.float32), photometric="minisblack"),
     write_tiff("signed.tif", GREY16.astype(np.int16) - 100, photometric="minisblack"),
+    write_tiff("turned.tif", RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)]),
     pytest.param(write_png, id="png"),
     pytest.param(write_turned_jpeg, id="turned.jpg"),
     pytest.param(write_lzw_tiff, id="lzw"),
@@ -80,6 +81,31 @@ def test_shrinking_averages_whole_pixels(tmp_path):
     assert shrunk.shape == (18, 23, 3)
     np.testing.assert_allclose(shrunk[3, 5], whole[12:16, 20:24].mean(axis=(0, 1)), atol=1e-6)
     np.testing.assert_allclose(shrunk[17, 22], whole[68:, 88:].mean(axis=(0, 1)), atol=1e-6)
+
+
+def test_shrinking_keeps_to_its_box(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", tile=(32, 32))
+    with pixel_io():
+        shrunk = open_block_image(path).read_shrunk(Box(7, 10, 16, 21), 4)
+    whole = read_rgb(path)
+    assert shrunk.shape == (3, 3, 3)
+    np.testing.assert_allclose(shrunk[0, 0], whole[7:11, 10:14].mean(axis=(0, 1)), atol=1e-6)
+    np.testing.assert_allclose(shrunk[2, 2], whole[15, 18:21].mean(axis=0), atol=1e-6)
+
+
+class NumbersOfRows(BlockImage):
+    """An image said to be very wide, of which a pixel is the number of its row."""
+
+    def read(self, box: Box) -> np.ndarray:
+        rows = np.arange(box.top, box.bottom, dtype=np.float32)
+        return np.broadcast_to(rows[:, None, None], (len(rows), 8, 3))
+
+
+def test_rows_that_are_read_in_several_bands_are_averaged_as_in_one():
+    shrunk = NumbersOfRows().read_shrunk(Box(3, 0, 20, 2**22), 4)
+    assert shrunk.shape == (5, 2, 3)
+    assert shrunk[:, 0, 0].tolist() == [4.5, 8.5, 12.5, 16.5, 19]
 
 
 def test_a_damaged_file_is_named(tmp_path):

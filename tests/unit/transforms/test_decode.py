@@ -207,17 +207,31 @@ def test_objects_meet_where_the_interior_is_least_probable():
     assert abs(int((row == row[0]).sum()) + 4 - 14) <= 1
 
 
-def test_a_bump_below_the_threshold_of_the_foreground_is_no_seed():
-    """A spot of the seed class that is background for the most part lies outside of all objects."""
-    logits = rectangles((2, 2, 10, 10))
-    assert decode_semantic(logits, seed_threshold=0.0001, foreground_threshold=0.9).instances.max() == 1
+def test_seeds_that_only_background_joins_are_two():
+    """Between the two lies what has P(foreground) = 0.4: enough for a seed, and too little for an object."""
+    logits = rectangles((4, 4, 12, 14), (4, 18, 12, 28))
+    logits[0, 4:12, 14:18], logits[1, 4:12, 14:18] = float(np.log(0.6 / 0.4)), 0.0
+    objects = decode_semantic(logits, seed_threshold=0.3)
+    assert objects.instances.unique().tolist() == [0, 1, 2]
+    assert (objects.instances[0, 4:12, 14:18] == 0).all()
+
+
+def test_an_object_in_the_hole_of_one_that_has_no_seed_is_its_own():
+    logits = rectangles((2, 2, 26, 26))
+    logits[-1, 2:26, 2:26] = CONFIDENT
+    logits[:2, 6:22, 6:22] *= -1
+    logits[:2, 10:18, 10:18] *= -1
+    logits[-1, 10:18, 10:18] = -CONFIDENT
+    objects = decode_semantic(logits)
+    assert objects.instances.max() == 2
+    assert objects.instances[0, 14, 14] not in (0, objects.instances[0, 3, 3])
 
 
 def test_the_interpolated_logits_lie_as_pixels_do_with_their_corners_on_corners():
-    """Enlarged four times, an edge between the columns 3 and 4 lies between the columns 15 and 16."""
-    objects = decode_semantic(rectangles((0, 0, 10, 4), shape=(10, 10)), size=(40, 40))
-    assert (objects.instances[0, :, :16] == 1).all()
-    assert (objects.instances[0, :, 16:] == 0).all()
+    """Enlarged four times, an edge between the columns 1 and 2 lies between the columns 7 and 8."""
+    objects = decode_semantic(rectangles((0, 0, 10, 2), shape=(10, 10)), size=(40, 40))
+    assert (objects.instances[0, :, :8] == 1).all()
+    assert (objects.instances[0, :, 8:] == 0).all()
 
 
 def test_what_lies_between_objects_stays_empty():
