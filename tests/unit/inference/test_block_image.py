@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
@@ -44,6 +45,13 @@ def write_lzw_tiff(folder):
     return folder / "lzw.tif"
 
 
+def write_four_bits(folder):
+    options = {"driver": "GTiff", "height": 70, "width": 90, "count": 1, "dtype": "uint8", "NBITS": 4}
+    with pixel_io(), rasterio.open(folder / "four_bits.tif", "w", **options) as file:
+        file.write(RGB[..., 0] // 16, 1)
+    return folder / "four_bits.tif"
+
+
 FILES = [
     write_tiff("tiled.tif", RGB, tile=(32, 32), photometric="rgb"),
     write_tiff("strips.tif", RGB, rowsperstrip=8, photometric="rgb", compression="zlib"),
@@ -55,6 +63,7 @@ FILES = [
     write_tiff("float.tif", GREY16.astype(np.float32), photometric="minisblack"),
     write_tiff("signed.tif", GREY16.astype(np.int16) - 100, photometric="minisblack"),
     write_tiff("turned.tif", RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)]),
+    pytest.param(write_four_bits, id="four_bits.tif"),
     pytest.param(write_png, id="png"),
     pytest.param(write_turned_jpeg, id="turned.jpg"),
     pytest.param(write_lzw_tiff, id="lzw"),
@@ -114,6 +123,12 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:6000])
     with pixel_io(), pytest.raises(DataError, match=r"cut\.tif"):
         open_block_image(path).read(Box(0, 0, 70, 90))
+
+
+def test_more_channels_than_four_are_refused_as_in_the_whole_image(tmp_path):
+    tifffile.imwrite(tmp_path / "five.tif", np.dstack([RGB, RGB[..., :2]]), photometric="rgb", extrasamples=[0, 0])
+    with pixel_io(), pytest.raises(DataError, match=r"five\.tif has the shape \(70, 90, 5\)"):
+        open_block_image(tmp_path / "five.tif")
 
 
 def test_the_size_is_told_by_the_header_alone(tmp_path):

@@ -71,6 +71,13 @@ def test_class_maps_of_another_size_than_the_truth_are_refused():
         compare_image(square(), square(), classes, classes)
 
 
+def test_the_largest_class_is_255():
+    background, largest = square() * 0, (square() * 255).short()
+    assert compare_image(square(), square(), background, largest).class_overlaps[0, 255] == 100
+    with pytest.raises(ValueError, match=r"classes must be in \[0, 255\], got 256"):
+        compare_image(square(), square(), background, (square() * 256).short())
+
+
 def test_half_a_pair_of_class_maps_is_refused():
     with pytest.raises(ValueError, match="got only the predicted one"):
         compare_image(square(), square(), square())

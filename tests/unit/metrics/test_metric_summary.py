@@ -10,6 +10,7 @@ from medseg_ext.metrics import (
     compare_image,
     image_statistics,
     metrics_for,
+    paired_bootstrap_difference,
     per_image_values,
     stack_statistics,
     summarise,
@@ -62,6 +63,26 @@ def test_an_image_without_objects_has_undefined_values():
 def test_a_model_does_not_differ_from_itself(statistics):
     for entry in summarise_difference(statistics, statistics, DEFINITIONS, resamples=20).values():
         assert [entry["difference"], *entry["interval_95"]] == [0, 0, 0]
+
+
+def test_means_are_compared_over_the_images_defined_for_both_models_and_pools_over_all():
+    """Both find the one square. In an empty image the one finds nothing, and the other a square: 0 / 0 and 0 / 1."""
+    one = statistics_of((square(), square()), (empty(), empty()))
+    other = statistics_of((square(), square()), (square(), empty()))
+    for first, second, sign in ((one, other, 1), (other, one, -1)):
+        differences = summarise_difference(first, second, DEFINITIONS, resamples=10)
+        assert differences["pq"]["difference"] == 0
+        assert (differences["pq"]["images"], differences["pq"]["images_left_out"]) == (1, 1)
+        assert differences["pq_pooled"]["difference"] == pytest.approx(sign * (1 - 1 / 1.5))
+
+
+def test_a_difference_agrees_with_its_parts(statistics):
+    perfect = statistics_of(*((scene(name)[1], scene(name)[1]) for name in SCENES))
+    entry = summarise_difference(perfect, statistics, DEFINITIONS, resamples=50, seed=1)["map"]
+    interval = paired_bootstrap_difference(
+        perfect["map"], statistics["map"], DEFINITIONS["map"].reduce, resamples=50, seed=1
+    )
+    assert (entry["difference"], *entry["interval_95"]) == interval
 
 
 def test_means_over_images_are_exactly_those_that_average_images(statistics):
