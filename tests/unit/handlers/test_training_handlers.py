@@ -336,6 +336,16 @@ def test_every_loss_is_a_metric_with_its_mean_over_the_epoch():
     # The second epoch starts anew: means of 1 and 3, not of all four.
     assert [(each["loss_a"], each["loss_b"]) for each in seen] == [(1, 10), (2, 20)] * 2
     assert [item["loss"] for item in trainer.state.output] == [33, 33]
+    assert not any("pred" in item for item in trainer.state.output)
+
+
+def test_the_sums_of_losses_hold_no_graph():
+    """Else the activations of every iteration would stay in memory to the end of the epoch."""
+    engine, handler = Engine(lambda *_: None), LossesByName()
+    engine.state.output = {"pred": (losses := TwoLosses()(torch.ones(1, 1, 4, 4)))}
+    assert losses["loss_a"].requires_grad
+    handler.collect(engine)
+    assert not any(each.requires_grad for each in handler._sums.values())
 
 
 def test_a_network_without_named_losses_is_refused():

@@ -45,6 +45,8 @@ def test_the_classes_count_whatever_the_weight_of_the_boundary():
 def test_half_precision_is_summed_in_float32():
     prediction, target = perfect_case()
     assert make_loss()(prediction.bfloat16(), target).dtype == torch.float32
+    unsure = torch.randn(prediction.shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+    torch.testing.assert_close(make_loss()(unsure, target), make_loss()(unsure.float(), target), rtol=1e-6, atol=0)
 
 
 def test_a_negative_weight_is_refused():
