@@ -127,6 +127,14 @@ def test_a_label_map_in_another_format_is_neither_removed_nor_left_to_mislead(im
     assert [path.name for path in (tmp_path / "out").iterdir()] == [theirs]
 
 
+def test_a_label_map_in_another_format_may_be_a_link_that_leads_nowhere(images, tmp_path):
+    (tmp_path / "out").mkdir()
+    name = f"{min(images.iterdir()).stem}_instances.nii.gz"
+    (tmp_path / "out" / name).symlink_to(tmp_path / "unmounted")
+    with pytest.raises(DataError, match=f"{name} is there already"):
+        segment(images, tmp_path / "out")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".nii.gz", ".dcm", ".tif"])
 def test_a_damaged_image_whose_name_is_no_text_is_reported_and_the_others_done(images, tmp_path, suffix):
     (images / os.fsdecode(b"d\xff" + suffix.encode())).write_bytes(b"no image")

@@ -173,6 +173,25 @@ def test_a_second_run_replaces_the_first(images, tmp_path):
     assert tifffile.imread(tmp_path / "out" / "a_instances.tif").shape == (4, 5)
 
 
+@pytest.mark.parametrize(("source", "target"), [("images", "link"), ("link", "images")])
+def test_an_image_is_not_overwritten_by_way_of_a_link_to_its_folder(images, tmp_path, source, target):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars()).save(images / "a_overlay.png")
+    before = (images / "a_overlay.png").read_bytes()
+    folders = {"images": images, "link": tmp_path / "link"}
+    folders["link"].symlink_to(images)
+    with pytest.raises(DataError, match=r"a_overlay\.png is one of the images, and would be overwritten"):
+        segment(folders[source], folders[target])
+    assert (images / "a_overlay.png").read_bytes() == before
+
+
+def test_the_ratio_of_nucleus_and_cytoplasm_has_a_column_only_where_both_are_classes(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    (row,) = segment(images, tmp_path / "out").values()
+    assert row["status"] == "ok"
+    assert not any("ratio" in name for name in row)
+
+
 def test_an_image_is_never_overwritten(images):
     Image.fromarray(two_bars()).save(images / "a.png")
     Image.fromarray(two_bars()).save(images / "a_classes.png")
@@ -198,6 +217,23 @@ def test_more_than_65535_objects_keep_their_labels(tmp_path, label, dtype):
     written = tifffile.imread(tmp_path / "a_instances.tif")
     assert written.dtype == dtype
     assert (written == instances).all()
+
+
+def test_the_size_of_a_pixel_is_that_of_the_page(tmp_path):
+    """Pixels of 1 µm on the first page, and of 2 µm on the second; the object has 10 of them."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for per_cm in (10_000, 5_000):
+            pixels = np.zeros((8, 8), dtype=np.uint8)
+            tiff.write(pixels, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER", metadata=None)
+    instances = np.zeros((8, 8), dtype=np.int32)
+    instances[2:4, 1:6] = 1
+    for page, area_um2 in ((0, 10), (1, 40)):
+        dataset = ReadableImages(list_images(tmp_path / "a.tif"), page=page)
+        names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+        writer = ObjectWriter(str(tmp_path), images=dataset, **names)
+        writer.write_image(dataset.data[0], objects_of(instances), np.zeros((8, 8, 3), np.float32))
+        (row,) = csv.DictReader((tmp_path / "a_objects.csv").open())
+        assert float(row["area_um2"]) == area_um2
 
 
 def test_a_failed_write_leaves_the_older_file_and_nothing_half_written(tmp_path, monkeypatch):

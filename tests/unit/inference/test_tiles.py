@@ -153,6 +153,12 @@ def test_a_tile_is_decoded_at_less_only_where_it_is_too_large(monkeypatch, most_
     assert objects.scores is scores
 
 
+def test_a_value_between_two_levels_counts_as_the_nearer_one():
+    values = np.array([0.4, 0.6, 1.4, 1.6]) / 65535
+    levels = [65535 * value for value in percentiles_of([values], [0, 100 / 3, 200 / 3, 100])]
+    assert levels == pytest.approx([0, 1, 1, 2])
+
+
 @pytest.mark.parametrize("levels", [256, 65536])
 def test_percentiles_are_those_of_numpy(levels):
     values = np.random.default_rng(0).gamma(2, 0.05, size=(50, 41)).clip(0, 1)
