@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,20 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-STANDALONE = ("train", "evaluate", "inference")  # each takes the section `common` first
+from medseg_ext.bundle.arrange import CONFIGS, Order, arrange
+from medseg_ext.bundle.configuration_page import configuration_page
+from medseg_ext.bundle.errors import RenderError
+from medseg_ext.bundle.format_json import format_json
+from medseg_ext.bundle.keys import DESCRIPTIONS
+
+STANDALONE = CONFIGS  # each takes the section `common` first
 # What each is run on top of. One that no fragment of a bundle has is not rendered.
 OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate", "inference_trt": "inference"}
-SECTIONS = ("common", "metadata", *STANDALONE, *OVERLAYS)
+SECTIONS = ("keys", "common", "metadata", *STANDALONE, *OVERLAYS)
+ORDER_FILE = "order.yaml"
+PAGE = Path("docs", "configuration.md")  # beside the folder of the bundles
 
-
-class RenderError(ValueError):
-    """A fragment cannot be rendered; the message names it and the key."""
+Fragments = Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]  # (file, its sections), in order of merging
 
 
 def read_recipes(base: Path) -> dict[str, list[str]]:
@@ -72,7 +78,7 @@ def merge_fragments(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
 
 
 def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Render one bundle's config files.
+    """Render one bundle's files.
 
     The layers are `workflows/shared.yaml`, the row's own three fragments, and last those that hold for a pair of them
     alone: `pairs/<workflow>+<data set>.yaml`, `pairs/<workflow>+<model>.yaml`, `pairs/<data set>+<model>.yaml`.
@@ -84,10 +90,35 @@ def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]
     Yields:
         (path inside the bundle, text).
     """
+    yield from _texts(base, recipe, render_configs(read_fragments(base, recipe), read_order(base)))
+
+
+def read_fragments(
+    base: Path, recipe: Sequence[str], *, read: Callable[[Path], Mapping[str, Any]] | None = None
+) -> Fragments:
+    """Read the fragments of one bundle; see `render_bundle`.
+
+    Args:
+        base: the folder `bundles/_base`.
+        recipe: [workflow, data set, model], names of fragments.
+        read: reads one; by default anew from its file.
+    """
     rooms = ("workflows", "data_sets", "models")
     files = ["workflows/shared.yaml", *(f"{room}/{name}.yaml" for room, name in zip(rooms, recipe, strict=True))]
     files += [file for pair in combinations(recipe, 2) if (base / (file := f"pairs/{'+'.join(pair)}.yaml")).is_file()]
-    fragments = [(file, _read_fragment(base / file)) for file in files]
+    return [(file, (read or _read_fragment)(base / file)) for file in files]
+
+
+def render_configs(fragments: Fragments, order: Order) -> dict[str, dict[str, Any]]:
+    """Render the content of one bundle's configs.
+
+    Args:
+        fragments: those of the bundle.
+        order: of the parts of its configs.
+
+    Returns:
+        By the name of the file, without `.json`; their keys are in the order in which people read them.
+    """
 
     def layers(*sections: str) -> list[tuple[str, Mapping[str, Any]]]:
         return [
@@ -101,11 +132,72 @@ def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]
         if content:
             configs[overlay] = content
     configs["metadata"] = merge_fragments(layers("metadata"))
+    keys = merge_fragments(layers("keys"))
+    for workflow in STANDALONE:
+        configs[workflow] = arrange(
+            configs[workflow],
+            workflow,
+            keys=keys,
+            order=order,
+            origin=partial(_file_with, fragments, ("common", workflow)),
+            description_of=partial(_file_with, fragments, ("keys",)),
+        )
+    return configs
+
+
+def _file_with(fragments: Fragments, sections: Sequence[str], name: str) -> str:
+    """Name the last fragment, and the section in it, that says something of a key."""
+    found = [f"{file}: {section}" for file, section, key in _keys_in(fragments, sections) if key == name]
+    return found[-1]
+
+
+def _keys_in(fragments: Fragments, sections: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield (file, section, key of a config) of each line in some sections."""
+    for file, fragment in fragments:
+        for section in sections:
+            for key in fragment.get(section) or {}:
+                yield file, section, key.removeprefix("+").replace("::", "#").partition("#")[0]
+
+
+def _refuse_unused_keys(
+    fragments: Mapping[str, Fragments], configs: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> None:
+    """Stop when a fragment describes a key that no config of its bundles has."""
+    used: dict[tuple[str, str], bool] = {}
+    for bundle, layers in fragments.items():
+        for file, _, name in _keys_in(layers, ["keys"]):
+            has = any(name in configs[bundle][workflow] for workflow in STANDALONE)
+            used[file, name] = used.get((file, name), False) or has
+    for (file, name), is_used in used.items():
+        if not is_used:
+            raise RenderError(f"{file}: keys: {name}: no config has this key; delete it, or mend its name")
+
+
+def _texts(base: Path, recipe: Sequence[str], configs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for config, content in configs.items():
-        yield f"configs/{config}.json", json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+        yield f"configs/{config}.json", format_json(content, one_line=[DESCRIPTIONS])
     yield "configs/logging.conf", (base / "workflows" / "logging.conf").read_text()
     yield "docs/data_license.txt", (base / "data_sets" / f"{recipe[1]}_license.txt").read_text()
     yield "LICENSE", (base.parent.parent / "LICENSE").read_text()
+
+
+def read_order(base: Path) -> Order:
+    """Read `order.yaml`: how the parts of the configs follow each other.
+
+    Args:
+        base: the folder `bundles/_base`.
+
+    Raises:
+        RenderError: the file is missing or no YAML, or has another form.
+    """
+    path = base / ORDER_FILE
+    if not path.is_file():
+        raise RenderError(f"{path}: not found; it lists the parts of the configs")
+    content = _read_yaml(path)
+    parts, inside = content.get("parts"), content.get("inside", {})
+    if not isinstance(parts, list) or not isinstance(inside, dict) or set(content) - {"parts", "inside"}:
+        raise RenderError(f"{path}: expected a list `parts` and lists of names in `inside`, got {content}")
+    return Order(parts, inside)
 
 
 def _read_fragment(path: Path) -> dict[str, dict[str, Any]]:
@@ -134,12 +226,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def render_all(bundles: Path) -> list[Path]:
-    """Write every rendered file of every bundle; returns those whose text changed."""
-    changed = list(stale_files(bundles))
-    for path, text in _rendered_files(bundles):
-        if path in changed:
+    """Write every rendered file of every bundle, and the page of their keys; returns those whose text changed."""
+    files = list(_rendered_files(bundles))  # all, before the first is written
+    changed = []
+    for path, text in files:
+        if _is_stale(path, text):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+            changed.append(path)
     for bundle in read_recipes(bundles / "_base"):
         for room in ("models", "docs"):
             (bundles / bundle / room).mkdir(exist_ok=True)
@@ -149,8 +243,12 @@ def render_all(bundles: Path) -> list[Path]:
 def stale_files(bundles: Path) -> Iterator[Path]:
     """Yield every file that is not what the fragments give; rendering mends them."""
     for path, text in _rendered_files(bundles):
-        if not path.is_file() or path.read_text() != text:
+        if _is_stale(path, text):
             yield path
+
+
+def _is_stale(path: Path, text: str) -> bool:
+    return not path.is_file() or path.read_text() != text
 
 
 def stray_files(bundles: Path) -> dict[Path, str]:
@@ -171,6 +269,13 @@ def stray_files(bundles: Path) -> dict[Path, str]:
 
 def _rendered_files(bundles: Path) -> Iterator[tuple[Path, str]]:
     base = bundles / "_base"
-    for bundle, recipe in read_recipes(base).items():
-        for name, text in render_bundle(base, recipe):
+    recipes = read_recipes(base)
+    order, read = read_order(base), cache(_read_fragment)
+    fragments = {bundle: read_fragments(base, recipe, read=read) for bundle, recipe in recipes.items()}
+    configs = {bundle: render_configs(layers, order) for bundle, layers in fragments.items()}
+    _refuse_unused_keys(fragments, configs)
+    for bundle, recipe in recipes.items():
+        for name, text in _texts(base, recipe, configs[bundle]):
             yield bundles / bundle / name, text
+    standalone = {bundle: {name: rendered[name] for name in STANDALONE} for bundle, rendered in configs.items()}
+    yield bundles.parent / PAGE, configuration_page(standalone, recipes)

@@ -1,13 +1,20 @@
 import json
+import random
 
 import pytest
+from bundle_settings import ROOT
 
-from medseg_ext.bundle import RenderError, merge_fragments, render_all, stale_files, stray_files
+from medseg_ext.bundle import RenderError, merge_fragments, read_recipes, render_all, stale_files, stray_files
+from medseg_ext.bundle.render import read_fragments, read_order, render_configs
 from medseg_ext.cli import main
 
 WORKFLOW = """
-common: {network: {channels: 8}, device: cpu}
-train: {optimizer: {lr: 0.1, decay: 0.2}, run: [go]}
+keys:
+  device: {description: Where it runs., type: string}
+  seed: {description: Seed of everything random., type: [integer, "null"], train: {minimum: 0}}
+  epochs: {description: Number of epochs., type: integer, minimum: 1}
+common: {network: {channels: 8}, device: cpu, seed: 1}
+train: {optimizer: {lr: 0.1, decay: 0.2}, train: {handlers: [a], data: b}, run: [go], epochs: 3}
 multi_gpu_train: {optimizer#lr: 0.3}
 metadata: {version: 1}
 """
@@ -19,6 +26,7 @@ def bundles(tmp_path):
     base = tmp_path / "bundles" / "_base"
     for name, text in {
         "recipes.yaml": "cells_net: [flow, cells, net]",
+        "order.yaml": "{parts: [network, optimizer, train, run], inside: {train: [data, handlers]}}",
         "workflows/shared.yaml": WORKFLOW,
         "workflows/flow.yaml": "train: {optimizer#lr: 0.4}",
         "workflows/logging.conf": "[loggers]",
@@ -54,6 +62,122 @@ def test_what_holds_for_a_pair_comes_last(bundles):
     (pair.parent / "flow+net.yaml").write_text("train: {optimizer#decay: 0.8}")
     render_all(bundles)
     assert config(bundles, "train")["optimizer"] == {"lr": 0.7, "decay": 0.8}
+
+
+def test_a_config_begins_with_what_a_person_sets_and_its_parts_follow_in_their_order(bundles):
+    render_all(bundles)
+    train = config(bundles, "train")
+    assert list(train) == ["_desc_", "device", "seed", "epochs", "network", "optimizer", "train", "run"]
+    assert list(train["train"]) == ["data", "handlers"]
+    assert list(config(bundles, "inference")) == ["_desc_", "device", "seed", "network"]
+
+
+def test_each_config_describes_its_own_keys(bundles):
+    render_all(bundles)
+    described = config(bundles, "train")["_desc_"]
+    assert list(described) == ["device", "seed", "epochs"]
+    assert described["seed"] == {"description": "Seed of everything random.", "type": ["integer", "null"], "minimum": 0}
+    assert list(config(bundles, "evaluate")["_desc_"]) == ["device", "seed"]
+    assert "minimum" not in config(bundles, "evaluate")["_desc_"]["seed"]
+
+
+def test_a_later_fragment_says_what_a_key_means_there(bundles):
+    (bundles / "_base" / "models" / "net.yaml").write_text("keys: {device#description: A GPU.}")
+    render_all(bundles)
+    assert config(bundles, "train")["_desc_"]["device"] == {"description": "A GPU.", "type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("keys: {lr: {description: Rate., type: number}}", r"models/net\.yaml: keys: lr: no config has this key"),
+        ("train: {patience: 3}", r"models/net\.yaml: train: patience: has no description"),
+        ("common: {patience: null}", r"models/net\.yaml: common: patience: has no description"),
+        ("inference: {new_part: {_target_: x}}", r"models/net\.yaml: inference: new_part: has no description"),
+        (
+            "train: {epochs: 0}",
+            r"models/net\.yaml: train: epochs: its default does not fit: 0 is less than the minimum",
+        ),
+        ("train: {epochs: true}", r"epochs: its default does not fit: True is not of type 'integer'"),
+        ("train: {seed: -1}", r"seed: its default does not fit.*its description is in workflows/shared\.yaml"),
+        ("train: {train#more: 1}", r"models/net\.yaml: train: train#more: has no place in order\.yaml"),
+        ("keys: {device#type: strin}", r"models/net\.yaml: keys: device: is no JSON Schema"),
+        ("keys: {device: text}", r"models/net\.yaml: keys: device: expected a schema, got 'text'"),
+        ("keys: {device: {type: string}}", r"models/net\.yaml: keys: device: expected a description, got None"),
+        ("keys: {device#description: $x}", r"keys: device: a description begins with none of \$ @ %"),
+        ("keys: {device#description: 'as a#b'}", r"keys: device: a description begins with none .* has no #"),
+    ],
+)
+def test_a_key_without_its_meaning_is_refused_with_fragment_and_key(bundles, model, message):
+    (bundles / "_base" / "models" / "net.yaml").write_text(model)
+    with pytest.raises(RenderError, match=message):
+        render_all(bundles)
+
+
+def test_what_all_describe_only_one_bundle_needs_to_have(bundles):
+    base = bundles / "_base"
+    (base / "recipes.yaml").write_text("{cells_net: [flow, cells, net], cells_web: [flow, cells, web]}")
+    (base / "models" / "web.yaml").write_text("train: {stages: 4}")
+    shared = base / "workflows" / "shared.yaml"
+    shared.write_text(shared.read_text().replace("keys:\n", "keys:\n  stages: {description: Depth., type: integer}\n"))
+    render_all(bundles)
+    assert "stages" not in config(bundles, "train")["_desc_"]
+    (base / "models" / "web.yaml").write_text("{}")
+    with pytest.raises(RenderError, match=r"workflows/shared\.yaml: keys: stages: no config has this key"):
+        render_all(bundles)
+
+
+@pytest.mark.parametrize("value", ["$torch.device('cpu')", {"_target_": "torch.device"}])
+def test_a_default_that_is_computed_is_not_held_to_its_schema(bundles, value):
+    (bundles / "_base" / "models" / "net.yaml").write_text(json.dumps({"common": {"device": value}}))
+    render_all(bundles)
+    assert config(bundles, "train")["device"] == value
+
+
+@pytest.mark.parametrize("text", [None, "parts: network", "{parts: [network], insde: {}}", "{inside: {}}"])
+def test_an_order_of_another_form_is_refused(bundles, text):
+    order = bundles / "_base" / "order.yaml"
+    order.unlink() if text is None else order.write_text(text)
+    with pytest.raises(RenderError, match=r"order\.yaml: (not found|expected)"):
+        render_all(bundles)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_parsed_configs_are_the_same_whatever_the_order(bundles, seed):
+    render_all(bundles)
+    before = {name: config(bundles, name) for name in ("train", "evaluate", "inference")}
+    generator = random.Random(seed)
+    parts = ["network", "optimizer", "train", "run"]
+    generator.shuffle(parts)
+    (bundles / "_base" / "order.yaml").write_text(
+        json.dumps({"parts": parts, "inside": {"train": ["handlers", "data"]}})
+    )
+    render_all(bundles)
+    after = {name: config(bundles, name) for name in before}
+    assert after == before
+    assert [name for name in after["train"] if name in parts] == parts
+
+
+def test_the_order_names_parts_that_there_are():
+    base = ROOT / "bundles" / "_base"
+    order = read_order(base)
+    configs = [
+        rendered
+        for recipe in read_recipes(base).values()
+        for rendered in render_configs(read_fragments(base, recipe), order).values()
+    ]
+    assert [name for name in order.parts if not any(name in content for content in configs)] == []
+    inside = {name for content in configs for part in order.inside for name in content.get(part, {})}
+    assert {name for names in order.inside.values() for name in names} == inside
+
+
+def test_the_page_of_all_keys_is_rendered_and_checked(bundles, capsys):
+    render_all(bundles)
+    page = bundles.parent / "docs" / "configuration.md"
+    assert "| `epochs` | Number of epochs. | whole number, at least 1 | train | `3` |" in page.read_text()
+    page.write_text("")
+    assert main(["render", "--bundles", str(bundles), "--check"]) == 1
+    assert str(page) in capsys.readouterr().err
 
 
 def test_rendering_twice_changes_nothing(bundles):
