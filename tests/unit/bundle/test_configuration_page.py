@@ -1,5 +1,8 @@
 """The page of all keys: one row for each meaning, with the defaults of all bundles."""
 
+import json
+import re
+
 import pytest
 from bundle_settings import BUNDLES, ROOT
 
@@ -67,3 +70,13 @@ def test_the_page_has_every_key_of_every_bundle_with_its_meaning(bundle):
     for name in ("train", "evaluate", "inference"):
         for key in read_keys(bundle / "configs" / f"{name}.json"):
             assert f"| `{key.name}` | {key.description} | {key.type} |" in page
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_a_card_leads_to_the_page_and_to_the_configs_themselves(bundle):
+    card = bundle / "docs" / "README.md"
+    text = card.read_text().split("## Commands")[1]
+    link = re.search(r"\]\((\S*configuration\.md)\)", text)[1]
+    assert (card.parent / link).resolve() == ROOT / "docs" / "configuration.md"
+    assert "`_desc_`" in text
+    assert "_desc_" in json.loads((bundle / "configs" / "train.json").read_text())
