@@ -21,9 +21,8 @@ from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ConfigWorkflow
 from sample_data_sets import prepare_sample
 
-from medseg_ext.data import load_datalist, read_dataset_json
-from medseg_ext.data.datalist import DATASET_FILE
-from medseg_ext.data.sources import file_sha256
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, load_datalist, read_dataset_json
+from medseg_ext.files import file_sha256
 
 FILE = Path(__file__).parent / "bundles" / "published_figures.json"
 METRICS = ("true_objects", "foreground_iou", "class_iou", "ap_50_per_image")

@@ -1,26 +1,5 @@
-"""Making and running of bundles: rendering of fragments, checks of the command line."""
+"""Bundles: rendering of fragments, running, shipping, export, checks."""
 
-from medseg_ext.bundle.command_line import OverrideError, end_with_the_cause, find_bundle_root, refuse_unknown_overrides
-from medseg_ext.bundle.render import (
-    RenderError,
-    merge_fragments,
-    read_recipes,
-    render_all,
-    render_bundle,
-    stale_files,
-    stray_files,
-)
+import lazy_loader
 
-__all__ = [
-    "OverrideError",
-    "RenderError",
-    "end_with_the_cause",
-    "find_bundle_root",
-    "merge_fragments",
-    "read_recipes",
-    "refuse_unknown_overrides",
-    "render_all",
-    "render_bundle",
-    "stale_files",
-    "stray_files",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from medseg_ext.bundle.errors import RenderError
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.render_error import RenderError
 
 CONFIGS = ("train", "evaluate", "inference")
 

@@ -12,16 +12,20 @@ HEAD = """\
 
 # Configuration
 
-Every key of a bundle's configs that a person may set. Give it on the command line, of MONAI or of `medseg segment`:
+Every key of a bundle's configs that a person may set. `medseg train`, `medseg evaluate` and `medseg segment` take
+keys after their own options, and list them with `--help`; MONAI's own command line takes them as well:
 
 ```
+medseg train --bundle dsb2018_unet --data data/dsb2018 --output runs/nuclei \\
+    --max_epochs 10 --patch_size [128,128] --amp False
 python -m monai.bundle run training --config_file bundles/dsb2018_unet/configs/train.json \\
     --dataset_dir data/dsb2018 --output_dir runs/nuclei --max_epochs 10 --patch_size [128,128] --amp False
 ```
 
-There `True` and `False` begin with a capital, null is `None`, and a list has no spaces, or stands in quotation marks.
-A key that does not exist is refused. Each config file says the same of its own keys: they stand first in it, and the
-meaning of each, in a [JSON Schema](https://json-schema.org), under `_desc_`.
+`--data`, `--output` and `--bundle`, and the images of `medseg segment`, stand for `dataset_dir`, `output_dir` and
+`bundle_root`. `True` and `False` begin with a capital, null is `None`, and a list has no spaces, or stands in quotation
+marks. A key that does not exist is refused. Each config file says the same of its own keys: they stand first in it, and
+the meaning of each, in a [JSON Schema](https://json-schema.org), under `_desc_`.
 
 What stands below them in a config are its parts, such as the network. One value inside a part is reached by `#`:
 `--decoder#score_threshold 0.6`.

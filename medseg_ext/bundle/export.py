@@ -16,9 +16,9 @@ from monai.bundle import ckpt_export, onnx_export
 from torch.nn.functional import interpolate
 
 from medseg_ext.bundle.export_readme import write_export_readme
-from medseg_ext.bundle.forms import FORMS, read_inference_config
-from medseg_ext.data import DataError
-from medseg_ext.data.sample.scenes import nucleus_images, smears
+from medseg_ext.bundle.exported_networks import FORMS, read_inference_config
+from medseg_ext.errors import DataError
+from medseg_ext.synthetic.scenes import nucleus_images, smears
 
 # Of outputs: logits range over tens. float32 in another order gives some 1e-5, interpolation within the network, whose
 # coordinates ONNX Runtime rounds otherwise than PyTorch, up to 1e-3.

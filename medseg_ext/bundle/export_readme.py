@@ -10,7 +10,7 @@ import jinja2
 import monai
 import torch
 
-from medseg_ext.bundle.forms import read_inference_config
+from medseg_ext.bundle.exported_networks import read_inference_config
 
 
 def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], missing: Mapping[str, str]) -> Path:

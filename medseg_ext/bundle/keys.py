@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # which commands have options of their own for
 DESCRIPTIONS = "_desc_"  # a config's first key: for each key that a person may set its JSON Schema and meaning
 TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
 PLURALS = {"text": "texts", "number": "numbers", "whole number": "whole numbers", "path": "paths"}

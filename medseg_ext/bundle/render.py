@@ -15,9 +15,9 @@ from monai.bundle.utils import merge_kv
 
 from medseg_ext.bundle.arrange import CONFIGS, Order, arrange
 from medseg_ext.bundle.configuration_page import configuration_page
-from medseg_ext.bundle.errors import RenderError
 from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.render_error import RenderError
 
 STANDALONE = CONFIGS  # each takes the section `common` first
 # What each is run on top of. One that no fragment of a bundle has is not rendered.
@@ -77,26 +77,13 @@ def merge_fragments(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
     return parser.get()
 
 
-def render_bundle(base: Path, recipe: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Render one bundle's files.
-
-    The layers are `workflows/shared.yaml`, the row's own three fragments, and last those that hold for a pair of them
-    alone: `pairs/<workflow>+<data set>.yaml`, `pairs/<workflow>+<model>.yaml`, `pairs/<data set>+<model>.yaml`.
-
-    Args:
-        base: the folder `bundles/_base`.
-        recipe: [workflow, data set, model], names of fragments.
-
-    Yields:
-        (path inside the bundle, text).
-    """
-    yield from _texts(base, recipe, render_configs(read_fragments(base, recipe), read_order(base)))
-
-
 def read_fragments(
     base: Path, recipe: Sequence[str], *, read: Callable[[Path], Mapping[str, Any]] | None = None
 ) -> Fragments:
-    """Read the fragments of one bundle; see `render_bundle`.
+    """Read the fragments of one bundle, later ones over earlier ones.
+
+    They are `workflows/shared.yaml`, the row's own three fragments, and last those that hold for a pair of them alone:
+    `pairs/<workflow>+<data set>.yaml`, `pairs/<workflow>+<model>.yaml`, `pairs/<data set>+<model>.yaml`.
 
     Args:
         base: the folder `bundles/_base`.

@@ -11,11 +11,10 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
-from medseg_ext.data import DataError
-from medseg_ext.data.sources import file_sha256
-from medseg_ext.handlers.checkpoint import save_atomically
-from medseg_ext.handlers.curve import CURVE_FILES
-from medseg_ext.handlers.weights import read_weights
+from medseg_ext.errors import DataError
+from medseg_ext.files import file_sha256
+from medseg_ext.networks.weights import read_weights, save_state
+from medseg_ext.runs.training_curve import CURVE_FILES
 
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
 WEIGHTS_FILE = "models/model.pt"
@@ -91,7 +90,7 @@ def ship_weights(weights: Path, bundle: Path) -> Shipped:
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
-    save_atomically(state, target)
+    save_state(state, target)
     shipped = Shipped(written=[target, write_large_files(bundle)], removed=[])
     for curve, shown in ((weights.parent / name, bundle / "docs" / name) for name in CURVE_FILES):
         if curve.is_file():

@@ -9,11 +9,12 @@ from typing import Any
 
 from monai.deploy.core import AppContext, Application, TorchScriptModel, init_app_context
 
-from medseg_ext.data import DataError, list_images
-from medseg_ext.deploy.exported import REMEDY, read_exported_bundle
+from medseg_ext.bundle.exported_bundle import REMEDY, read_exported_bundle
+from medseg_ext.datasets.image_list import list_images
+from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.deploy.operators import BundleSegmentationOperator, ImageFolderReaderOperator, ObjectWriterOperator
-from medseg_ext.handlers import ObjectWriter
-from medseg_ext.inference import ReadableImages
+from medseg_ext.errors import DataError
+from medseg_ext.objects.result_folder import ResultFolder
 
 TOO_LARGE = "is too large for the application, which holds an image as a whole: use `medseg segment`, or cut it"
 
@@ -33,14 +34,14 @@ class SegmentationApplication(Application):
         # Here and not in `compose`: nothing runs when something is amiss.
         self.bundle = read_exported_bundle(_model_file(context))
         self.images = ReadableImages(list_images(context.input_path), self.bundle.load)
-        self.writer = ObjectWriter(
-            str(context.output_path),
+        self.results = ResultFolder(
+            context.output_path,
             class_names=self.bundle.class_names,
             object_name=self.bundle.object_name,
             images=self.images,
         )
         for item in self.images.large:
-            self.writer.add_failure(item, TOO_LARGE)
+            self.results.add_failure(item, TOO_LARGE)
         if len(self.images) == 0:
             raise DataError(f"no image is left to segment; the first: {self.images.large[0]['image']} {TOO_LARGE}")
 
@@ -48,7 +49,7 @@ class SegmentationApplication(Application):
         """Join the operators."""
         read = ImageFolderReaderOperator(self, images=self.images, name="read")
         segment = BundleSegmentationOperator(self, bundle=self.bundle, name="segment")
-        write = ObjectWriterOperator(self, writer=self.writer, name="write")
+        write = ObjectWriterOperator(self, results=self.results, name="write")
         self.add_flow(read, segment, {("image", "image")})
         self.add_flow(segment, write, {("objects", "objects")})
 
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     context = init_app_context(list(arguments))
     try:
         application = SegmentationApplication(context)
-        application.writer.start()
+        application.results.start()
         application.run()
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)

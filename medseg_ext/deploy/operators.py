@@ -11,11 +11,11 @@ from monai.deploy.conditions import CountCondition
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from monai.deploy.operators import InferenceOperator
 
-from medseg_ext.deploy.exported import ExportedBundle
-from medseg_ext.handlers import ObjectWriter
-from medseg_ext.inference import ReadableImages
-from medseg_ext.inference.images import reason_of
-from medseg_ext.transforms import Objects
+from medseg_ext.bundle.exported_bundle import ExportedBundle
+from medseg_ext.datasets.readable_images import ReadableImages
+from medseg_ext.errors import reason_of
+from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.result_folder import ResultFolder
 
 logger = logging.getLogger(__name__)
 
@@ -136,12 +136,12 @@ class ObjectWriterOperator(Operator):
 
     Args:
         fragment: the application.
-        writer: writes the files of the same images that are read.
+        results: the folder that takes the files of the same images that are read.
     """
 
-    def __init__(self, fragment: Fragment, *args: Any, writer: ObjectWriter, **options: Any) -> None:
-        self.writer = writer
-        self.n_left = len(writer.images)
+    def __init__(self, fragment: Fragment, *args: Any, results: ResultFolder, **options: Any) -> None:
+        self.results = results
+        self.n_left = len(results.images.data)
         super().__init__(fragment, *args, **options)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -152,13 +152,9 @@ class ObjectWriterOperator(Operator):
         """Write the files of an image."""
         found = op_input.receive("objects")
         if isinstance(found, FailedImage):
-            self.writer.add_failure(found.item, found.reason)
+            self.results.add_failure(found.item, found.reason)
         else:
-            try:
-                self.writer.write_image(found.item, found.objects, found.image.permute(1, 2, 0).numpy())
-            except Exception as error:  # such as a full disk: the others are still to be tried
-                logger.exception("the objects of %s cannot be written", found.item["image"])
-                self.writer.add_failure(found.item, reason_of(error, found.item["image"]))
+            self.results.write(found.item, found.objects, found.image.permute(1, 2, 0).numpy())
         self.n_left -= 1
         if self.n_left == 0:
-            self.writer.summarise()
+            self.results.summarise()

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
-from medseg_ext.data.errors import DataError
+from medseg_ext.errors import DataError
 
 
 class AveragedWeights:

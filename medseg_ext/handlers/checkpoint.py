@@ -11,23 +11,17 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
-from medseg_ext.data.errors import DataError
+from medseg_ext.errors import DataError
 from medseg_ext.handlers.distributed import is_first_process
+from medseg_ext.networks.weights import save_state
 
 logger = logging.getLogger(__name__)
 
 
-def save_atomically(content: Any, path: Path) -> None:
-    """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file.
-
-    Of several processes only the first one writes.
-    """
-    if not is_first_process():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    torch.save(content, temporary)
-    temporary.replace(path)
+def _save(content: Any, path: Path) -> None:
+    """Save with `save_state`; of several processes only the first one writes."""
+    if is_first_process():
+        save_state(content, path)
 
 
 class BestModel:
@@ -56,7 +50,7 @@ class BestModel:
         value = state.metrics[name]
         if value > self.best:
             self.best = value
-            save_atomically(_unwrapped(self.network).state_dict(), self.path)
+            _save(_unwrapped(self.network).state_dict(), self.path)
             logger.info("%s %.4f is the best so far: %s", name, value, self.path)
 
     def state_dict(self) -> dict[str, float]:
@@ -93,7 +87,7 @@ class ResumableState:
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
-        save_atomically({name: _unwrapped(part).state_dict() for name, part in self.parts.items()}, self.path)
+        _save({name: _unwrapped(part).state_dict() for name, part in self.parts.items()}, self.path)
 
     def load(self, engine: Engine) -> None:
         """Load the state of every part if the training is to be resumed.

@@ -3,9 +3,8 @@
 from medseg_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from medseg_ext.metrics.average_precision import AP_THRESHOLDS, average_precision
 from medseg_ext.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_difference
-from medseg_ext.metrics.comparison import ImageComparison, compare_image
-from medseg_ext.metrics.cumulative import ObjectMetric
 from medseg_ext.metrics.definitions import MetricDefinition, metric_named, metrics_for
+from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.matching import match_objects, pairwise_iou
 from medseg_ext.metrics.panoptic_quality import PanopticQuality, panoptic_quality
 from medseg_ext.metrics.summary import (
@@ -21,7 +20,6 @@ __all__ = [
     "ImageComparison",
     "Interval",
     "MetricDefinition",
-    "ObjectMetric",
     "PanopticQuality",
     "aggregated_jaccard_index",
     "average_precision",

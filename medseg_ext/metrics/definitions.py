@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medseg_ext.metrics.aggregated_jaccard import aggregated_jaccard_terms
 from medseg_ext.metrics.average_precision import AP_THRESHOLDS, average_precision_terms
-from medseg_ext.metrics.comparison import ImageComparison
+from medseg_ext.metrics.image_comparison import ImageComparison
 from medseg_ext.metrics.panoptic_quality import pq_terms, rq_terms, sq_terms
 from medseg_ext.metrics.ratios import mean_ratio, pooled_ratio
 from medseg_ext.metrics.regions import RegionAreas, class_areas, dice_terms, foreground_areas, iou_terms

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from medseg_ext.metrics.bootstrap import RESAMPLES, Interval, bootstrap_interval, paired_bootstrap_difference
-from medseg_ext.metrics.comparison import ImageComparison
 from medseg_ext.metrics.definitions import MetricDefinition
+from medseg_ext.metrics.image_comparison import ImageComparison
 
 
 def image_statistics(comparison: ImageComparison, definitions: Mapping[str, MetricDefinition]) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ class MaskRCNN(nn.Module):
         except ImportError as error:
             raise ImportError(
                 f"The Mask R-CNN bundles need Detectron2 ({error}). Install it with `make detectron2`, or with "
-                "`bash scripts/install_detectron2.sh PYTHON` into another environment."
+                "`bash tools/install_detectron2.sh PYTHON` into another environment."
             ) from error
         self.class_names = tuple(class_names)
         self.inner_score_threshold = inner_score_threshold

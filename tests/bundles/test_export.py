@@ -14,10 +14,10 @@ from monai.bundle import ConfigParser, create_workflow, scripts
 
 from medseg_ext.bundle import export
 from medseg_ext.bundle.export import export_bundle
-from medseg_ext.bundle.forms import FORMS, read_inference_config
-from medseg_ext.cli import main
-from medseg_ext.data import DataError
-from medseg_ext.transforms import read_rgb
+from medseg_ext.bundle.exported_networks import FORMS, read_inference_config
+from medseg_ext.cli.main import main
+from medseg_ext.errors import DataError
+from medseg_ext.images.read import read_rgb
 
 OVERLAYS = sorted(ROOT.glob("bundles/*/configs/inference_trt.json"))
 SMALLEST = ROOT / "bundles" / "dsb2018_unetplusplus"

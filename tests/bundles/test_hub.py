@@ -2,16 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from bundle_settings import ROOT
 from monai.bundle import verify_metadata
 
-from medseg_ext.bundle.acceptance import CHECKS, SCHEMA, AcceptanceError, check_files, check_properties, check_version
-
-SCRIPT = ROOT / "scripts" / "verify_bundles.py"
+from medseg_ext.bundle.zoo_checks import CHECKS, SCHEMA, ZooCheckError, check_files, check_properties, check_version
+from medseg_ext.cli.main import main
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -31,11 +28,11 @@ def test_a_missing_file_and_a_version_without_its_changes_are_named(tmp_path):
     folder = shutil.copytree(ROOT / "bundles" / "dsb2018_unet", tmp_path / "copy")
     check_files(folder)
     (folder / "LICENSE").unlink()
-    with pytest.raises(AcceptanceError, match=r"copy: lacks LICENSE$"):
+    with pytest.raises(ZooCheckError, match=r"copy: lacks LICENSE$"):
         check_files(folder)
     file = folder / "configs" / "metadata.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": "9.9.9"}))
-    with pytest.raises(AcceptanceError, match=r"metadata\.json: version 9\.9\.9"):
+    with pytest.raises(ZooCheckError, match=r"metadata\.json: version 9\.9\.9"):
         check_version(folder)
 
 
@@ -46,15 +43,13 @@ def test_a_missing_property_is_named(tmp_path):
     config["windows"] = config.pop("inferer")
     config["evaluator"]["inferer"] = "@windows"
     file.write_text(json.dumps(config))
-    with pytest.raises(AcceptanceError, match=r"inference\.json: lacks a property: .*inferer"):
+    with pytest.raises(ZooCheckError, match=r"inference\.json: lacks a property: .*inferer"):
         check_properties(folder)
 
 
-def test_the_script_fails_with_each_check_that_an_empty_folder_fails(tmp_path):
-    result = subprocess.run([sys.executable, SCRIPT, tmp_path], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert f"{tmp_path.name}: files: {tmp_path}: lacks LICENSE, configs/metadata.json" in result.stdout
-    assert [line.split(": ")[1] for line in result.stdout.splitlines() if line.startswith(tmp_path.name)] == list(
-        CHECKS
-    )
-    assert "passed" not in result.stdout
+def test_the_command_fails_with_each_check_that_an_empty_folder_fails(tmp_path, capsys):
+    assert main(["verify", str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert f"{tmp_path.name}: files: {tmp_path}: lacks LICENSE, configs/metadata.json" in output
+    assert [line.split(": ")[1] for line in output.splitlines() if line.startswith(tmp_path.name)] == list(CHECKS)
+    assert "passed" not in output

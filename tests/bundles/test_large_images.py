@@ -14,8 +14,8 @@ from PIL import Image
 from shapely import union_all
 from shapely.geometry import shape
 
-from medseg_ext.inference.large import outputs
-from medseg_ext.segment import segment
+from medseg_ext.bundle.segmentation import segment
+from medseg_ext.tiling import large_result_files as outputs
 
 PATCH = {"patch_size": [128, 128], "working_size": None}
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles

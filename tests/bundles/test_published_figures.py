@@ -6,8 +6,8 @@ import pytest
 from bundle_settings import BUNDLES, ROOT
 from published_figures import FILE, REAL_IDS, FiguresError, data_set_of, evaluate, select_images
 
-from medseg_ext.data import DataError
-from medseg_ext.data.sources import file_sha256
+from medseg_ext.errors import DataError
+from medseg_ext.files import file_sha256
 
 PUBLISHED = json.loads(FILE.read_text())
 REMEDY = "after a change of weights: `make table`, then `python tests/published_figures.py`"

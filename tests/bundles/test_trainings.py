@@ -1,4 +1,4 @@
-"""scripts/trainings.txt says how every bundle was trained, in options that its config has."""
+"""tools/trainings.txt says how every bundle was trained, in options that its config has."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from bundle_settings import BUNDLES, ROOT
 
 LINES = [
     line.partition(":")
-    for line in (ROOT / "scripts" / "trainings.txt").read_text().splitlines()
+    for line in (ROOT / "tools" / "trainings.txt").read_text().splitlines()
     if not line.startswith("#")
 ]
 
@@ -42,7 +42,7 @@ def test_an_average_is_of_two_trainings_before():
 
 
 def average_weights(bundle: Path, *options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "average_weights.py", bundle.name, *options]
+    command = [sys.executable, ROOT / "tools" / "average_weights.py", bundle.name, *options]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
 
 

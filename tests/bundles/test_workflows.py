@@ -213,7 +213,7 @@ def test_a_folder_that_is_not_prepared_is_refused_by_name(a_bundle, tmp_path):
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"error: {tmp_path}")
-    assert "data_scripts/prepare_" in last
+    assert "medseg prepare" in last
     assert not out.exists()
 
 

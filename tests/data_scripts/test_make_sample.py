@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from medseg_ext.data.sample import make_sample
-from medseg_ext.data.sample.placement import Arrangement, scatter
-from medseg_ext.data.sample.scenes import nucleus_images, smears
-from medseg_ext.data.sample.shapes import irregular
+from medseg_ext.synthetic.make import make_sample
+from medseg_ext.synthetic.placement import Arrangement, scatter
+from medseg_ext.synthetic.scenes import nucleus_images, smears
+from medseg_ext.synthetic.shapes import irregular
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "make_sample.py"
 IMAGES = 9  # enough for grey and colour, all sizes and two mosaics
@@ -97,7 +97,7 @@ def test_images_of_one_mosaic_share_their_group(sample):
     assert max(counts.values()) > 1
     assert min(counts.values()) == 1
     for group in counts:
-        assert len({row["cluster"] for row in rows if row["group"] == group}) == 1
+        assert len({row["kind"] for row in rows if row["group"] == group}) == 1
 
 
 def test_nuclei_touch_one_another(sample):
@@ -214,7 +214,7 @@ def test_nothing_is_left_when_drawing_fails(tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("medseg_ext.data.sample.make.write_segpc2021_image", fail)
+    monkeypatch.setattr("medseg_ext.synthetic.make.write_segpc2021_image", fail)
     with pytest.raises(OSError, match="no space left"):
         make_sample(tmp_path / "raw", dsb2018_images=1, segpc2021_images=1)
     assert list(tmp_path.iterdir()) == []

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prepare_helpers import ROOT, cut_short, hashes, load, pack, run_script, save
+from run_length_codes import encode_run_length
 
-from medseg_ext.data import DataError, load_class_names, load_datalist
-from medseg_ext.data.dsb2018 import prepare_dsb2018
-from medseg_ext.data.run_length import encode_run_length
+from medseg_ext.datasets.data_set_folder import load_class_names, load_datalist
+from medseg_ext.datasets.dsb2018 import prepare_dsb2018
+from medseg_ext.errors import DataError
 
 REAL_DATA = Path(os.environ.get("MEDSEG_REAL_DATA", ROOT.parent / "shared" / "data")) / "dsb2018"
 HEIGHT, WIDTH = 12, 20

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from prepare_helpers import ROOT, cut_short, hashes, load, pack, run_script, save
 
-from medseg_ext.data import DataError, load_class_names
-from medseg_ext.data.segpc2021 import prepare_segpc2021
+from medseg_ext.datasets.data_set_folder import load_class_names
+from medseg_ext.datasets.segpc2021 import prepare_segpc2021
+from medseg_ext.errors import DataError
 
 REAL_DATA = Path(os.environ.get("MEDSEG_REAL_DATA", ROOT.parent / "shared" / "data")) / "segpc2021"
 HEIGHT, WIDTH = 12, 24

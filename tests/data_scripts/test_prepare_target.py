@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from prepare_helpers import ROOT, cut_short, hashes, run_script, save
 
-from medseg_ext.data import DataError
-from medseg_ext.data.segpc2021 import prepare_segpc2021
+from medseg_ext.datasets.segpc2021 import prepare_segpc2021
+from medseg_ext.errors import DataError
 
 IMAGES = 12
 
@@ -166,10 +166,10 @@ def test_a_target_that_is_a_file_or_inside_the_source_is_refused(raw, tmp_path):
 
 def test_groups_stay_together_and_reach_the_datalist(raw, tmp_path):
     table = tmp_path / "groups.csv"
-    table.write_text("image_id,group,cluster\n" + "".join(f"{n},{n // 3},f\n" for n in range(IMAGES)))
+    table.write_text("image_id,group,kind\n" + "".join(f"{n},{n // 3},f\n" for n in range(IMAGES)))
     dataset = prepare_segpc2021(raw, tmp_path / "out", groups=table, fractions=(0.5, 0.25, 0.25), workers=1)
     for section in ("training", "validation", "testing"):
         groups = [item["group"] for item in dataset[section]]
         assert all(groups.count(group) == 3 for group in groups)
-        assert {item["cluster"] for item in dataset[section]} == {"f"}
+        assert {item["kind"] for item in dataset[section]} == {"f"}
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["preparation"]["groups"]["name"] == "groups.csv"

@@ -14,7 +14,7 @@ from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ckpt_export
 from PIL import Image
 
-from medseg_ext.inference.writers import ENDINGS
+from medseg_ext.objects.result_files import ENDINGS
 
 pytest.importorskip("monai.deploy.core", reason="needs the MONAI Deploy App SDK: make test-deploy")
 

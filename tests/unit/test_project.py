@@ -26,7 +26,7 @@ def test_version_is_the_same_everywhere():
 
 def test_set_up_takes_the_python_versions_that_the_package_takes():
     lowest, above = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
-    script = (ROOT / "scripts" / "setup.sh").read_text()
+    script = (ROOT / "tools" / "setup.sh").read_text()
     assert f"(3, {lowest}) <= sys.version_info[:2] <= (3, {int(above) - 1})" in script
 
 

@@ -94,7 +94,7 @@ def test_skipping_detectron2_installs_nothing_of_it(setup, tmp_path):
     assert "Detectron2 is not installed" in setup(DETECTRON2="skip").stdout
     calls = (tmp_path / "calls").read_text()
     assert ".[detectron2]" not in calls
-    assert "scripts/detectron2.txt" not in calls
+    assert "tools/detectron2.txt" not in calls
 
 
 def test_unsupported_python_is_named(setup, tmp_path):
@@ -121,7 +121,7 @@ def test_environment_of_the_application_is_done_when_its_sdk_works(tmp_path, fai
     fake.write_text(FAKE_PYTHON)
     fake.chmod(0o755)
     process = subprocess.run(
-        ["bash", "scripts/setup_deploy.sh"],
+        ["bash", "tools/setup_deploy.sh"],
         env={
             "PATH": os.environ["PATH"], "PYTHON": str(fake), "VENV_DEPLOY": str(venv), "CALLS": str(calls),
             "FAILS": fails,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medseg_ext.bundle import OverrideError, find_bundle_root, refuse_unknown_overrides
+from medseg_ext.bundle.monai_command_line import OverrideError, find_bundle_root, refuse_unknown_overrides
 
 
 @pytest.fixture

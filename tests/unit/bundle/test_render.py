@@ -4,9 +4,18 @@ import random
 import pytest
 from bundle_settings import ROOT
 
-from medseg_ext.bundle import RenderError, merge_fragments, read_recipes, render_all, stale_files, stray_files
-from medseg_ext.bundle.render import read_fragments, read_order, render_configs
-from medseg_ext.cli import main
+from medseg_ext.bundle.render import (
+    RenderError,
+    merge_fragments,
+    read_fragments,
+    read_order,
+    read_recipes,
+    render_all,
+    render_configs,
+    stale_files,
+    stray_files,
+)
+from medseg_ext.cli.main import main
 
 WORKFLOW = """
 keys:

@@ -6,8 +6,8 @@ from monai.apps.utils import HashCheckError
 from monai.bundle import download_large_files
 
 from medseg_ext.bundle.ship import ship_weights, to_half_precision, write_large_files
-from medseg_ext.cli import main
-from medseg_ext.data import DataError
+from medseg_ext.cli.main import main
+from medseg_ext.errors import DataError
 
 
 @pytest.fixture

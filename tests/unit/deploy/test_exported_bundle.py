@@ -16,8 +16,8 @@ from monai.data import save_net_with_metadata
 from PIL import Image
 
 import medseg_ext
-from medseg_ext.data import DataError
-from medseg_ext.deploy.exported import read_exported_bundle
+from medseg_ext.bundle.exported_bundle import read_exported_bundle
+from medseg_ext.errors import DataError
 
 ROOT = Path(__file__).parents[3]
 APP = ROOT / "medseg_ext" / "deploy"
@@ -39,7 +39,11 @@ def config(**changes):
         "reader": {"_target_": "medseg_ext.transforms.RGBReader"},
         "ensure_channel_first": True,
     }
-    resize = {"_target_": "medseg_ext.transforms.ResizeToWorkingSized", "keys": "image", "working_size": 20}
+    resize = {
+        "_target_": "medseg_ext.transforms.ResizeToWorkingSized",
+        "keys": "image",
+        "working_size": 20,
+    }
     whole = {
         "device": "$torch.device('cpu')",
         "use_cuda_amp": False,

@@ -12,10 +12,10 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from PIL import Image
 
-from medseg_ext.handlers import EvaluationReport
-from medseg_ext.report.compare_run import load_run
-from medseg_ext.report.outlines import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_comparison
-from medseg_ext.transforms import read_labels
+from medseg_ext.handlers.evaluation_report import EvaluationReport
+from medseg_ext.images.read import read_labels
+from medseg_ext.pages.found_and_missed import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_found_and_missed
+from medseg_ext.runs.run_folder import load_run
 
 
 def square(top: int, left: int, side: int = 10, label: int = 1) -> torch.Tensor:
@@ -32,7 +32,7 @@ def evaluate(tmp_path, cases, **options) -> EvaluationReport:
 
     def step(engine, case):
         name, kind, predicted, true = case
-        engine.state.batch = [{"id": name, "image": image, "cluster": kind}]
+        engine.state.batch = [{"id": name, "image": image, "kind": kind}]
         maps = {"pred_instances": predicted, "true_instances": true}
         return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
 
@@ -86,7 +86,7 @@ def test_images_are_reported_in_order_of_their_ids(tmp_path):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_first_process_reports_the_images_of_all(tmp_path, monkeypatch, rank):
     """The other process is played by a patched gathering."""
-    shares = [evaluate(tmp_path, share).images for share in SHARES]
+    shares = [evaluate(tmp_path, share).evaluation.images for share in SHARES]
     (tmp_path / "out" / "metrics.json").unlink()
 
     def gather(parts, images):
@@ -108,7 +108,7 @@ def _evaluate_share(rank: int, port: int, folder: Path) -> None:
     """One of two processes."""
     torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     report = evaluate(folder, SHARES[rank])
-    assert [image.id for image in report.images] == ["a", "b", "c", "d"]
+    assert [image.id for image in report.evaluation.images] == ["a", "b", "c", "d"]
     torch.distributed.destroy_process_group()
 
 
@@ -149,7 +149,7 @@ def test_the_folder_keeps_what_a_comparison_needs(tmp_path):
     assert (run.model, run.data_set) == ("", "Squares")  # without a bundle and a data set folder
     assert run.facts == {"section": "testing"}
     assert run.statistics["foreground_iou"].tolist() == [[50, 150], [100, 100]]
-    assert list(run.statistics) == list(report.definitions)
+    assert list(run.statistics) == list(report.evaluation.definitions)
     np.testing.assert_array_equal(read_labels(run.label_map_path("moved")), square(2, 7)[0])
     np.testing.assert_array_equal(read_labels(run.label_map_path("moved", of_truth=True)), square(2, 2)[0])
 
@@ -158,7 +158,7 @@ def test_a_second_run_forgets_the_images_of_the_first(tmp_path):
     report = evaluate(tmp_path, CASES)
     for _ in range(2):
         report.start(Engine(lambda *_: None))
-        assert report.images == []
+        assert report.evaluation.images == []
 
 
 def test_objects_are_counted_and_drawn_by_their_own_ids(tmp_path, monkeypatch):
@@ -169,10 +169,10 @@ def test_objects_are_counted_and_drawn_by_their_own_ids(tmp_path, monkeypatch):
         drawn.update(matched)
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr("medseg_ext.handlers.evaluation.draw_comparison", draw)
+    monkeypatch.setattr("medseg_ext.pages.found_and_missed.draw_found_and_missed", draw)
     true = square(0, 0, label=5) + square(0, 20, label=7) + square(12, 0, label=9)
     predicted = square(0, 20, label=3) + square(12, 20, label=4)
-    (image,) = evaluate(tmp_path, [("a", "", predicted, true)]).images
+    (image,) = evaluate(tmp_path, [("a", "", predicted, true)]).evaluation.images
     assert (image.true_objects, image.pred_objects) == (3, 2)
     assert (drawn["matched_pred"].tolist(), drawn["matched_true"].tolist()) == ([3], [7])
     row = next(csv.DictReader((tmp_path / "out" / "metrics_per_image.csv").open()))
@@ -193,8 +193,8 @@ def test_the_worst_images_are_shown_and_a_third_as_many_of_the_middle_and_of_the
 
 
 def test_the_digest_is_of_the_truth_whatever_the_prediction(tmp_path):
-    (one,), (other,) = (evaluate(tmp_path, [moved("a", columns)]).images for columns in (0, 3))
-    (third,) = evaluate(tmp_path, [("a", "f", square(2, 2), square(2, 3))]).images
+    (one,), (other,) = (evaluate(tmp_path, [moved("a", columns)]).evaluation.images for columns in (0, 3))
+    (third,) = evaluate(tmp_path, [("a", "f", square(2, 2), square(2, 3))]).evaluation.images
     assert one.truth_digest == other.truth_digest != third.truth_digest
 
 
@@ -242,7 +242,7 @@ def test_an_interrupted_evaluation_leaves_no_run_to_compare(tmp_path):
 def test_found_missed_and_spurious_objects_have_their_colours():
     true = square(2, 2, label=5) + square(2, 20, label=7)
     predicted = square(2, 2, label=3) + square(13, 20, label=4)
-    picture = draw_comparison(
+    picture = draw_found_and_missed(
         np.zeros((24, 36, 3)),
         predicted[0].numpy(),
         true[0].numpy(),

@@ -8,8 +8,11 @@ from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
 from PIL import Image
 
-from medseg_ext.data.errors import DataError
-from medseg_ext.handlers import AveragedWeights, BestModel, IoUCurve, LossesByName, ResumableState
+from medseg_ext.errors import DataError
+from medseg_ext.handlers.averaging import AveragedWeights
+from medseg_ext.handlers.checkpoint import BestModel, ResumableState
+from medseg_ext.handlers.iou_curve import IoUCurve
+from medseg_ext.handlers.losses_by_name import LossesByName
 
 
 class Training:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from medseg_ext.losses import ClassesAndBoundaryLoss
+from medseg_ext.losses.semantic import ClassesAndBoundaryLoss
 
 
 def make_loss(boundary_weight: float = 1.0) -> ClassesAndBoundaryLoss:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from medseg_ext.losses import SumOfLosses
+from medseg_ext.losses.detection import SumOfLosses
 
 LOSSES = {"loss_mask": torch.tensor(1.5), "loss_cls": torch.tensor(1.0), "loss_box": torch.tensor(0.25)}
 

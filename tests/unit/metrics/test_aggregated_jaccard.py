@@ -4,7 +4,7 @@ import pytest
 import torch
 from metric_cases import empty, halved_square, square
 
-from medseg_ext.metrics import aggregated_jaccard_index
+from medseg_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from medseg_ext.metrics.overlap import label_overlaps
 
 

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from medseg_ext.metrics import Interval, bootstrap_interval, paired_bootstrap_difference
-from medseg_ext.metrics.bootstrap import resampled_scores
+from medseg_ext.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_difference, resampled_scores
 from medseg_ext.metrics.ratios import mean_ratio, pooled_ratio
 
 

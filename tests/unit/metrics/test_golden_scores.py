@@ -8,9 +8,10 @@ import torch
 from metric_cases import scene
 from metric_scenes import SCENES
 
-from medseg_ext.metrics import AP_THRESHOLDS, compare_image, image_statistics, metrics_for, stack_statistics
-from medseg_ext.metrics.average_precision import average_precision_terms
-from medseg_ext.metrics.summary import per_image_values
+from medseg_ext.metrics.average_precision import AP_THRESHOLDS, average_precision_terms
+from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.metrics.image_comparison import compare_image
+from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_scores.json").read_text())
 AP_NAMES = [f"ap_{100 * threshold:.0f}" for threshold in AP_THRESHOLDS]

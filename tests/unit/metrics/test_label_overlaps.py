@@ -3,7 +3,8 @@ import torch
 from metric_cases import scene, square
 from pycocotools import mask as coco_mask
 
-from medseg_ext.metrics import compare_image, pairwise_iou
+from medseg_ext.metrics.image_comparison import compare_image
+from medseg_ext.metrics.matching import pairwise_iou
 from medseg_ext.metrics.overlap import LARGEST_TABULATED_ID, consecutive_labels, label_overlaps
 
 

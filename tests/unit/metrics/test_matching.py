@@ -4,7 +4,8 @@ from metric_cases import halved_square, scene, square
 from metric_scenes import SCENES
 from scipy.optimize import linear_sum_assignment
 
-from medseg_ext.metrics import average_precision, match_objects, pairwise_iou
+from medseg_ext.metrics.average_precision import average_precision
+from medseg_ext.metrics.matching import match_objects, pairwise_iou
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.499, 1.0])

@@ -7,8 +7,10 @@ from metric_scenes import SCENES
 from monai.metrics import DiceMetric, MeanIoU
 from torchmetrics.segmentation import MeanIoU as TorchmetricsMeanIoU
 
-from medseg_ext.metrics import compare_image, image_statistics, metric_named, metrics_for, stack_statistics
+from medseg_ext.metrics.definitions import metric_named, metrics_for
+from medseg_ext.metrics.image_comparison import compare_image
 from medseg_ext.metrics.ratios import mean_ratio
+from medseg_ext.metrics.summary import image_statistics, stack_statistics
 
 CLASSES = ["background", "cytoplasm", "nucleus"]
 

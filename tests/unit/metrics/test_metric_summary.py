@@ -5,12 +5,11 @@ import pytest
 from metric_cases import empty, scene, square
 from metric_scenes import SCENES
 
-from medseg_ext.metrics import (
-    bootstrap_interval,
-    compare_image,
+from medseg_ext.metrics.bootstrap import bootstrap_interval, paired_bootstrap_difference
+from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.metrics.image_comparison import compare_image
+from medseg_ext.metrics.summary import (
     image_statistics,
-    metrics_for,
-    paired_bootstrap_difference,
     per_image_values,
     stack_statistics,
     summarise,

@@ -6,7 +6,9 @@ from metric_cases import empty, halved_square, scene, square
 from metric_scenes import SCENES
 from torchmetrics.detection import PanopticQuality as TorchmetricsPanopticQuality
 
-from medseg_ext.metrics import ObjectMetric, pairwise_iou, panoptic_quality
+from medseg_ext.handlers.object_metric import ObjectMetric
+from medseg_ext.metrics.matching import pairwise_iou
+from medseg_ext.metrics.panoptic_quality import panoptic_quality
 
 
 def oracle() -> TorchmetricsPanopticQuality:

@@ -3,7 +3,9 @@ import torch
 from metric_cases import scene
 from metric_scenes import SCENES
 
-from medseg_ext.metrics import compare_image, image_statistics, metrics_for
+from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.metrics.image_comparison import compare_image
+from medseg_ext.metrics.summary import image_statistics
 
 DEFINITIONS = metrics_for(["background", "object"])
 # Unlike these, the AJI and the official SegPC score look for the best prediction of each true object.

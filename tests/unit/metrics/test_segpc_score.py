@@ -4,7 +4,8 @@ import pytest
 import torch
 from metric_cases import empty, halved_square, scene, square
 
-from medseg_ext.metrics import ObjectMetric, pairwise_iou
+from medseg_ext.handlers.object_metric import ObjectMetric
+from medseg_ext.metrics.matching import pairwise_iou
 from medseg_ext.metrics.segpc import segpc_miou_matched_terms
 
 

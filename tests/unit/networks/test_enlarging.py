@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from medseg_ext.networks import Enlarging, UNetPlusPlus
+from medseg_ext.networks.enlarging import Enlarging
+from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
 
 
 class Sees(nn.Module):

@@ -192,7 +192,7 @@ def test_boxes_without_area_are_passed_over():
 def test_without_detectron2_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "detectron2", None)
     monkeypatch.delitem(sys.modules, "medseg_ext.networks.mask_rcnn_detectron2", raising=False)
-    with pytest.raises(ImportError, match=r"make detectron2.*scripts/install_detectron2\.sh"):
+    with pytest.raises(ImportError, match=r"make detectron2.*tools/install_detectron2\.sh"):
         MaskRCNN(["background", "nucleus"])
 
 

@@ -5,8 +5,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerModel
 
-from medseg_ext.networks import SegFormer
-from medseg_ext.networks.segformer import VARIANTS
+from medseg_ext.networks.segformer import VARIANTS, SegFormer
 
 DETAIL = {"detail_channels": (8, 16), "decoder_channels": 32}
 STEM = DETAIL | {"stem": "efficientnet-lite0"}

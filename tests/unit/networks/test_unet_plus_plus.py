@@ -4,9 +4,9 @@ from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.networks.nets import BasicUNetPlusPlus
 from monai.networks.utils import convert_to_torchscript
 
-from medseg_ext.losses import ClassesAndBoundaryLoss
-from medseg_ext.networks import UNetPlusPlus
+from medseg_ext.losses.semantic import ClassesAndBoundaryLoss
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
+from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
 
 FEATURES = (8, 8, 16, 16, 32, 8)
 

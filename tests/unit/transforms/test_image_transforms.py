@@ -3,7 +3,8 @@ import pytest
 import torch
 from skimage.color import hed2rgb, rgb2hed
 
-from medseg_ext.transforms import RandStainJitterd, ResizeToWorkingSized, scale_stains
+from medseg_ext.transforms.stain import RandStainJitterd, scale_stains
+from medseg_ext.transforms.working_size import ResizeToWorkingSized
 
 
 def purple_image() -> torch.Tensor:

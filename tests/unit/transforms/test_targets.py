@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from medseg_ext.transforms import SemanticTargetd, object_boundaries
+from medseg_ext.transforms.targets import SemanticTargetd, object_boundaries
 
 
 def touching_squares() -> np.ndarray:

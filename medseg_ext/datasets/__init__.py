@@ -1,0 +1,5 @@
+"""Data sets: their official layouts, preparation, splits, and lists of images."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

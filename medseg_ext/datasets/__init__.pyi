@@ -1,0 +1,19 @@
+from .balance import balancing_weights
+from .collate import collate_same_size
+from .data_set_folder import load_class_names, load_datalist, read_dataset_json
+from .dsb2018 import prepare_dsb2018
+from .image_list import list_images
+from .readable_images import ReadableImages
+from .segpc2021 import prepare_segpc2021
+
+__all__ = [
+    "ReadableImages",
+    "balancing_weights",
+    "collate_same_size",
+    "list_images",
+    "load_class_names",
+    "load_datalist",
+    "prepare_dsb2018",
+    "prepare_segpc2021",
+    "read_dataset_json",
+]

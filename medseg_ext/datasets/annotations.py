@@ -1,0 +1,98 @@
+"""Draw the objects of one image from the form that they are stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg_ext.datasets.run_length import decode_run_length
+from medseg_ext.datasets.sources import Source
+from medseg_ext.errors import DataError
+from medseg_ext.images.class_masks import read_class_map
+
+
+class Annotation(Protocol):
+    """The objects of one image, in whatever form they are stored."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names in the source of the files that hold them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to call the mask of each object, in messages and in dataset.json."""
+
+    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Draw each object as class indices, uint8, shape (H, W). Raises: DataError: a mask is unusable."""
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Objects as one mask file each.
+
+    Attributes:
+        files: names in the source; their order is that of the labels.
+        class_of_value: class index of each grey value.
+    """
+
+    files: tuple[str, ...]
+    class_of_value: dict[int, int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files themselves."""
+        return self.files
+
+    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Read the mask files. Raises: DataError: one is broken, has other values or another size."""
+        for name in self.files:
+            class_map = read_class_map(source.read(name), source.where(name), self.class_of_value)
+            if class_map.shape != shape:
+                raise DataError(_other_size(source.where(name), class_map.shape, shape))
+            yield class_map
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """Objects as rows of a table of run-length codes, all of class 1.
+
+    Attributes:
+        table: the file that the codes are from, for messages.
+        image_id: the image, for messages.
+        codes: one run-length code an object; their order is that of the labels.
+        shape: rows and columns that the codes are meant for, px.
+    """
+
+    table: Path
+    image_id: str
+    codes: tuple[str, ...]
+    shape: tuple[int, int]
+    files: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Table, image and number of each object; without a folder, so that they are the same everywhere."""
+        image = f"{self.table.name}, image '{self.image_id}'"
+        return tuple(f"{image}, object {number}" for number in range(1, len(self.codes) + 1))
+
+    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Draw the codes. Raises: DataError: one is no code, or they are meant for another size."""
+        if self.shape != shape:
+            raise DataError(_other_size(f"{self.table}, image '{self.image_id}'", self.shape, shape))
+        for name, code in zip(self.names, self.codes, strict=True):
+            try:
+                yield decode_run_length(code, height=shape[0], width=shape[1]).astype(np.uint8)
+            except ValueError as error:
+                raise DataError(f"{self.table.parent / name}: {error}: get the table again from its origin") from error
+
+
+def _other_size(where: str, mask: tuple[int, ...], image: tuple[int, int]) -> str:
+    return (
+        f"{where} is a mask of {mask[0]} x {mask[1]} px (rows x columns), its image has {image[0]} x {image[1]} px: "
+        "give both at one resolution"
+    )

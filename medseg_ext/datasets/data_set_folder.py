@@ -1,0 +1,88 @@
+"""List the images of a data set folder as MONAI takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg_ext.errors import DataError
+
+DATASET_FILE = "dataset.json"
+SECTIONS = ("training", "validation", "testing")
+FOLDER_OF_KEY = {"image": "images", "instances": "instances", "classes": "classes"}
+ADVICE = "prepare it with `medseg prepare`"
+
+
+def read_dataset_json(dataset_dir: Path | str) -> dict[str, Any]:
+    """Read what a data set folder says about itself.
+
+    Raises: DataError: there is no such folder, it is empty or not prepared, or its dataset.json is broken.
+    """
+    folder = Path(dataset_dir)
+    file = folder / DATASET_FILE
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give dataset_dir a prepared data set, or {ADVICE}")
+    if not any(folder.iterdir()):
+        raise DataError(f"{folder} is empty: {ADVICE}")
+    if not file.is_file():
+        raise DataError(f"{folder} is not a prepared data set, it has no {DATASET_FILE}: {ADVICE}")
+    try:
+        dataset = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is broken ({error}): delete the folder, then {ADVICE}") from error
+    if not isinstance(dataset, dict):
+        raise DataError(f"{file} holds no JSON object: delete the folder, then {ADVICE}")
+    return dataset
+
+
+def load_datalist(
+    dataset_dir: Path | str, section: str, *, class_names: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """List one section of a data set folder.
+
+    Args:
+        dataset_dir: the data set folder.
+        section: training, validation or testing.
+        class_names: those of the bundle, which must be those of the data set; None takes any.
+    Returns: for each image its `id`, `group` and, where it has one, `kind`; absolute paths under `image`, `instances`
+        and `classes`.
+    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; a listed file is missing;
+        the classes are others.
+    """
+    if section not in SECTIONS:
+        raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
+    if class_names is not None and list(class_names) != load_class_names(dataset_dir):
+        raise DataError(
+            f"{dataset_dir} has the classes {load_class_names(dataset_dir)}, this bundle has {list(class_names)}:"
+            " give it a data set of its kind, or take another bundle"
+        )
+    folder, file = Path(dataset_dir).absolute(), Path(dataset_dir) / DATASET_FILE
+    items = read_dataset_json(dataset_dir).get(section)
+    if not isinstance(items, list):
+        raise DataError(f"{file} has no list '{section}': delete the folder, then {ADVICE}")
+    if not items:
+        raise DataError(f"{file} has no image in its section '{section}': {ADVICE} with other --fractions")
+    datalist = []
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or not {*FOLDER_OF_KEY, "id", "group"} <= item.keys():
+            raise DataError(f"{file}, {section} item {number} lacks a key: delete the folder, then {ADVICE}")
+        kind = {"kind": item["cluster"]} if "cluster" in item else {}  # as folders of the first format call it
+        datalist.append(kind | item | {key: str(folder / item[key]) for key in FOLDER_OF_KEY})
+    for item in datalist:
+        for key in FOLDER_OF_KEY:
+            if not Path(item[key]).is_file():
+                raise DataError(f"{item[key]} is missing, though {file} lists it: delete the folder, then {ADVICE}")
+    return datalist
+
+
+def load_class_names(dataset_dir: Path | str) -> list[str]:
+    """List the class names of a data set folder, in the order of their indices; the first is the background.
+
+    Raises: DataError: as `read_dataset_json`, or there are no class names.
+    """
+    names = read_dataset_json(dataset_dir).get("class_names")
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{Path(dataset_dir) / DATASET_FILE} has no class_names: delete the folder, then {ADVICE}")
+    return names

@@ -1,0 +1,111 @@
+"""List images for inference."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+from pathlib import Path
+
+from medseg_ext.errors import DataError
+from medseg_ext.files import as_text
+from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
+
+LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
+
+logger = logging.getLogger(__name__)
+
+
+def fitting_id(name: str) -> str:
+    """Shorten a name to which no ending could be added; a hash of the whole keeps it apart from others.
+
+    >>> fitting_id("a")
+    'a'
+    >>> fitting_id("a" * 250) == "a" * 211 + "-" + hashlib.sha256(b"a" * 250).hexdigest()[:8]
+    True
+    """
+    data = name.encode(errors="surrogateescape")
+    readable = data.decode(errors="ignore")  # names of other systems may hold bytes that are no text
+    if readable == name and len(data) <= LONGEST_ID_BYTES:
+        return name
+    end = f"-{hashlib.sha256(data).hexdigest()[:8]}"
+    return readable.encode()[: LONGEST_ID_BYTES - len(end)].decode(errors="ignore") + end
+
+
+# How files are named to tell them apart, the shortest first.
+NAMINGS: tuple[Callable[[Path], str], ...] = (
+    image_stem,
+    lambda file: file.name,
+    lambda file: f"{file.parent.name}_{image_stem(file)}",
+    lambda file: f"{file.parent.name}_{file.name}",
+)
+OTHERS_NAMED = 5  # of what a folder holds besides images
+
+
+def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]:
+    """List images for inference.
+
+    Args:
+        path: an image, or a folder of images; folders inside it are left out. Or several of both.
+    Returns: in the order of `path`, those of a folder sorted by name, none twice; for each its absolute path under
+        `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike; with
+        the folder's before it where the suffix is the same, too; with a number after it as the last resort;
+        shortened where no file could have it with an ending.
+        What else a folder holds is logged as passed over, but for hidden files.
+    Raises: DataError: nothing there, or no file of a format that can be read.
+    """
+    paths = [path] if isinstance(path, (str, Path)) else path
+    if not paths:
+        raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
+    images = list(dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute())))
+    ids = map(fitting_id, _unique_names(images))
+    return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
+
+
+def _images_in(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DataError(f"{path} does not exist: give an image or a folder of images")
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    images = [file for file in inside if is_image_file(file, chosen=file == path)]
+    if not images:
+        hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
+        found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
+        raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{hint}")
+    taken = set(images)
+    if others := [file.name for file in inside if file not in taken and not file.name.startswith(".")]:
+        more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
+        names = as_text(", ".join(others[:OTHERS_NAMED]))
+        logger.warning("%s: passed over, as they are no %s files: %s%s", path, FORMAT_NAMES, names, more)
+    return images
+
+
+def _unique_names(files: Sequence[Path]) -> list[str]:
+    """Give each file the first of `NAMINGS` that tells it from all others."""
+    steps = [0] * len(files)
+    while True:  # more than one turn when a full name, such as a.png, is the stem of another file, a.png.tif
+        names = [NAMINGS[step](file) for step, file in zip(steps, files, strict=True)]
+        alike = defaultdict(list)
+        for position, name in enumerate(names):
+            alike[name].append(position)
+        before = list(steps)
+        for group in (each for each in alike.values() if len(each) > 1):
+            for step in range(max(steps[each] for each in group), len(NAMINGS)):
+                if len({NAMINGS[step](files[each]) for each in group}) == len(group):
+                    for each in group:
+                        steps[each] = step
+                    break
+        if steps == before:
+            return _numbered(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Put numbers after names that are there already: folders of one name hold files of one name."""
+    taken = set(names)
+    unique: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = (each for each in chain([name], numbered) if each not in unique and (each == name or each not in taken))
+        unique[next(free)] = None
+    return list(unique)

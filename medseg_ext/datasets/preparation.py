@@ -1,0 +1,155 @@
+"""Write a data set folder from raw images, whatever set they belong to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS
+from medseg_ext.datasets.groups import Group, groups_of
+from medseg_ext.datasets.raw_images import RawPart, check_ids
+from medseg_ext.datasets.splits import choose_sections
+from medseg_ext.datasets.workspace import Note, Workspace, path_in_data_set
+from medseg_ext.datasets.write_images import write_images
+from medseg_ext.errors import DataError
+from medseg_ext.files import file_sha256
+
+FORMAT = 2  # raise it when the same source gives other files than before
+
+
+@dataclass(frozen=True)
+class DataSetFacts:
+    """What is the same for every copy of a data set.
+
+    Attributes:
+        name: how people call it.
+        class_names: names of the classes in the order of their indices.
+        object_name: what one label of the label map is.
+        licence: SPDX identifier.
+        origin: address of its publisher.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    object_name: str
+    licence: str
+    origin: str
+
+
+class SplitOptions(TypedDict, total=False):
+    """The arguments of `write_data_set` that every data set hands through, explained there."""
+
+    groups: Path | None
+    seed: int
+    fractions: Sequence[float]
+    splits_from: Path | None
+    workers: int | None
+
+
+def write_data_set(
+    facts: DataSetFacts,
+    parts: Sequence[RawPart],
+    target: Path | str,
+    *,
+    tables: Iterable[Path] = (),
+    groups: Path | None = None,
+    seed: int = 0,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    splits_from: Path | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Write the data set folder of raw images; the same input gives the same bytes.
+
+    Args:
+        facts: the data set.
+        parts: its sources with their images.
+        target: folder to write; it may hold an unfinished run of the same command, which then goes on.
+        tables: further files that were read, whose hashes are to be noted.
+        groups: CSV file that names the group of each image, see `read_groups`.
+        seed: another number is another split.
+        fractions: shares of training, validation and testing, among the images that are not bound to a section.
+        splits_from: a data set folder or its dataset.json, whose split is to be taken over by image id.
+        workers: number of processes; all cores if None.
+    Returns: the content of dataset.json.
+    Raises: DataError: anything unusable; nothing of this command is left in `target` then.
+    """
+    target = Path(target)
+    for part in parts:
+        if part.source.path.is_dir() and target.resolve().is_relative_to(part.source.path.resolve()):
+            raise DataError(f"{target} lies inside the source {part.source.path}: give a folder outside of it")
+    images = sorted((image for part in parts for image in part.images), key=lambda image: image.id)
+    if not images:
+        raise DataError(f"{parts[0].source.path} holds no image with masks: check that it is complete")
+    check_ids(parts)
+    group_of, without_group = groups_of([image.id for image in images], groups)
+    section_of = choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
+    recipe = {
+        "format": FORMAT,
+        "sources": [_source_entry(part) for part in parts] + [_file_entry(table) for table in tables],
+        "groups": _file_entry(groups) if groups else None,
+        "splits_from": _file_entry(_dataset_file(splits_from)) if splits_from else None,
+        "seed": seed,
+        "fractions": list(fractions),
+    }
+    workspace = Workspace(target, recipe)
+    if finished := workspace.finished():
+        print(f"{target} is complete already, nothing was written", file=sys.stderr)
+        return finished
+    workspace.open()
+    try:
+        notes = write_images(parts, workspace, workers=workers)
+    except DataError:
+        workspace.discard()
+        raise
+    sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
+    for image in images:
+        sections[section_of[image.id]].append(_item(image.id, group_of[image.id]))
+    dataset = {
+        "name": facts.name,
+        "class_names": list(facts.class_names),
+        "object": facts.object_name,
+        "licence": facts.licence,
+        "origin": facts.origin,
+        "preparation": recipe,
+        "counts": {section: _count(items, notes) for section, items in sections.items()},
+        "skipped": _merge([part.skipped for part in parts] + [note["skipped"] for note in notes.values()]),
+        "overlap_px": sum(note["overlap_px"] for note in notes.values()),
+        "without_group": without_group,
+        **sections,
+    }
+    workspace.finish(dataset)
+    return dataset
+
+
+def _item(image_id: str, group: Group) -> dict[str, str]:
+    """Make the entry of one image in the datalist."""
+    files = {key: path_in_data_set(key, image_id) for key in FOLDER_OF_KEY}
+    return files | {"id": image_id, "group": group.name} | ({"kind": group.kind} if group.kind else {})
+
+
+def _count(items: Sequence[Mapping[str, str]], notes: Mapping[str, Note]) -> dict[str, int]:
+    return {"images": len(items), "objects": sum(notes[item["id"]]["objects"] for item in items)}
+
+
+def _merge(skipped: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:
+    """Put the names that were skipped for the same reason together, all sorted."""
+    names: dict[str, list[str]] = {}
+    for reason, more in (entry for reasons in skipped for entry in reasons.items()):
+        names[reason] = sorted(names.get(reason, []) + more)
+    return dict(sorted(names.items()))
+
+
+def _source_entry(part: RawPart) -> dict[str, str]:
+    files = [name for image in part.images for name in (image.file, *image.annotation.files)]
+    return {"name": part.source.path.absolute().name, "sha256": part.source.sha256(files)}
+
+
+def _dataset_file(path: Path) -> Path:
+    return path / DATASET_FILE if path.is_dir() else path
+
+
+def _file_entry(path: Path) -> dict[str, str]:
+    return {"name": path.name, "sha256": file_sha256(path)}

@@ -1,0 +1,104 @@
+"""Keep the images that can be read, and remember the others."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.data import Dataset
+from tqdm import tqdm
+
+from medseg_ext.errors import DataError, reason_of
+from medseg_ext.files import as_text
+from medseg_ext.images.formats import size_in_file
+from medseg_ext.images.raster import count_pages
+from medseg_ext.images.read import read_rgb
+from medseg_ext.images.sizes import LARGEST_WHOLE_PX, size_at_work
+
+MANY_IMAGES = 20  # from here on a progress bar is worth its line
+
+logger = logging.getLogger(__name__)
+
+
+class ReadableImages(Dataset):
+    """The readable ones of some images, as a MONAI data set.
+
+    Every image is decoded once at construction, so that a damaged one is found before the network runs, and does not
+    end the run for the others. An item whose preprocessing fails has the reason under "error" instead of its image.
+
+    Args:
+        data: items as of `medseg_ext.datasets.list_images`: path under "image", and a unique "id".
+        transform: preprocessing; see `monai.data.Dataset`.
+        working_size: longer side at which the network sees an image, in pixels; None: the image's own.
+        large_image_px: an image of which the network is given more pixels than this is large, as is one of more than
+            `LARGEST_WHOLE_PX` of its own: it is not decoded as a whole.
+        page: which page of a TIFF is read, from 0.
+
+    Attributes:
+        data: the readable items, without the large ones.
+        large: the large ones, for `medseg_ext.tiling.LargeImages`.
+        unreadable: the other items, each with the reason.
+        n_pages: number of pages of each file, by the item's id, of those that have several; one of them is read.
+
+    Raises:
+        DataError: no image is readable; names the first and its reason. No page has such a number.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, str]],
+        transform: Callable[..., Any] | None = None,
+        *,
+        working_size: int | None = None,
+        large_image_px: int = LARGEST_WHOLE_PX,
+        page: int = 0,
+    ) -> None:
+        if not isinstance(page, int) or isinstance(page, bool) or page < 0:
+            raise DataError(f"page must be a number from 0, the first page, got {page!r}: give --page another value")
+        self.page = page
+        readable: list[dict[str, str]] = []
+        self.large: list[dict[str, str]] = []
+        self.unreadable: list[tuple[dict[str, str], str]] = []
+        self.n_pages: dict[str, int] = {}
+        # disable=None: no bar where the output is no terminal
+        for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
+            is_large = _is_large(item["image"], page, working_size, large_image_px)
+            reason = None if is_large else _reason_not_to_read(item["image"], page)
+            if reason is not None:
+                self.unreadable.append((item, reason))
+                logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
+                continue
+            (self.large if is_large else readable).append(item)
+            if (pages := count_pages(Path(item["image"]), reduced=False)) > 1:
+                self.n_pages[item["id"]] = pages
+                logger.warning("%s has %d pages: page %d is taken, counted from 0", as_text(item["image"]), pages, page)
+        if not readable and not self.large:
+            first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
+            raise DataError(f"none of {len(data)} images can be read{first}")
+        super().__init__(readable, transform)
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:  # such as a file that is gone meanwhile
+            item = self.data[index]
+            logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
+            return item | {"error": reason_of(error, item["image"])}
+
+
+def _is_large(path: str, page: int, working_size: int | None, large_image_px: int) -> bool:
+    size = size_in_file(Path(path), page=page)
+    if size is None or 0 in size:
+        return False
+    return size[0] * size[1] > LARGEST_WHOLE_PX or math.prod(size_at_work(size, working_size)) > large_image_px
+
+
+def _reason_not_to_read(path: str, page: int) -> str | None:
+    try:
+        read_rgb(path, page=page)
+    except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
+        return reason_of(error, path)
+    return None

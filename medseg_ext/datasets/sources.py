@@ -1,0 +1,136 @@
+"""Read the files of a raw data set from a folder, or straight from a ZIP archive."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from medseg_ext.errors import DataError
+from medseg_ext.files import file_sha256
+
+JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and whatever starts with a dot
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """Where raw files come from.
+
+    Attributes:
+        path: the folder or archive.
+        names: file names inside it with forward slashes, sorted, without what operating systems leave behind.
+    """
+
+    path: Path
+    names: list[str]
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it cannot be read."""
+
+    @abstractmethod
+    def sha256(self, names: Iterable[str]) -> str:
+        """Give one hash that changes when one of the named files does."""
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """Split a name at its slashes, with the source's own name in front: it may tell the part of the set."""
+        return self.path.absolute().stem, *name.split("/")
+
+    def where(self, name: str) -> str:
+        """Give the full name of a file, for messages."""
+        return f"{self.path}/{name}"
+
+
+@dataclass(frozen=True)
+class FolderSource(Source):
+    """A folder with everything below it."""
+
+    @classmethod
+    def open(cls, path: Path) -> FolderSource:
+        """List all files. Raises: DataError: a folder cannot be read."""
+        walk = os.walk(path, onerror=_refuse, followlinks=True)
+        files = (Path(folder, name) for folder, _, names in walk for name in names)
+        return cls(path, sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files))))
+
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{self.where(name)} cannot be read ({error.strerror}): check the disk, copy it again"
+            ) from error
+
+    def sha256(self, names: Iterable[str]) -> str:
+        """Hash what `sha256sum` prints for the named files, in sorted order."""
+        names = sorted(names)
+        with ThreadPoolExecutor() as threads:  # hashlib and file reads release the interpreter's lock
+            digests = threads.map(lambda name: hashlib.sha256(self.read(name)).hexdigest(), names)
+            listing = "".join(f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ZipSource(Source):
+    """A ZIP archive, which is read in place and never extracted."""
+
+    archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+
+    @classmethod
+    def open(cls, path: Path) -> ZipSource:
+        """Read the archive's directory. Raises: DataError: it is none, or a name is unsafe or stands in it twice."""
+        try:
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise DataError(f"{path} is not a ZIP archive, or is cut short ({error}): download it again") from error
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in archive.infolist():
+            name = member.filename.replace("\\", "/")  # as some Windows programs write it
+            if ".." in name.split("/") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+                raise DataError(f"{path} holds '{name}', which points outside the archive: get it from its origin")
+            if member.is_dir() or not _is_wanted(name):
+                continue
+            if name in members:
+                raise DataError(f"{path} holds '{name}' twice: pack the archive anew")
+            members[name] = member
+        return cls(path, sorted(members), archive, members)
+
+    def read(self, name: str) -> bytes:
+        """Give the content of one file. Raises: DataError: it is damaged, encrypted or oddly compressed."""
+        try:
+            return self.archive.read(self.members[name])
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+            raise DataError(f"{self.where(name)} cannot be read ({error}): download the archive again") from error
+
+    def sha256(self, names: Iterable[str]) -> str:
+        """Hash the archive itself, as `sha256sum` does; `names` make no difference."""
+        return file_sha256(self.path)
+
+
+def open_source(path: Path | str) -> Source:
+    """Open a folder or a ZIP archive.
+
+    Raises: DataError: there is none at `path`, or it holds no file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path} does not exist: give the folder or the ZIP archive as downloaded")
+    source: Source = FolderSource.open(path) if path.is_dir() else ZipSource.open(path)
+    if not source.names:
+        raise DataError(f"{path} is empty: give the folder or the ZIP archive as downloaded")
+    return source
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}): check the disk, copy it again") from error
+
+
+def _is_wanted(name: str) -> bool:
+    return not any(part in JUNK or part.startswith(".") for part in name.split("/"))

@@ -1,0 +1,129 @@
+"""Fill a data set folder image by image, so that an interrupted run can go on and is never taken for complete."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
+from medseg_ext.errors import DataError
+
+
+class Note(TypedDict):
+    """What is remembered about an image that is done.
+
+    Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason.
+    """
+
+    objects: int
+    overlap_px: int
+    skipped: dict[str, list[str]]
+
+
+class Workspace:
+    """A target folder and, while it is being filled, the notes in its folder `.partial`.
+
+    Args:
+        target: the data set folder.
+        recipe: all that decides what is written; output of another recipe is never mixed in.
+    """
+
+    def __init__(self, target: Path, recipe: Mapping[str, Any]) -> None:
+        self.target = target
+        self.recipe = json.loads(json.dumps(recipe))  # as it will be read back
+        self._notes = target / ".partial"
+
+    def finished(self) -> dict[str, Any] | None:
+        """Give the content of dataset.json if this very data set is complete already.
+
+        Raises: DataError: the folder holds something else.
+        """
+        if self.target.exists() and not self.target.is_dir():
+            raise DataError(f"{self.target} is a file: give a folder to write to")
+        if (self.target / DATASET_FILE).exists():
+            dataset = read_dataset_json(self.target)
+            self._check_recipe(dataset.get("preparation"), "holds a data set that was prepared")
+            items = [item for section in SECTIONS for item in dataset.get(section, [])]
+            if all((self.target / item[key]).is_file() for item in items for key in FOLDER_OF_KEY):
+                shutil.rmtree(self._notes, ignore_errors=True)
+                return dataset
+        return None
+
+    def open(self) -> None:
+        """Make the folder ready to be filled, or filled further.
+
+        Raises: DataError: it holds other files, or those of an unfinished run with another recipe.
+        """
+        notes = self._notes / "recipe.json"
+        if notes.exists():
+            self._check_recipe(json.loads(notes.read_bytes()), "holds an unfinished data set that was being prepared")
+        elif not (self.target / DATASET_FILE).exists() and self._has_other_content():
+            raise DataError(f"{self.target} is not empty, and not a data set: give a new or an empty folder")
+        (self._notes / "done").mkdir(parents=True, exist_ok=True)
+        self._write(notes, _as_json(self.recipe))
+        for folder in FOLDER_OF_KEY.values():
+            (self.target / folder).mkdir(exist_ok=True)
+        (self.target / DATASET_FILE).unlink(missing_ok=True)
+
+    def done(self, image_id: str) -> Note | None:
+        """Give what `add` noted about an image, or None if it is still to do."""
+        note = self._notes / "done" / f"{image_id}.json"
+        files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
+        return json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else None
+
+    def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
+        """Write the PNG files of one image, and then that it is done.
+
+        Args:
+            image_id: name of the image.
+            files: content for each of the keys image, instances and classes.
+            note: what to remember about the image.
+        """
+        for key, data in files.items():
+            self._write(self.target / path_in_data_set(key, image_id), data)
+        self._write(self._notes / "done" / f"{image_id}.json", _as_json(note))
+
+    def finish(self, dataset: Mapping[str, Any]) -> None:
+        """Declare the data set complete."""
+        self._write(self.target / DATASET_FILE, _as_json(dataset))
+        shutil.rmtree(self._notes)
+
+    def discard(self) -> None:
+        """Remove everything written so far; `open` made sure that nothing else is there."""
+        for folder in (*FOLDER_OF_KEY.values(), self._notes.name):
+            shutil.rmtree(self.target / folder, ignore_errors=True)
+        if self.target.is_dir() and not self._has_other_content():
+            self.target.rmdir()
+
+    def _has_other_content(self) -> bool:
+        return self.target.is_dir() and any(entry != self._notes for entry in self.target.iterdir())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        temporary = self._notes / f"{path.parent.name}-{path.name}.tmp"
+        temporary.write_bytes(data)
+        temporary.replace(path)
+
+    def _check_recipe(self, other: Mapping[str, Any] | None, what: str) -> None:
+        if other != self.recipe:
+            other = other or {}
+            different = sorted(key for key in self.recipe | other if self.recipe.get(key) != other.get(key))
+            raise DataError(
+                f"{self.target} {what} from another source or with other options (different: {', '.join(different)}): "
+                "delete that folder, or give another"
+            )
+
+
+def path_in_data_set(key: str, image_id: str) -> str:
+    """Name a file relative to the data set folder.
+
+    >>> path_in_data_set("image", "a1")
+    'images/a1.png'
+    """
+    return f"{FOLDER_OF_KEY[key]}/{image_id}.png"
+
+
+def _as_json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=4, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,98 @@
+"""Write the PNG files of raw images on all cores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from medseg_ext.datasets.label_maps import merge_objects
+from medseg_ext.datasets.parallel import parallel_map
+from medseg_ext.datasets.raw_images import RawImage, RawPart
+from medseg_ext.datasets.sources import Source, open_source
+from medseg_ext.datasets.workspace import Note, Workspace
+from medseg_ext.errors import DataError
+from medseg_ext.images.eight_bit import read_rgb_8_bit
+from medseg_ext.images.png import encode_png
+
+ERRORS_SHOWN = 10
+
+
+def write_images(parts: Sequence[RawPart], workspace: Workspace, *, workers: int | None = None) -> dict[str, Note]:
+    """Write the three PNG files of each image that is not done yet.
+
+    Args:
+        parts: the raw images.
+        workspace: where to write.
+        workers: number of processes; all cores if None.
+    Returns: the note of each image.
+    Raises: DataError: naming all unusable files, or the first few of them.
+    """
+    notes: dict[str, Note] = {}
+    todo: list[tuple[int, RawImage]] = []
+    for number, part in enumerate(parts):
+        for image in part.images:
+            if done := workspace.done(image.id):
+                notes[image.id] = done
+            else:
+                todo.append((number, image))
+    if notes:
+        print(f"going on with an interrupted run: {len(notes)} images are done already", file=sys.stderr)
+    errors: list[str] = []
+    make_writer = partial(_make_writer, [part.source.path for part in parts], workspace)
+    with (
+        closing(parallel_map(make_writer, todo, workers=workers)) as results,
+        tqdm(total=len(notes) + len(todo), initial=len(notes), unit=" images") as bar,
+    ):
+        for image_id, note_or_error in results:
+            bar.update()
+            if isinstance(note_or_error, DataError):
+                errors.append(str(note_or_error))
+            else:
+                notes[image_id] = note_or_error
+    if errors:
+        more = [f"... and {len(errors) - ERRORS_SHOWN} more"] if len(errors) > ERRORS_SHOWN else []
+        raise DataError("\n".join(sorted(errors)[:ERRORS_SHOWN] + more))
+    return notes
+
+
+def _make_writer(
+    source_paths: Sequence[Path], workspace: Workspace
+) -> Callable[[tuple[int, RawImage]], tuple[str, Note | DataError]]:
+    """Open the sources for one process. Returns: a function that writes the image of the source with that number."""
+    sources = [open_source(path) for path in source_paths]
+
+    def write(task: tuple[int, RawImage]) -> tuple[str, Note | DataError]:
+        number, image = task
+        try:
+            return image.id, _write_image(sources[number], image, workspace)
+        except DataError as error:  # given back, so that all unusable files are found in one run
+            return image.id, error
+
+    return write
+
+
+def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
+    pixels = read_rgb_8_bit(source.read(image.file), source.where(image.file))
+    height, width = pixels.shape[:2]
+    try:
+        maps = merge_objects(image.annotation.class_maps(source, (height, width)), height, width)
+    except OverflowError as error:
+        raise DataError(f"{source.where(image.file)} has {error}: cut it into smaller images") from error
+    hidden = [image.annotation.names[position] for position in maps.hidden]
+    note: Note = {
+        "objects": len(image.annotation.names) - len(hidden),
+        "overlap_px": maps.overlap_px,
+        "skipped": {"mask without a pixel of its own (empty, or covered by others)": hidden} if hidden else {},
+    }
+    files = {
+        "image": encode_png(pixels),
+        "instances": encode_png(maps.instances),
+        "classes": encode_png(maps.classes),
+    }
+    workspace.add(image.id, files, note)
+    return note

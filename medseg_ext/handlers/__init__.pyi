@@ -1,0 +1,28 @@
+from .averaging import AveragedWeights
+from .checkpoint import BestModel, ResumableState
+from .distributed import is_first_process
+from .evaluation_report import EvaluationReport
+from .failing_images import iterate_or_report
+from .iou_curve import IoUCurve
+from .losses_by_name import LossesByName
+from .object_metric import ObjectMetric
+from .object_metric_handler import ObjectMetricHandler
+from .object_writer import ObjectWriter
+from .progress import ProgressBar
+from .weights_loader import WeightsLoader
+
+__all__ = [
+    "AveragedWeights",
+    "BestModel",
+    "EvaluationReport",
+    "IoUCurve",
+    "LossesByName",
+    "ObjectMetric",
+    "ObjectMetricHandler",
+    "ObjectWriter",
+    "ProgressBar",
+    "ResumableState",
+    "WeightsLoader",
+    "is_first_process",
+    "iterate_or_report",
+]

@@ -1,0 +1,139 @@
+"""Hand what an evaluator finds to an evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from ignite.engine import Engine, Events
+
+from medseg_ext.handlers.distributed import is_first_process
+from medseg_ext.images.read import read_rgb
+from medseg_ext.pages.evaluation_page import write_report
+from medseg_ext.pages.found_and_missed import write_found_and_missed
+from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
+from medseg_ext.runs.training_curve import PICTURE_FILE, find_training_file
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationReport:
+    """Hand each image of an evaluator to an `Evaluation`, and write its files and `report.html` at the end.
+
+    Attach it to an evaluator whose data have an `id`, and whose output has `pred_instances`, `pred_classes`,
+    `true_instances` and `true_classes` at the size of the original image. With several processes, the first one
+    gathers and writes.
+
+    Args:
+        output_dir: folder of the files.
+        class_names: name of each value of the class map, the background first.
+        title: heading of the report.
+        facts: what was evaluated, for the report and the JSON, such as data set and checkpoint.
+        headline: metrics shown large; the first one ranks the images.
+        training_dir: where `iou_curve.png` and `.csv` of the training may be, to be shown in the report and kept; by
+            default `output_dir`; "" is the current folder. For the weights in a bundle's `models` they may be in its
+            `docs`.
+        pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
+        bundle_root: the bundle, whose metadata name the model; without it the model has no name.
+        dataset_dir: the data set folder, whose `dataset.json` names the data set; without it the title stands for it.
+
+    Raises:
+        ValueError: the headline names no metrics.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        *,
+        class_names: Sequence[str],
+        title: str = "Evaluation",
+        facts: Mapping[str, Any] | None = None,
+        headline: Sequence[str] = ("foreground_iou", "ap_50", "pq", "aji"),
+        training_dir: str | None = None,
+        pictures: int = 6,
+        bundle_root: str | None = None,
+        dataset_dir: str | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.evaluation = Evaluation(
+            self.output_dir,
+            class_names=class_names,
+            facts=facts or {},
+            title=title,
+            training_dir=Path(training_dir) if training_dir is not None else self.output_dir,
+            bundle=Path(bundle_root) if bundle_root else None,
+            dataset_dir=Path(dataset_dir) if dataset_dir else None,
+        )
+        unknown = [name for name in headline if name not in self.evaluation.definitions]
+        if unknown:
+            raise ValueError(f"headline must name metrics of {list(self.evaluation.definitions)}, got {unknown}")
+        self.title = title
+        self.headline = list(headline)
+        self.pictures = pictures
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.compare)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        """Forget the images of an earlier run."""
+        self.evaluation.images.clear()
+        if is_first_process():
+            self.evaluation.start()
+
+    def compare(self, engine: Engine) -> None:
+        """Compare the images of one iteration with the truth, and draw each."""
+        state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
+        for item, prediction in zip(state.batch, state.output, strict=True):
+            names = [f"{side}_{label_map}" for label_map in ("instances", "classes") for side in ("pred", "true")]
+            maps = {name: torch.as_tensor(prediction[name]) for name in names}
+            comparison = self.evaluation.add(item["id"], str(item.get("kind", "")), **maps)
+            matched_pred, matched_true = comparison.matches.T
+            write_found_and_missed(
+                self.output_dir,
+                item["id"],
+                read_rgb(item["image"].meta["filename_or_obj"]),
+                np.asarray(maps["pred_instances"])[0],
+                np.asarray(maps["true_instances"])[0],
+                matched_pred=comparison.pred_ids[matched_pred].numpy(),
+                matched_true=comparison.true_ids[matched_true].numpy(),
+            )
+
+    def write(self, engine: Engine) -> None:
+        """Write all files."""
+        evaluation = self.evaluation
+        evaluation.images = gathered(evaluation.images)
+        if not is_first_process():
+            return
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        summary = evaluation.summarise()
+        write_metrics(summary, self.output_dir)
+        page = write_report(
+            self.output_dir,
+            summary,
+            title=self.title,
+            headline=self.headline,
+            training_curve=find_training_file(PICTURE_FILE, evaluation.training_dir, evaluation.bundle),
+            pictures=self.pictures,
+        )
+        evaluation.finish(summary)
+        for name in self.headline:
+            low, high = summary.metrics[name]["interval_95"]
+            logger.info("%s %.4f (95 %% interval %.4f to %.4f)", name, summary.metrics[name]["value"], low, high)
+        logger.info("report: %s", page)
+
+
+def gathered(images: Sequence[EvaluatedImage]) -> list[EvaluatedImage]:
+    """Bring the images of all processes together, in order of their ids."""
+    parts: list[Sequence[EvaluatedImage]] = [images]
+    if torch.distributed.is_initialized():
+        parts = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(parts, images)
+    return sorted((image for part in parts for image in part), key=lambda image: image.id)

@@ -1,0 +1,73 @@
+"""Record and draw the IoU of every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from medseg_ext.handlers.distributed import is_first_process
+from medseg_ext.pages.plots import draw_iou_curve
+from medseg_ext.runs.training_curve import CSV_FILE, PICTURE_FILE, write_training_curve
+
+
+class IoUCurve:
+    """Write `iou_curve.csv` and `iou_curve.png` after every validation.
+
+    Attach it to the evaluator; it reads the trainer's state for the training's share.
+
+    Args:
+        output_dir: folder of the two files.
+        metric: name of the metric in both engines.
+        title: heading of the picture.
+    """
+
+    def __init__(self, output_dir: str, *, metric: str = "foreground_iou", title: str = "") -> None:
+        self.output_dir = Path(output_dir)
+        self.metric = metric
+        self.title = title
+        self.trainer: Engine | None = None
+        self.rows: list[dict[str, float]] = []
+        self._losses: list[float] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def set_trainer(self, trainer: Engine) -> None:
+        """Say whose epochs are counted; a trainer and its evaluator cannot both be constructor arguments."""
+        self.trainer = trainer
+        trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: self._losses.clear())
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._collect_loss)
+
+    def _collect_loss(self, trainer: Engine) -> None:
+        output: Any = trainer.state.output
+        self._losses.append(float(output[0]["loss"]))
+
+    def __call__(self, engine: Engine) -> None:
+        """Add the epoch's row and write both files anew."""
+        if self.trainer is None:
+            raise RuntimeError("IoUCurve: call set_trainer before the training starts")
+        self.rows.append(
+            {
+                "epoch": self.trainer.state.epoch,
+                "train_loss": sum(self._losses) / max(len(self._losses), 1),
+                "train_iou": self.trainer.state.metrics.get(self.metric, float("nan")),
+                "validation_iou": engine.state.metrics[self.metric],
+            }
+        )
+        if not is_first_process():
+            return
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_training_curve(self.rows, self.output_dir / CSV_FILE)
+        draw_iou_curve(self.rows, self.output_dir / PICTURE_FILE, title=self.title)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far."""
+        return {"rows": [{name: float(value) for name, value in row.items()} for row in self.rows]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the rows of the training that is resumed."""
+        self.rows = list(state["rows"])

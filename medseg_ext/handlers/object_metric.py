@@ -1,0 +1,71 @@
+"""Accumulate a metric over batches of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.metrics import CumulativeIterationMetric
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from medseg_ext.metrics.definitions import metric_named
+from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
+
+
+class ObjectMetric(CumulativeIterationMetric):
+    """Any metric of `metrics_for`, in the form in which MONAI accumulates metrics.
+
+    It is called with predicted and true objects: lists of tensors (C, H, W), or batches (B, C, H, W), of an integer
+    type. Channel 0 holds the instances; channel 1, which only metrics of classes need, the class map. It remembers
+    one float64 row an image, which MONAI gathers over the processes of a distributed run.
+
+    Args:
+        name: a key of `metrics_for(class_names)`.
+        class_names: name of each value of the class map, the background first; only metrics of classes need it.
+
+    Raises:
+        ValueError: there is no such metric.
+
+    >>> metric = ObjectMetric("ap_50")
+    >>> halves, whole = torch.tensor([[[1, 1, 2, 2]]]), torch.tensor([[[1, 1, 1, 1]]])
+    >>> _ = metric([halves], [whole])
+    >>> _ = metric([whole], [whole])
+    >>> round(metric.aggregate(), 3)  # pooled: (1 + 1) / (2 + 1)
+    0.667
+    """
+
+    def __init__(self, name: str, class_names: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.definition = metric_named(name, class_names)
+
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
+        """Give the statistics of each image of a batch, shape (B, K)."""
+        if y is None:
+            raise ValueError(f"{self.definition.name} needs the true objects, got None")
+        comparisons = (self._compare(pred, true) for pred, true in zip(y_pred, y, strict=True))
+        return torch.stack([self.definition.statistics(comparison) for comparison in comparisons])
+
+    def _compare(self, pred: Tensor, true: Tensor) -> ImageComparison:
+        """Compare the objects (C, H, W) of one image."""
+        pred, true = convert_to_tensor(pred, track_meta=False), convert_to_tensor(true, track_meta=False)
+        if not self.definition.needs_classes:
+            return compare_image(pred[0], true[0])
+        if len(pred) < 2 or len(true) < 2:
+            raise ValueError(
+                f"{self.definition.name} needs two channels, instances and classes, "
+                f"got shapes {tuple(pred.shape)} and {tuple(true.shape)}"
+            )
+        return compare_image(pred[0], true[0], pred[1], true[1])
+
+    def per_image_values(self) -> Tensor:
+        """Score each image so far alone; shape (N,), NaN where undefined."""
+        statistics = self.get_buffer()
+        return torch.zeros(0) if statistics is None else self.definition.reduce(statistics.unsqueeze(-2))
+
+    def aggregate(self) -> float:
+        """Score all images so far; NaN where undefined, as before the first image."""
+        statistics = self.get_buffer()
+        return math.nan if statistics is None else float(self.definition.reduce(statistics))

@@ -1,0 +1,55 @@
+"""Tell by their names which files are images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_size, is_dicom
+from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
+from medseg_ext.images.raster import IMAGE_SUFFIXES, image_size
+
+INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
+FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, NIfTI or DICOM"
+
+
+def is_image_name(file: Path) -> bool:
+    """Say whether a folder's file is to be taken for an image; hidden ones are not.
+
+    >>> [is_image_name(Path(name)) for name in ("a.PNG", "a.nii.gz", "a.gz", "._a.png")]
+    [True, True, False, False]
+    """
+    return file.name.lower().endswith(INFERENCE_SUFFIXES) and not file.name.startswith(".")
+
+
+def is_image_file(file: Path, *, chosen: bool = False) -> bool:
+    """Say whether a path is to be taken for an image.
+
+    A link that leads nowhere is: people see an image there, and are to be told. Folders, pipes and devices are not.
+
+    Args:
+        file: the path.
+        chosen: whether it was named itself, and not found in a folder; it may then also be a DICOM file without
+            its suffix.
+    """
+    named = is_image_name(file) or (chosen and is_dicom(file))
+    return named and (file.is_file() or (file.is_symlink() and not file.exists()))
+
+
+def size_in_file(file: Path, *, page: int = 0) -> tuple[int, int] | None:
+    """Tell the size (H, W) of an image of any format from its header; None where it tells none."""
+    try:
+        if is_nifti(file):
+            return nifti_size(str(file))
+        return dicom_size(str(file)) if is_dicom(file) else image_size(file, page=page)
+    except Exception:  # of the libraries that read, such as ITK's TypeError for some names; reported where it is read
+        return None
+
+
+def image_stem(file: Path) -> str:
+    """Give a file's name without the suffix of its format.
+
+    >>> [image_stem(Path(name)) for name in ("a.b.png", "scan.nii.gz", "1.2.840.113")]
+    ['a.b', 'scan', '1.2.840.113']
+    """
+    suffix = next((each for each in INFERENCE_SUFFIXES if file.name.lower().endswith(each)), "")
+    return file.name[: len(file.name) - len(suffix)] or file.name

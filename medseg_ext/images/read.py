@@ -1,0 +1,98 @@
+"""Read microscopy images of any common kind as RGB, and label maps as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from monai.config import PathLike
+
+from medseg_ext.errors import DataError
+from medseg_ext.images.deep_colours import decode_deep_colours
+from medseg_ext.images.dicom import decode_dicom, is_dicom
+from medseg_ext.images.nifti import decode_nifti, is_nifti
+from medseg_ext.images.raster import decode_image
+
+
+def read_rgb(path: PathLike, *, page: int = 0) -> np.ndarray:
+    """Read one image file as RGB.
+
+    Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
+    are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
+    in [0, 1], else stretched from their own range, as are signed integers.
+
+    Args:
+        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
+        page: number of a TIFF's page, from 0; other files have one.
+
+    Returns:
+        float32 array (H, W, 3) in [0, 1].
+
+    Raises:
+        DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has fewer pages;
+            names the file.
+        OSError: the file cannot be opened.
+    """
+    array = decode_file(Path(path), page=page)
+    array = to_unit_range(array, unit_range(array, path))
+    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+
+
+def decode_file(path: Path, *, page: int = 0) -> np.ndarray:
+    """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+    where = str(path)
+    if not (is_nifti(path) or is_dicom(path)):
+        data = path.read_bytes()
+        array = decode_image(data, where, page=page)
+        return decode_deep_colours(data, array, page=page)
+    if page:
+        raise DataError(f"{where} has no page {page}: it has 1, counted from 0; choose another with --page")
+    array = decode_nifti(where) if is_nifti(path) else decode_dicom(where)
+    if 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
+        raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
+    if array.ndim == 3:
+        array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def read_labels(path: PathLike) -> np.ndarray:
+    """Read one label map.
+
+    Args:
+        path: a grey PNG, BMP or TIFF file.
+
+    Returns:
+        integer array (H, W) of the file's own type, at least 8 bits; 0 is the background.
+
+    Raises:
+        DataError: the file is not an image that can be read, in colour, or not of integers; names the file.
+        OSError: the file cannot be opened.
+    """
+    labels = decode_image(Path(path).read_bytes(), str(path))
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")
+    return labels
+
+
+def unit_range(array: np.ndarray, path: PathLike) -> tuple[float, float]:
+    """Tell which of an image's values become 0 and 1: see `read_rgb`.
+
+    Raises:
+        DataError: values of a kind that no image has, or that are not finite; names the file.
+    """
+    if array.dtype.kind == "u":
+        return 0, float(np.iinfo(array.dtype).max)
+    if array.dtype.kind not in "if":
+        raise DataError(f"{path} holds values of the type {array.dtype}: save it again as PNG")
+    if not np.isfinite(array).all():
+        raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
+    low, high = float(array.min()), float(array.max())
+    return (0, 1) if array.dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+
+
+def to_unit_range(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Scale an image or a part of it so that `limits` become 0 and 1; float32."""
+    low, high = limits
+    if low == 0:
+        return array.astype(np.float32) / np.float32(max(high, 1e-12))
+    return ((array.astype(np.float64) - low) / max(high - low, 1e-12)).astype(np.float32)

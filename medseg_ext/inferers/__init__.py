@@ -1,0 +1,5 @@
+"""MONAI inferers that MONAI lacks: how a network is run on an image."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

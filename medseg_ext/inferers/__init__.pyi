@@ -1,0 +1,7 @@
+from .autocast import CPUAutocastInferer
+from .mirrored import MirroredInferer
+
+__all__ = [
+    "CPUAutocastInferer",
+    "MirroredInferer",
+]

@@ -1,0 +1,7 @@
+from .detection import SumOfLosses
+from .semantic import ClassesAndBoundaryLoss
+
+__all__ = [
+    "ClassesAndBoundaryLoss",
+    "SumOfLosses",
+]

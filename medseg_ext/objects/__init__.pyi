@@ -1,0 +1,22 @@
+from .detections import decode_detections
+from .geojson import outline_polygons, to_features, to_geojson
+from .measurements import measure_objects, summarise_objects
+from .objects import Objects
+from .overlay import draw_overlay
+from .result_files import write_objects
+from .result_folder import ResultFolder
+from .watershed import decode_semantic
+
+__all__ = [
+    "Objects",
+    "ResultFolder",
+    "decode_detections",
+    "decode_semantic",
+    "draw_overlay",
+    "measure_objects",
+    "outline_polygons",
+    "summarise_objects",
+    "to_features",
+    "to_geojson",
+    "write_objects",
+]

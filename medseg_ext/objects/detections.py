@@ -1,0 +1,62 @@
+"""Decode the dense output of detecting networks into objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from skimage.segmentation import relabel_sequential
+from torch.nn.functional import interpolate
+
+from medseg_ext.objects.objects import Objects
+
+
+def decode_detections(
+    output: torch.Tensor,
+    *,
+    size: tuple[int, int] | None = None,
+    score_threshold: float = 0.5,
+    min_area_px: float = 15,
+) -> Objects:
+    """Take the objects out of a detecting network's dense output.
+
+    Args:
+        output: float (1 + C, h, w): the object that owns the pixel (0 is background); probabilities of the C classes,
+            background first, of which the objects' score is the rest.
+        size: (H, W) of the objects when it is not that of the output: then the objects are resized by the nearest
+            pixel, the probabilities are interpolated.
+        score_threshold: objects that score less are dropped; in [0, 1].
+        min_area_px: smaller objects are dropped; in pixels of the output, as it describes what the network sees.
+
+    Returns:
+        Objects of shape (1, H, W), numbered in the order of their numbers in the output.
+
+    Raises:
+        ValueError: output of another shape.
+    """
+    if output.ndim != 3 or output.shape[0] < 3:
+        raise ValueError(
+            f"output must have shape (1 + classes, H, W) with at least 2 classes, got {tuple(output.shape)}"
+        )
+    output = torch.as_tensor(output).detach().float().cpu()
+    numbers, probabilities = output[0].round().long().numpy(), output[1:]
+    count = int(numbers.max()) + 1
+    areas = np.bincount(numbers.ravel(), minlength=count)
+    # An object's pixels share one score; where they don't, as after an average of several outputs, it is their mean.
+    sums = np.bincount(numbers.ravel(), weights=(1 - probabilities[0]).numpy().ravel(), minlength=count)
+    scores = (sums / np.maximum(areas, 1)).astype(np.float32)
+    kept = (areas >= max(min_area_px, 1)) & (scores >= score_threshold)
+    kept[0] = False
+    instances = torch.from_numpy(np.where(kept[numbers], numbers, 0))
+
+    if size is not None and tuple(size) != tuple(instances.shape):
+        # Not "nearest", which takes the pixel's corner where the interpolation takes its centre.
+        instances = interpolate(instances[None, None].double(), size=tuple(size), mode="nearest-exact")[0, 0].long()
+        probabilities = interpolate(probabilities[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
+    left = np.unique(instances[instances > 0])
+    consecutive = relabel_sequential(instances.numpy())[0]
+    classes = (probabilities[1:].argmax(dim=0) + 1).numpy() * (consecutive > 0)
+    return Objects(
+        instances=torch.from_numpy(consecutive[None].astype(np.int32)),
+        classes=torch.from_numpy(classes[None].astype(np.uint8)),
+        scores=torch.from_numpy(scores[left]),
+    )

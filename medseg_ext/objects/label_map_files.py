@@ -1,0 +1,81 @@
+"""Encode label maps as files."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from medseg_ext.errors import DataError
+
+LONGEST_NIFTI_SIDE = 2**15 - 1
+
+PixelSize = tuple[float, float]  # height and width in micrometres
+
+
+def encode_label_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = None) -> bytes:
+    """Encode a label map as a compressed TIFF, of uint16 or, with labels above 65535, of uint32.
+
+    Its resolution is in pixels a centimetre; it has none where the size of a pixel is unknown.
+    """
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        _fitting(instances),
+        photometric="minisblack",
+        compression="zlib",
+        metadata={"axes": "YX"},
+        **tiff_resolution(pixel_size_um),
+    )
+    return buffer.getvalue()
+
+
+def tiff_resolution(pixel_size_um: PixelSize | None) -> dict[str, Any]:
+    """Give the options of `tifffile.imwrite` for the size of a pixel; none where it is unknown."""
+    if pixel_size_um is None:
+        return {}
+    height_um, width_um = pixel_size_um
+    return {"resolution": (1e4 / width_um, 1e4 / height_um), "resolutionunit": "CENTIMETER"}
+
+
+def encode_label_nifti(instances: np.ndarray, pixel_size_um: PixelSize | None = None) -> bytes:
+    """Encode a label map as .nii.gz, of uint16 or, with labels above 65535, of uint32.
+
+    Columns run along the first axis and rows along the second, as ITK has it; their directions are ITK's, too. The
+    zooms are in mm; they have no unit where the size of a pixel is unknown.
+
+    Raises:
+        DataError: a side is longer than `LONGEST_NIFTI_SIDE`.
+    """
+    import nibabel  # where it is needed: most write TIFF
+
+    refuse_too_long_for_nifti(instances.shape)
+    height_mm, width_mm = (side / 1000 for side in pixel_size_um) if pixel_size_um is not None else (1.0, 1.0)
+    affine = np.diag([-width_mm, -height_mm, 1.0, 1.0])  # x and y of ITK run against those of NIfTI
+    image = nibabel.Nifti1Image(_fitting(instances).T, affine)
+    if pixel_size_um is not None:
+        image.header.set_xyzt_units("mm")
+    return gzip.compress(image.to_bytes(), mtime=0)  # the same bytes every time
+
+
+def refuse_too_long_for_nifti(size: tuple[int, ...]) -> None:
+    """Raise DataError for a label map of a size (H, W) that NIfTI does not have."""
+    if max(size) > LONGEST_NIFTI_SIDE:
+        raise DataError(
+            f"its label map of {size[0]} x {size[1]} pixels has a side of more than {LONGEST_NIFTI_SIDE}, the most "
+            "that NIfTI has: use --output_format tiff"
+        )
+
+
+ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {
+    "tiff": encode_label_tiff,
+    "nifti": encode_label_nifti,
+}
+
+
+def _fitting(instances: np.ndarray) -> np.ndarray:
+    return instances.astype(np.uint16 if instances.max() <= np.iinfo(np.uint16).max else np.uint32)

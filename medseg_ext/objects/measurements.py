@@ -1,0 +1,128 @@
+"""Measure objects."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from skimage.measure import regionprops_table
+
+from medseg_ext.tables import Table
+
+RATIO = "nucleus_cytoplasm_ratio"
+NAMES = {
+    "label": "id",
+    "area": "area_px",
+    "centroid-0": "centroid_row",
+    "centroid-1": "centroid_column",
+    "bbox-0": "bbox_top",
+    "bbox-1": "bbox_left",
+    "bbox-2": "bbox_bottom",
+    "bbox-3": "bbox_right",
+    "intensity_mean-0": "mean_red",
+    "intensity_mean-1": "mean_green",
+    "intensity_mean-2": "mean_blue",
+}
+PLACES = ("centroid_row", "centroid_column", "bbox_top", "bbox_left", "bbox_bottom", "bbox_right")
+
+
+def measure_objects(
+    instances: np.ndarray,
+    classes: np.ndarray,
+    scores: np.ndarray,
+    image_rgb: np.ndarray,
+    *,
+    class_names: Sequence[str],
+    object_name: str,
+    origin: tuple[int, int] = (0, 0),
+    pixel_size_um: tuple[float, float] | None = None,
+) -> Table:
+    """Measure every object of an image.
+
+    Args:
+        instances: label map, integers (H, W); 0 is background.
+        classes: class map, integers (H, W).
+        scores: floats (N,); entry i belongs to label i + 1.
+        image_rgb: the image as it came, floats (H, W, 3) in [0, 1].
+        class_names: name of each value of the class map, the background first.
+        object_name: what an object is, such as "nucleus".
+        origin: row and column of the first pixel, where these are maps of a part of the image.
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
+
+    Returns:
+        One row an object, in order of its label: `id` (the label), `class` (the object's name), `score`, `area_px`,
+        and `area_um2` if the size of a pixel is known; `centroid_row` and `centroid_column`, where the centre of the
+        image's first pixel is (0, 0); `bbox_top`, `bbox_left`, `bbox_bottom` and `bbox_right`, the last two just
+        outside; `mean_red`, `mean_green`, `mean_blue` in [0, 1].
+        With more than one foreground class also `<class>_area_px` of each; with nucleus and cytoplasm also
+        `nucleus_cytoplasm_ratio` of their areas, NaN where there is no cytoplasm.
+
+    Raises:
+        ValueError: the maps and the image differ in size, or a label has no score.
+    """
+    if not instances.shape == classes.shape == image_rgb.shape[:2]:
+        raise ValueError(
+            f"expected maps of the image's size {image_rgb.shape[:2]}, "
+            f"got instances {instances.shape} and classes {classes.shape}"
+        )
+    if instances.max() > len(scores):
+        raise ValueError(f"expected a score for each of {instances.max()} labels, got {len(scores)} scores")
+    regions = regionprops_table(
+        instances, image_rgb, properties=("label", "area", "centroid", "bbox", "intensity_mean")
+    )
+    measured = {name: regions[key] for key, name in NAMES.items()}
+    ids = measured.pop("id")
+    for name, offset in zip(PLACES, itertools.cycle(origin), strict=False):
+        measured[name] = measured[name] + offset
+    areas_px = measured.pop("area_px").astype(int)
+    table = {
+        "id": ids,
+        "class": np.full(len(ids), object_name),
+        "score": np.asarray(scores, dtype=float)[ids - 1],
+        "area_px": areas_px,
+        **({} if pixel_size_um is None else {"area_um2": areas_px * (pixel_size_um[0] * pixel_size_um[1])}),
+        **measured,
+    }
+    if len(class_names) > 2:
+        table |= _areas_of_classes(instances, classes, ids, class_names)
+    return table
+
+
+def _areas_of_classes(instances: np.ndarray, classes: np.ndarray, ids: np.ndarray, class_names: Sequence[str]) -> Table:
+    areas = {
+        f"{name}_area_px": np.bincount(instances[classes == number], minlength=instances.max() + 1)[ids]
+        for number, name in enumerate(class_names)
+        if number > 0
+    }
+    if {"nucleus_area_px", "cytoplasm_area_px"} <= areas.keys():
+        cytoplasm = areas["cytoplasm_area_px"]
+        areas[RATIO] = areas["nucleus_area_px"] / np.where(cytoplasm > 0, cytoplasm, np.nan)
+    return areas
+
+
+def summarise_objects(table: Table, size: tuple[int, int]) -> dict[str, Any]:
+    """Summarise the measurements of one image.
+
+    Args:
+        table: as of `measure_objects`.
+        size: (H, W) of the image.
+
+    Returns:
+        `height` and `width` in pixels, number of `objects`, `foreground_fraction` in [0, 1], `mean_area_px` (NaN
+        without objects); where objects have the ratio also `median_nucleus_cytoplasm_ratio`, over those in which it
+        is defined (NaN without any).
+    """
+    areas = table["area_px"]
+    summary = {
+        "height": size[0],
+        "width": size[1],
+        "objects": len(areas),
+        "foreground_fraction": float(areas.sum() / (size[0] * size[1])),
+        "mean_area_px": float(areas.mean()) if len(areas) else float("nan"),
+    }
+    if RATIO in table:
+        ratios = table[RATIO][~np.isnan(table[RATIO])]
+        summary[f"median_{RATIO}"] = float(np.median(ratios)) if len(ratios) else float("nan")
+    return summary

@@ -1,0 +1,174 @@
+"""Write the results of many images into one folder, with a table of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from medseg_ext.errors import DataError, reason_of
+from medseg_ext.files import as_text, write_atomically
+from medseg_ext.images.pixel_size import read_pixel_size_um
+from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.label_map_files import ENCODERS
+from medseg_ext.objects.measurements import RATIO, summarise_objects
+from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.result_files import output_paths, write_objects
+from medseg_ext.tables import to_csv
+
+SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
+SUMMARY_COLUMNS = ("image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px")
+
+logger = logging.getLogger(__name__)
+
+Item = Mapping[str, str]
+"""An image: its path under "image", and a unique "id"."""
+
+
+class InputImages(Protocol):
+    """The images of a run, such as `medseg_ext.datasets.ReadableImages`."""
+
+    @property
+    def data(self) -> Sequence[Item]:
+        """Those that are done one by one."""
+
+    @property
+    def large(self) -> Sequence[Item]:
+        """Those that are done tile by tile."""
+
+    @property
+    def unreadable(self) -> Sequence[tuple[Item, str]]:
+        """The others, each with the reason."""
+
+    @property
+    def page(self) -> int:
+        """Which page of a TIFF is read, from 0."""
+
+
+class ResultFolder:
+    """Write the files of each image, and at the end `summary.csv` with one row an image.
+
+    Files are named in `medseg_ext.objects.result_files.ENDINGS`; older ones are replaced. An image whose files cannot
+    be written is reported in the summary, and the others are still done.
+
+    Args:
+        output_dir: the folder to write to.
+        class_names: name of each value of the class map, the background first.
+        object_name: what an object is, such as "nucleus".
+        images: those of the run; its unreadable ones go to the summary, too.
+        output_format: of the label map, "tiff" or "nifti".
+
+    Raises:
+        DataError: another output format.
+    """
+
+    def __init__(
+        self,
+        output_dir: Path | str,
+        *,
+        class_names: Sequence[str],
+        object_name: str,
+        images: InputImages,
+        output_format: str = "tiff",
+    ) -> None:
+        if output_format not in ENCODERS:
+            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
+        self.output_format = output_format
+        self.output_dir = Path(output_dir)
+        self.class_names = list(class_names)
+        self.object_name = object_name
+        self.images = images
+        self._rows: dict[str, dict[str, Any]] = {}  # by id
+
+    def start(self) -> None:
+        """Make the folder ready.
+
+        Raises:
+            DataError: an image would be overwritten by a file that is to be written, or a label map of the same name
+                but another format is there, which would be taken for one of this run.
+        """
+        inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
+        written = {
+            os.path.realpath(path)  # not Path.resolve, which refuses a link to itself
+            for item in inputs
+            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+        }
+        for item in inputs:
+            if os.path.realpath(item["image"]) in written:
+                raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
+        for other in [name for name in ENCODERS if name != self.output_format]:
+            for item in inputs:
+                label_map = output_paths(self.output_dir, item["id"], output_format=other)[0]
+                if os.path.lexists(label_map):
+                    raise DataError(
+                        f"{label_map} is there already, and would stand beside the label map that is to be written as "
+                        f"{self.output_format}: move it away, or give another output_dir"
+                    )
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
+            (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        for item, reason in self.images.unreadable:
+            self.add_failure(item, reason)
+
+    def add(self, item: Item, summary: dict[str, Any]) -> None:
+        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
+        self._rows[item["id"]] = _row(item, status="ok", **summary)
+
+    def add_failure(self, item: Item, reason: str) -> None:
+        """Take note of an image that could not be done."""
+        self._rows[item["id"]] = _row(item, status=f"error: {reason}")
+
+    def write(self, item: Item, objects: Objects, image_rgb: np.ndarray | None = None) -> None:
+        """Write the files of one image; where that fails, such as on a full disk, take note of it.
+
+        Args:
+            item: path of the file under `image`, and its `id`.
+            objects: what was found, in the size of the image.
+            image_rgb: the image as it came, float (H, W, 3) in [0, 1]; by default it is read from its file.
+        """
+        try:
+            if image_rgb is None:
+                image_rgb = read_rgb(item["image"], page=self.images.page)
+            table = write_objects(
+                self.output_dir,
+                item["id"],
+                objects,
+                image_rgb,
+                class_names=self.class_names,
+                object_name=self.object_name,
+                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
+                output_format=self.output_format,
+            )
+            self.add(item, summarise_objects(table, image_rgb.shape[:2]))
+        except Exception as error:
+            logger.exception("the objects of %s cannot be written", as_text(item["image"]))
+            self.add_failure(item, reason_of(error, item["image"]))
+
+    def summarise(self) -> None:
+        """Write `summary.csv`, its rows in order of the images' names.
+
+        Raises:
+            DataError: not one image is done.
+        """
+        with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
+        columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
+        rows = sorted(self._rows.values(), key=lambda row: row["image"])
+        write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
+        done = [row for row in rows if row["status"] == "ok"]
+        if rows and not done:
+            raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
+        logger.info(
+            "%d objects in %d images (%d failed): %s",
+            sum(row["objects"] for row in done),
+            len(done),
+            len(rows) - len(done),
+            self.output_dir.absolute(),
+        )
+
+
+def _row(item: Item, *, status: str, **values: Any) -> dict[str, Any]:
+    return {"image": as_text(Path(item["image"]).name), "id": item["id"], "status": as_text(status), **values}

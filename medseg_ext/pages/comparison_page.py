@@ -1,0 +1,91 @@
+"""Write the files of a comparison of runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from medseg_ext.pages.comparison_pictures import RULE, write_pictures
+from medseg_ext.pages.data_urls import picture_as_data
+from medseg_ext.pages.panels import LEGEND
+from medseg_ext.pages.plots import draw_curves
+from medseg_ext.pages.templating import fill_template
+from medseg_ext.runs.comparison_tables import (
+    NOTES,
+    bounds_text,
+    comparison_csv,
+    comparison_markdown,
+    definitions_of,
+    difference_text,
+    headline_rows,
+)
+from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison
+from medseg_ext.runs.training_curve import read_curve
+
+
+def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
+    """Write `comparison.html`, `.md` and `.csv`, `curves_<data set>.png` and `pictures/`.
+
+    Args:
+        comparisons: one a data set.
+        output_dir: folder of the files; made when needed.
+
+    Returns:
+        The HTML file: all pictures are inside, no network is needed.
+
+    Raises:
+        DataError: a run folder lacks a picture or a label map, or its curve is broken.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    curves: dict[str, Path] = {}
+    pictures: dict[str, dict[Path, str]] = {}
+    without_curve: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        data_set, stem = comparison.data_set, re.sub(r"[^\w.-]+", "_", comparison.data_set)
+        found = {name: read_curve(run.folder) for name, run in comparison.runs.items()}
+        drawable = {name: curve for name, curve in found.items() if curve}
+        without_curve[data_set] = [name for name, curve in found.items() if not curve]
+        if drawable:
+            curves[data_set] = output_dir / f"curves_{stem}.png"
+            draw_curves({data_set: drawable}, curves[data_set])
+        pictures[data_set] = write_pictures(comparison, output_dir / "pictures", stem=stem)
+
+    (output_dir / "comparison.csv").write_bytes(comparison_csv(comparisons))
+    markdown = comparison_markdown(
+        comparisons,
+        curves={data_set: path.name for data_set, path in curves.items()},
+        pictures={
+            data_set: {f"pictures/{path.name}": caption for path, caption in files.items()}
+            for data_set, files in pictures.items()
+        },
+        rule=RULE,
+    )
+    (output_dir / "comparison.md").write_text(markdown, encoding="utf-8")
+    page = output_dir / "comparison.html"
+    page.write_text(_html(comparisons, curves, without_curve, pictures), encoding="utf-8")
+    return page
+
+
+def _html(
+    comparisons: Sequence[DataSetComparison],
+    curves: Mapping[str, Path],
+    without_curve: Mapping[str, Sequence[str]],
+    pictures: Mapping[str, Mapping[Path, str]],
+) -> str:
+    content = {
+        "comparisons": comparisons,
+        "headline": HEADLINE,
+        "headline_rows": headline_rows(comparisons),
+        "curves": {data_set: picture_as_data(path) for data_set, path in curves.items()},
+        "without_curve": without_curve,
+        "pictures": {
+            data_set: [(caption, picture_as_data(path)) for path, caption in files.items()]
+            for data_set, files in pictures.items()
+        },
+        "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
+        "rule": RULE,
+        "definitions": definitions_of(comparisons),
+        "notes": NOTES,
+    }
+    return fill_template("comparison.html", content, filters={"bounds": bounds_text, "difference": difference_text})

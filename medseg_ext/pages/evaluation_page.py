@@ -1,0 +1,89 @@
+"""Write the report of an evaluation as one HTML file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg_ext.pages.data_urls import picture_as_data
+from medseg_ext.pages.found_and_missed import LEGEND
+from medseg_ext.pages.plots import draw_histogram
+from medseg_ext.pages.templating import fill_template
+from medseg_ext.runs.evaluation import EvaluationSummary
+from medseg_ext.runs.run_folder import picture_path
+
+REPORT_FILE, HISTOGRAM_FILE = "report.html", "iou_histogram.png"
+
+
+def write_report(
+    folder: Path,
+    summary: EvaluationSummary,
+    *,
+    title: str,
+    headline: Sequence[str],
+    training_curve: Path | None = None,
+    pictures: int = 6,
+) -> Path:
+    """Write `report.html`, a self-contained page: all pictures are inside, no network is needed.
+
+    Args:
+        folder: the run's folder, which has the picture of each image.
+        summary: what the evaluation found.
+        title: heading.
+        headline: names of the metrics shown large; the first one ranks the images.
+        training_curve: a picture of the training's curve, if there is one.
+        pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
+
+    Returns:
+        The page.
+    """
+    key = headline[0]
+    histogram = folder / HISTOGRAM_FILE
+    draw_histogram([row[key] for row in summary.rows], histogram, label=key)
+    figures = {"foreground IoU during training": training_curve} if training_curve else {}
+    figures[f"{key} of every image"] = histogram
+    shown = ("id", "kind", "true_objects", "pred_objects", *headline)
+    content = {
+        "title": title,
+        "facts": summary.facts,
+        "headline": headline,
+        "metrics": summary.metrics,
+        "definitions": summary.definitions,
+        "figures": [(caption, picture_as_data(file)) for caption, file in figures.items()],
+        "pictures": [
+            (_caption(row, key), picture_as_data(picture_path(folder, row["id"])))
+            for row in _choose(summary.rows, key, pictures)
+        ],
+        "groups": {kind: {name: scores[name] for name in headline} for kind, scores in summary.by_kind.items()},
+        "per_image": [{name: row[name] for name in shown} for row in summary.rows],
+        "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
+    }
+    page = folder / REPORT_FILE
+    page.write_text(fill_template("report.html", content, filters={"number": _number, "interval": _interval}), "utf-8")
+    return page
+
+
+def _choose(rows: Sequence[Mapping[str, Any]], key: str, pictures: int) -> list[Mapping[str, Any]]:
+    """Choose the worst images, some of the middle and some of the best, each once."""
+    ranked = sorted(rows, key=lambda row: row[key])
+    few = max(pictures // 3, 1)
+    middle = len(ranked) // 2
+    chosen = {row["id"]: row for row in [*ranked[:pictures], *ranked[middle : middle + few], *ranked[-few:]]}
+    return list(chosen.values())
+
+
+def _caption(row: Mapping[str, Any], key: str) -> str:
+    return f"{row['id']}: {key} {row[key]:.3f}, {row['true_objects']} true and {row['pred_objects']} predicted objects"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    """Write an interval; a single image has none."""
+    return "" if any(math.isnan(bound) for bound in bounds) else f"{_number(bounds[0])} to {_number(bounds[1])}"

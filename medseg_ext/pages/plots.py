@@ -1,0 +1,83 @@
+"""Draw the curves and histograms of runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure  # not pyplot: no global state, no display
+from matplotlib.ticker import MaxNLocator
+
+from medseg_ext.runs.training_curve import Curve
+
+DASHES = ("-", "--", "-.", ":")
+
+
+def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
+    """Draw validation IoU over epochs, one panel a data set, one line a run, its best epoch marked.
+
+    Args:
+        panels: of each data set, which is the panel's heading, the curve of each run by name; at least one of each.
+        path: the PNG to write; its folder is made when needed.
+    """
+    width_in = 8 if len(panels) == 1 else 6 * len(panels)
+    figure = Figure(figsize=(width_in, 4.2), dpi=120, layout="constrained")
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        # runs of one training have the same curve: dashes let the one below show through
+        for (name, curve), dashes in zip(curves.items(), itertools.cycle(DASHES), strict=False):
+            best_epoch, best_iou = max(curve, key=lambda point: point[1])
+            label = f"{name}: {best_iou:.3f} at epoch {best_epoch}"
+            (line,) = axes.plot(*zip(*curve, strict=True), dashes, label=label)
+            axes.plot(best_epoch, best_iou, "o", color=line.get_color())
+        axes.set(xlabel="epoch", ylabel="foreground IoU, validation", title=title)
+        axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+        axes.grid(color="0.92")
+        axes.legend(frameon=False, title="best epoch", loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
+    """Draw the IoU of training and validation over the epochs.
+
+    Args:
+        rows: one dict an epoch with `epoch`, `train_iou`, `validation_iou`.
+        path: the PNG to write.
+        title: heading.
+    """
+    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in rows]
+    if not all(math.isnan(row["train_iou"]) for row in rows):  # a detector gives none in training
+        axes.plot(epochs, [row["train_iou"] for row in rows], color="0.55", label="training (augmented crops)")
+    axes.plot(epochs, [row["validation_iou"] for row in rows], color="tab:blue", label="validation (whole images)")
+    best = max(rows, key=lambda row: row["validation_iou"])
+    axes.plot(best["epoch"], best["validation_iou"], "o", color="tab:blue")
+    axes.annotate(
+        f"{best['validation_iou']:.3f}", (best["epoch"], best["validation_iou"]), (0, 6), textcoords="offset points"
+    )
+    axes.set(xlabel="epoch", ylabel="foreground IoU", ylim=(0, 1), title=title)
+    axes.grid(color="0.92")
+    axes.legend(loc="lower right", frameon=False)
+    figure.savefig(path)
+
+
+def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
+    """Draw how a metric's values spread over the images.
+
+    Args:
+        values: one value in [0, 1] an image; NaN is left out.
+        path: the PNG to write.
+        label: name of the metric.
+    """
+    figure = Figure(figsize=(6.4, 3), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    defined = [value for value in values if value == value]
+    axes.hist(defined, bins=[step / 20 for step in range(21)], color="tab:blue", edgecolor="white")
+    axes.set(xlabel=f"{label} of an image", ylabel="images", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
+    figure.savefig(path)

@@ -1,0 +1,163 @@
+"""Write a comparison of runs as CSV or Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from medseg_ext.metrics.bootstrap import Interval
+from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison, Score
+from medseg_ext.tables import to_csv
+
+COLUMNS = (
+    "data_set",
+    "run",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "difference_to_best",
+    "difference_low",
+    "difference_high",
+    "best_run",
+    "images",
+)
+NOTES = (
+    "Intervals: 95 % bootstrap over the images of the evaluation; they say nothing of another training of the model.",
+    "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same images. A mean "
+    "over images is compared only over those where it is defined for both runs: then the difference is not that of the "
+    "two values shown, and may be above 0. * marks those whose interval lies below 0. The best run is chosen on the "
+    "same images, and the many comparisons are not corrected for.",
+)
+
+
+def score_text(interval: Interval) -> str:
+    """Write a score with its interval.
+
+    >>> score_text(Interval(0.857, 0.829, 0.881))
+    '0.857 (0.829 to 0.881)'
+    >>> score_text(Interval(0.5, math.nan, math.nan)), score_text(Interval(math.nan, math.nan, math.nan))
+    ('0.500', '-')
+    """
+    return "-" if math.isnan(interval.value) else f"{interval.value:.3f}" + bounds_text(interval)
+
+
+def difference_text(score: Score) -> str:
+    """Write the difference to the best run, marked where its interval lies below 0; empty for the best run itself.
+
+    >>> difference_text(Score(Interval(0.8, 0.7, 0.9), 9, "other", Interval(-0.02, -0.031, -0.01)))
+    '-0.020 (-0.031 to -0.010)*'
+    """
+    if score.difference is None or math.isnan(score.difference.value):
+        return ""
+    bounds = bounds_text(score.difference, signed=True)
+    return f"{_signed(score.difference.value)}{bounds}{'*' if score.is_surely_lower else ''}"
+
+
+def bounds_text(interval: Interval, *, signed: bool = False) -> str:
+    """Write the bounds of an interval in brackets, after a blank; a single image has none."""
+    if math.isnan(interval.low):
+        return ""
+    low, high = (_signed(bound) if signed else f"{bound:.3f}" for bound in interval[1:])
+    return f" ({low} to {high})"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.3f}"
+    return text if float(text) else "0.000"
+
+
+def comparison_csv(comparisons: Sequence[DataSetComparison]) -> bytes:
+    """Format a comparison as CSV, one row for each data set, run and metric; undefined is an empty cell."""
+    return to_csv(COLUMNS, _rows(comparisons))
+
+
+def comparison_markdown(
+    comparisons: Sequence[DataSetComparison],
+    *,
+    curves: Mapping[str, str],
+    pictures: Mapping[str, Mapping[str, str]],
+    rule: str,
+) -> str:
+    """Format a comparison as Markdown.
+
+    Args:
+        comparisons: one a data set.
+        curves: file of the curves of a data set, relative to the page.
+        pictures: of each data set, the files of example images, relative to the page, and their captions.
+        rule: how the images were chosen.
+    """
+    lines = ["# Comparison of runs", "", f"`{HEADLINE}`, with 95 % intervals.", ""]
+    header = ["model"]
+    for comparison in comparisons:
+        header.append(f"{comparison.data_set} ({len(comparison.ids)} images)")
+    lines += markdown_table(header, headline_rows(comparisons))
+    for comparison in comparisons:
+        lines += ["", f"## {comparison.data_set}", ""]
+        if comparison.data_set in curves:
+            lines += [f"![IoU during training]({curves[comparison.data_set]})", ""]
+        lines += markdown_table(["metric", *comparison.runs], _metric_rows(comparison))
+        lines += ["", rule]
+        for file, caption in pictures[comparison.data_set].items():
+            lines += ["", caption, "", f"![{caption}]({file})"]
+    lines += ["", "## Definitions", ""]
+    lines += [f"- `{name}`: {description}" for name, description in definitions_of(comparisons).items()]
+    lines += ["", "## Notes", "", *(f"- {note}" for note in NOTES)]
+    return "\n".join(lines) + "\n"
+
+
+def headline_rows(comparisons: Sequence[DataSetComparison]) -> list[list[str]]:
+    """List for each run name its headline score on each data set; empty where it was not evaluated on one."""
+    rows = []
+    for name in dict.fromkeys(name for comparison in comparisons for name in comparison.runs):
+        row = [name]
+        for comparison in comparisons:
+            score = comparison.scores[HEADLINE].get(name)
+            row.append(score_text(score.interval) if score else "")
+        rows.append(row)
+    return rows
+
+
+def definitions_of(comparisons: Sequence[DataSetComparison]) -> dict[str, str]:
+    """Describe every metric of any of the data sets."""
+    return {
+        name: definition.description
+        for comparison in comparisons
+        for name, definition in comparison.definitions.items()
+    }
+
+
+def _rows(comparisons: Sequence[DataSetComparison]) -> Iterator[dict[str, Any]]:
+    for comparison in comparisons:
+        for metric, scores in comparison.scores.items():
+            for name, score in scores.items():
+                numbers = [*score.interval, *(score.difference or (None, None, None))]
+                yield dict(
+                    zip(
+                        COLUMNS,
+                        [comparison.data_set, name, metric, *numbers, score.best_run, score.images],
+                        strict=True,
+                    )
+                )
+
+
+def _metric_rows(comparison: DataSetComparison) -> Iterator[list[str]]:
+    for metric, scores in comparison.scores.items():
+        cells = []
+        for name, score in scores.items():
+            text = score_text(score.interval)
+            difference = difference_text(score)
+            is_best = name == score.best_run and len(scores) > 1
+            cells.append(f"**{text}**" if is_best else f"{text}<br>{difference}" if difference else text)
+        yield [f"`{metric}`", *cells]
+
+
+def markdown_table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[Sequence[str]]) -> list[str]:
+    r"""Write a table in Markdown, one line a row.
+
+    >>> markdown_table(["a", "b"], [["1", "2|3"]])
+    ['| a | b |', '| --- | --- |', '| 1 | 2\\|3 |']
+    """
+    table = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]

@@ -1,0 +1,237 @@
+"""Evaluate the objects of a run against their truth."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medseg_ext.datasets.data_set_folder import read_dataset_json
+from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
+from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
+from medseg_ext.objects.label_map_files import encode_label_tiff
+from medseg_ext.runs.run_folder import (
+    KEPT_CURVE_FILE,
+    RUN_FILE,
+    EvaluatedRun,
+    digest_of_truth,
+    label_map_path,
+    save_run,
+)
+from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
+
+METRICS_FILE, PER_IMAGE_FILE = "metrics.json", "metrics_per_image.csv"
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """What is kept of one image: its name, kind, numbers of objects, truth, and what each metric remembers."""
+
+    id: str
+    kind: str
+    true_objects: int
+    pred_objects: int
+    truth_digest: str
+    statistics: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """What an evaluation found.
+
+    Attributes:
+        facts: what was evaluated, such as data set and checkpoint, and the number of images.
+        metrics: of each metric its value and interval, as `medseg_ext.metrics.summarise` gives them.
+        by_kind: the same for the images of each kind; empty where images have none.
+        definitions: a line on each metric.
+        rows: one an image, with `id`, `kind`, `true_objects`, `pred_objects` and the image's own value of each metric.
+        statistics: of each metric one row an image, float64 (N, K).
+    """
+
+    facts: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    by_kind: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    definitions: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]]
+    statistics: Mapping[str, torch.Tensor]
+
+
+class Evaluation:
+    """The images of one model on one data set, compared with their truth.
+
+    Args:
+        folder: the run's folder.
+        class_names: name of each value of the class map, the background first.
+        facts: what is evaluated, such as section and checkpoint.
+        title: stands for the data set where no folder of one is given.
+        training_dir: where the curve of the training may be, see `find_training_file`.
+        bundle: the bundle's folder, whose metadata name the model; without it the model has no name.
+        dataset_dir: the data set folder, whose `dataset.json` names the data set.
+
+    Attributes:
+        images: what was added so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        class_names: Sequence[str],
+        facts: Mapping[str, Any],
+        title: str,
+        training_dir: Path,
+        bundle: Path | None = None,
+        dataset_dir: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.class_names = list(class_names)
+        self.definitions = metrics_for(class_names)
+        self.facts = dict(facts)
+        self.title = title
+        self.training_dir = training_dir
+        self.bundle = bundle
+        self.dataset_dir = dataset_dir
+        self.images: list[EvaluatedImage] = []
+
+    def start(self) -> None:
+        """Forget the images of an earlier evaluation, which is none any more in the folder either."""
+        self.images.clear()
+        (self.folder / RUN_FILE).unlink(missing_ok=True)  # else an interrupted one would pass for a whole one
+
+    def add(
+        self,
+        image_id: str,
+        kind: str,
+        *,
+        pred_instances: torch.Tensor,
+        true_instances: torch.Tensor,
+        pred_classes: torch.Tensor,
+        true_classes: torch.Tensor,
+    ) -> ImageComparison:
+        """Compare one image with its truth, and keep both label maps.
+
+        Args:
+            image_id: its name.
+            kind: of microscopy; may be empty.
+            pred_instances: label map, integers (1, H, W).
+            true_instances: that of the truth.
+            pred_classes: class map, integers (1, H, W).
+            true_classes: that of the truth.
+        """
+        comparison = compare_image(pred_instances, true_instances, pred_classes, true_classes)
+        self.images.append(
+            EvaluatedImage(
+                id=image_id,
+                kind=kind,
+                true_objects=comparison.n_true,
+                pred_objects=comparison.n_pred,
+                truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
+                statistics=image_statistics(comparison, self.definitions),
+            )
+        )
+        for instances, of_truth in ((pred_instances, False), (true_instances, True)):
+            path = label_map_path(self.folder, image_id, of_truth=of_truth)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_label_tiff(np.asarray(instances)[0]))
+        return comparison
+
+    def summarise(self) -> EvaluationSummary:
+        """Score all images."""
+        statistics = stack_statistics([image.statistics for image in self.images])
+        values = per_image_values(statistics, self.definitions)
+        rows = [
+            {
+                "id": image.id,
+                "kind": image.kind,
+                "true_objects": image.true_objects,
+                "pred_objects": image.pred_objects,
+                **{name: float(column[index]) for name, column in values.items()},
+            }
+            for index, image in enumerate(self.images)
+        ]
+        return EvaluationSummary(
+            facts={**self.facts, "images": len(self.images)},
+            metrics=summarise(statistics, self.definitions),
+            by_kind=self._summarise_kinds(),
+            definitions={name: definition.description for name, definition in self.definitions.items()},
+            rows=rows,
+            statistics=statistics,
+        )
+
+    def finish(self, summary: EvaluationSummary) -> None:
+        """Write what comparisons need, last of all: see `medseg_ext.runs.run_folder`."""
+        kept_curve = self.folder / KEPT_CURVE_FILE
+        kept_curve.unlink(missing_ok=True)  # it may be that of other weights
+        if curve := find_training_file(CSV_FILE, self.training_dir, self.bundle):
+            shutil.copyfile(curve, kept_curve)
+        data_set = read_dataset_json(self.dataset_dir).get("name") if self.dataset_dir else None
+        save_run(
+            EvaluatedRun(
+                folder=self.folder,
+                model=_model_name(self.bundle) if self.bundle else "",
+                data_set=str(data_set or self.title),
+                class_names=self.class_names,
+                facts=self.facts,
+                ids=[image.id for image in self.images],
+                kinds=[image.kind for image in self.images],
+                truth_digests=[image.truth_digest for image in self.images],
+                statistics=summary.statistics,
+            )
+        )
+
+    def _summarise_kinds(self) -> dict[str, dict[str, dict[str, Any]]]:
+        kinds = sorted({image.kind for image in self.images})
+        if kinds == [""]:
+            return {}
+        return {
+            kind: summarise(
+                stack_statistics([image.statistics for image in self.images if image.kind == kind]), self.definitions
+            )
+            for kind in kinds
+        }
+
+
+def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
+    """Write `metrics.json` and `metrics_per_image.csv`; what is undefined is null and an empty cell."""
+    content = {
+        **summary.facts,
+        "metrics": summary.metrics,
+        "by_kind": summary.by_kind,
+        "definitions": summary.definitions,
+    }
+    (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")
+    with (folder / PER_IMAGE_FILE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(summary.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in summary.rows)
+
+
+def _model_name(bundle: Path) -> str:
+    """Read a bundle's name from its metadata, else take that of its folder."""
+    file = bundle / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(metadata.get("name") or bundle.resolve().name)
+
+
+def _nan_to_null(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _nan_to_null(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nan_to_null(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6f}"
+    return value

@@ -1,0 +1,189 @@
+"""Compare runs on the same images, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg_ext.errors import DataError
+from medseg_ext.metrics.bootstrap import Interval
+from medseg_ext.metrics.definitions import MetricDefinition, metrics_for
+from medseg_ext.metrics.summary import summarise, summarise_difference
+from medseg_ext.runs.run_folder import EvaluatedRun, load_run
+
+HEADLINE = "foreground_iou"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a run reaches by one metric.
+
+    Attributes:
+        interval: the score with its 95 % bootstrap interval over images.
+        images: how many images have a defined value of their own.
+        best_run: name of the run of the highest score; empty where no run has a defined one.
+        difference: score minus that of the best run, with its paired 95 % interval, a mean over images only over those
+            that are defined for both, so that it may be above 0; None for the best run itself.
+    """
+
+    interval: Interval
+    images: int
+    best_run: str
+    difference: Interval | None
+
+    @property
+    def is_surely_lower(self) -> bool:
+        """Whether the interval of the difference to the best run lies below 0."""
+        return self.difference is not None and self.difference.high < 0
+
+
+@dataclass(frozen=True)
+class DataSetComparison:
+    """All runs on the same images of one data set.
+
+    Attributes:
+        data_set: name of the data set.
+        runs: the runs by name.
+        definitions: the metrics by name.
+        scores: of each metric, the score of each run by its name.
+    """
+
+    data_set: str
+    runs: Mapping[str, EvaluatedRun]
+    definitions: Mapping[str, MetricDefinition]
+    scores: Mapping[str, Mapping[str, Score]]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The images, which are those of every run."""
+        return next(iter(self.runs.values())).ids
+
+
+def compare_run_folders(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[DataSetComparison]:
+    """Compare runs; those on one data set with each other.
+
+    Args:
+        folders: the output_dir of each evaluation.
+        names: name of each run; by default that of its model, with that of its folder where two would be alike.
+
+    Returns:
+        One comparison a data set, data sets and runs in the order given.
+
+    Raises:
+        DataError: a folder is no run folder or given twice, the names do not fit the folders, or runs on one data set
+            differ in images, truth or classes; names the folder and what to do.
+    """
+    for position, folder in enumerate(folders):
+        if folder.resolve() in {other.resolve() for other in folders[:position]}:
+            raise DataError(f"{folder} is given twice: give each run once")
+    runs = [load_run(folder) for folder in folders]
+    if names is not None and len(names) != len(runs):
+        raise DataError(f"--names must name each of the {len(runs)} runs, got {len(names)}: {', '.join(names)}")
+    data_sets = dict.fromkeys(run.data_set for run in runs)
+    comparisons = []
+    for data_set in data_sets:
+        chosen = [position for position, run in enumerate(runs) if run.data_set == data_set]
+        group = [runs[position] for position in chosen]
+        group_names = _default_names(group) if names is None else [names[position] for position in chosen]
+        if len(set(group_names)) < len(group_names):
+            raise DataError(f"--names must differ between runs on {data_set}, got {', '.join(group_names)}")
+        comparisons.append(compare_runs(dict(zip(group_names, group, strict=True))))
+    return comparisons
+
+
+def compare_runs(runs: Mapping[str, EvaluatedRun]) -> DataSetComparison:
+    """Compare runs on the same images.
+
+    Args:
+        runs: the runs by name, at least one, all on one data set.
+
+    Raises:
+        DataError: the runs differ in images, truth or classes.
+    """
+    first, *others = runs.values()
+    for other in others:
+        _check_same_images(first, other)
+    definitions = metrics_for(first.class_names)
+    summaries = {name: summarise(run.statistics, definitions) for name, run in runs.items()}
+    scores = {}
+    for metric in definitions:
+        values = {name: summary[metric]["value"] for name, summary in summaries.items()}
+        best = _best(values)
+        scores[metric] = {
+            name: Score(
+                interval=Interval(values[name], *summary[metric]["interval_95"]),
+                images=summary[metric]["images"],
+                best_run=best,
+                difference=_difference(runs[name], runs[best], definitions[metric]) if best not in ("", name) else None,
+            )
+            for name, summary in summaries.items()
+        }
+    return DataSetComparison(first.data_set, dict(runs), definitions, scores)
+
+
+def _best(values: Mapping[str, float]) -> str:
+    """Name the highest value, the first of several; empty where none is defined."""
+    defined = [name for name, value in values.items() if not math.isnan(value)]
+    return max(defined, key=lambda name: values[name], default="")
+
+
+def _difference(run: EvaluatedRun, best: EvaluatedRun, definition: MetricDefinition) -> Interval:
+    name = definition.name
+    summary = summarise_difference({name: run.statistics[name]}, {name: best.statistics[name]}, {name: definition})[
+        name
+    ]
+    return Interval(summary["difference"], *summary["interval_95"])
+
+
+def _check_same_images(first: EvaluatedRun, other: EvaluatedRun) -> None:
+    """Refuse to pair what does not belong together."""
+    both = f"{first.folder} and {other.folder} are both on {first.data_set}"
+    if list(first.class_names) != list(other.class_names):
+        raise DataError(
+            f"{both}, but with the classes {list(first.class_names)} and {list(other.class_names)}: "
+            f"evaluate them on one data set folder, or compare them apart"
+        )
+    if first.ids != other.ids:
+        only = sorted(set(first.ids) ^ set(other.ids))
+        raise DataError(
+            f"{both}, but on different images: {len(first.ids)} and {len(other.ids)}, only one has {_some(only)}; "
+            "evaluate them on one data set folder and with one --split, or compare them apart"
+        )
+    truths = zip(first.ids, first.truth_digests, other.truth_digests, strict=True)
+    differing = [name for name, one, another in truths if one != another]
+    if differing:
+        raise DataError(
+            f"{both}, but the truth differs in {_some(differing)}: evaluate them on one data set folder, "
+            "or compare them apart"
+        )
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def _default_names(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Name runs by their models, and where these are alike by their folders, too."""
+    models = [run.model or run.folder.resolve().name for run in runs]
+    names = []
+    for model, run in zip(models, runs, strict=True):
+        alike = [other.folder.resolve() for other, name in zip(runs, models, strict=True) if name == model]
+        is_alone = len(alike) == 1
+        names.append(model if is_alone else f"{model} ({_shortest_end(run.folder.resolve(), alike)})")
+    return names
+
+
+def _shortest_end(folder: Path, folders: Iterable[Path]) -> str:
+    """Give the fewest last parts of a path that no other one ends in.
+
+    >>> _shortest_end(Path("/runs/a/evaluation"), [Path("/runs/a/evaluation"), Path("/runs/b/evaluation")])
+    'a/evaluation'
+    """
+    others = [other.parts for other in folders if other != folder]
+    for length in range(1, len(folder.parts)):
+        end = folder.parts[-length:]
+        if all(other[-length:] != end for other in others):
+            return "/".join(end)
+    return str(folder)

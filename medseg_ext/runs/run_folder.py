@@ -1,0 +1,184 @@
+"""Keep what an evaluation found, so that runs can be compared without their data set.
+
+The files of a run folder, beside those that are for people to read:
+
+| file | what |
+|---|---|
+| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of the images and their truth |
+| `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `truth_digests`; `statistics.<metric>`, float64 (N, K) |
+| `predictions/<id>.tif`, `truths/<id>.tif` | label maps, at the size of the original image |
+| `comparisons/<id>.png` | of which the first panel is the image, stretched for the eye |
+| `training_curve.csv` | the training's `iou_curve.csv`, where there was one |
+
+`statistics.npz` holds no pickled objects. Statistics are what `medseg_ext.metrics.image_statistics` gives: pooled
+scores and their intervals can be computed from them, which the images' own scores do not allow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medseg_ext.errors import DataError
+from medseg_ext.metrics.definitions import metrics_for
+
+FORMAT = 1
+RUN_FILE, STATISTICS_FILE, KEPT_CURVE_FILE = "run.json", "statistics.npz", "training_curve.csv"
+STATISTICS_PREFIX = "statistics."
+EVALUATE_AGAIN = "run the bundle's `evaluate` again with this output_dir"
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """One model's evaluation.
+
+    Attributes:
+        folder: the run folder.
+        model: name of the model, such as "U-Net"; may be empty.
+        data_set: name of the data set, such as "DSB2018".
+        class_names: name of each value of the class map, the background first.
+        facts: what was evaluated, such as section and checkpoint.
+        ids: the images, N of them.
+        kinds: kind of each image; may be empty strings.
+        truth_digests: `digest_of_truth` of each image.
+        statistics: of each metric one row an image, float64 (N, K).
+    """
+
+    folder: Path
+    model: str
+    data_set: str
+    class_names: Sequence[str]
+    facts: Mapping[str, Any]
+    ids: Sequence[str]
+    kinds: Sequence[str]
+    truth_digests: Sequence[str]
+    statistics: Mapping[str, Tensor]
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of all images and their truth; runs that differ in it cannot be paired."""
+        lines = sorted(f"{name} {digest}\n" for name, digest in zip(self.ids, self.truth_digests, strict=True))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def picture_path(self, image_id: str) -> Path:
+        """Where the picture of an image is."""
+        return picture_path(self.folder, image_id)
+
+    def label_map_path(self, image_id: str, *, of_truth: bool = False) -> Path:
+        """Where the predicted or the true label map of an image is."""
+        return label_map_path(self.folder, image_id, of_truth=of_truth)
+
+
+def picture_path(folder: Path, image_id: str) -> Path:
+    """Name the file of the picture of an image in a run folder."""
+    return folder / "comparisons" / f"{image_id}.png"
+
+
+def label_map_path(folder: Path, image_id: str, *, of_truth: bool = False) -> Path:
+    """Name the file of a label map in a run folder."""
+    return folder / ("truths" if of_truth else "predictions") / f"{image_id}.tif"
+
+
+def digest_of_truth(true_instances: np.ndarray, true_classes: np.ndarray) -> str:
+    """Digest the truth of one image.
+
+    Args:
+        true_instances: label map, integers of any type, (H, W) or (1, H, W).
+        true_classes: class map of the same height and width.
+
+    Returns:
+        SHA-256 over size and values, as hexadecimal digits.
+
+    >>> square = np.ones((4, 4), np.uint8)
+    >>> digest_of_truth(square, square) == digest_of_truth(square.astype(np.int32)[None], square)
+    True
+    >>> digest_of_truth(square, square) == digest_of_truth(2 * square, square)
+    False
+    """
+    digest = hashlib.sha256(str(true_instances.shape[-2:]).encode())
+    for label_map in (true_instances, true_classes):
+        digest.update(label_map.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def save_run(run: EvaluatedRun) -> None:
+    """Write `run.json` and `statistics.npz` into the run's folder; `run.json` comes last, as the sign of a whole run.
+
+    Args:
+        run: the run; its label maps and pictures are written by who makes them.
+    """
+    order = sorted(range(len(run.ids)), key=lambda position: run.ids[position])
+    columns = {"ids": run.ids, "kinds": run.kinds, "truth_digests": run.truth_digests}
+    arrays = {name: np.array([column[position] for position in order], dtype=str) for name, column in columns.items()}
+    for name, rows in run.statistics.items():
+        arrays[STATISTICS_PREFIX + name] = rows[order].numpy()
+    np.savez_compressed(run.folder / STATISTICS_FILE, allow_pickle=False, **arrays)
+    content = {
+        "format": FORMAT,
+        "model": run.model,
+        "data_set": run.data_set,
+        "class_names": list(run.class_names),
+        "facts": {name: value if isinstance(value, (int, float)) else str(value) for name, value in run.facts.items()},
+        "fingerprint": run.fingerprint,
+    }
+    (run.folder / RUN_FILE).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+
+
+def load_run(folder: Path) -> EvaluatedRun:
+    """Read a run folder, its images sorted by id.
+
+    Raises:
+        DataError: there is no such folder, it is no run folder, a file is broken, or it comes from another version;
+            names the folder and what to do.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give the output_dir of an evaluation")
+    for name in (RUN_FILE, STATISTICS_FILE):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} has no {name}, it is not the output_dir of an evaluation: {EVALUATE_AGAIN}")
+    try:
+        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise DataError(f"{folder} has the format {content['format']}, expected {FORMAT}: {EVALUATE_AGAIN}")
+        with np.load(folder / STATISTICS_FILE, allow_pickle=False) as file:
+            arrays = dict(file)
+        run = _run_from(folder, content, arrays)
+        is_whole = run.fingerprint == content["fingerprint"]
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+        raise DataError(f"{folder} is broken ({error}): {EVALUATE_AGAIN}") from error
+    if not is_whole:
+        raise DataError(f"{folder}: {RUN_FILE} and {STATISTICS_FILE} are not of one evaluation: {EVALUATE_AGAIN}")
+    metrics = list(metrics_for(run.class_names))
+    if list(run.statistics) != metrics or any(len(rows) != len(run.ids) for rows in run.statistics.values()):
+        raise DataError(f"{folder} holds other metrics than this version of medseg_ext: {EVALUATE_AGAIN}")
+    return run
+
+
+def _run_from(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> EvaluatedRun:
+    order = np.argsort(arrays["ids"], kind="stable")
+    return EvaluatedRun(
+        folder=folder,
+        model=content["model"],
+        data_set=content["data_set"],
+        class_names=content["class_names"],
+        facts=content["facts"],
+        ids=arrays["ids"][order].tolist(),
+        kinds=arrays["kinds"][order].tolist(),
+        truth_digests=arrays["truth_digests"][order].tolist(),
+        statistics={
+            name.removeprefix(STATISTICS_PREFIX): torch.from_numpy(rows[order])
+            for name, rows in arrays.items()
+            if name.startswith(STATISTICS_PREFIX)
+        },
+    )

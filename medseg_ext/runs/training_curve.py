@@ -1,0 +1,60 @@
+"""Keep the curve of a training in a file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from medseg_ext.errors import DataError
+from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE
+
+COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou")
+CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"  # in the output_dir of a training
+Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
+
+
+def write_training_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write one row an epoch, with the columns `COLUMNS`, as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+
+
+def read_curve(folder: Path) -> Curve | None:
+    """Read the curve that a run folder has of its training.
+
+    Returns:
+        Epochs and validation IoU; None when the folder has no curve, or an empty one.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    path = folder / KEPT_CURVE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [(int(float(row["epoch"])), float(row["validation_iou"])) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no curve of a training ({error}): {EVALUATE_AGAIN}") from error
+    return [(epoch, iou) for epoch, iou in rows if not math.isnan(iou)] or None
+
+
+def find_training_file(name: str, training_dir: Path, bundle: Path | None) -> Path | None:
+    """Find one of `CURVE_FILES` of the training that weights come from.
+
+    Args:
+        name: the file.
+        training_dir: folder of the weights.
+        bundle: folder of the bundle; where the weights are in its `models`, the file may be in its `docs`.
+
+    Returns:
+        The file, or None where there is none.
+    """
+    folders = [training_dir]
+    if bundle and training_dir.resolve() == (bundle / "models").resolve():
+        folders.append(bundle / "docs")
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -1,0 +1,5 @@
+from .make import make_sample
+
+__all__ = [
+    "make_sample",
+]

@@ -1,0 +1,5 @@
+from .large_images import LargeImages
+
+__all__ = [
+    "LargeImages",
+]

@@ -1,0 +1,168 @@
+"""Write the objects of a large image to the files that people use."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio.shutil
+import tifffile
+
+from medseg_ext.errors import DataError
+from medseg_ext.images.blocks import BlockImage
+from medseg_ext.images.boxes import Box
+from medseg_ext.images.png import encode_png
+from medseg_ext.objects.geojson import to_features
+from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
+from medseg_ext.objects.measurements import measure_objects, summarise_objects
+from medseg_ext.objects.overlay import draw_overlay
+from medseg_ext.objects.result_files import output_paths
+from medseg_ext.tables import Table, rows_of, to_csv
+from medseg_ext.tiling.large_objects import LargeObjects
+from medseg_ext.tiling.pixel_store import BLOCK_PX
+
+LARGEST_OBJECT_PX = 2**26  # of its box
+OVERLAY_PX = 3000  # longest side of an overlay: what a person looks at as a whole
+BIGTIFF_FROM = 2**32 - 2**25  # bytes
+
+
+def write_large_objects(
+    folder: Path,
+    workshop: Path,
+    image_id: str,
+    found: LargeObjects,
+    image: BlockImage,
+    *,
+    class_names: Sequence[str],
+    object_name: str,
+    pixel_size_um: PixelSize | None = None,
+    output_format: str = "tiff",
+) -> dict[str, Any]:
+    """Write the same files as `medseg_ext.objects.write_objects`, block by block.
+
+    The label map is tiled (a BigTIFF where it needs to be); the overlay is reduced to `OVERLAY_PX`.
+
+    Args:
+        folder: an existing folder.
+        workshop: another on the same disk: the files are moved from there when all are written.
+        image_id: beginning of the files' names.
+        found: the objects.
+        image: the image as it came.
+        class_names: name of each value of the class map, the background first.
+        object_name: what an object is, such as "nucleus".
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
+
+    Returns:
+        The summary, see `medseg_ext.objects.summarise_objects`.
+    """
+    unfinished = output_paths(workshop, image_id, output_format=output_format)
+    instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
+    _refuse_boundless(found)
+    if output_format == "nifti":
+        instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
+    else:
+        _write_label_tiff(instances_path, found, pixel_size_um)
+    found.classes.flush()
+    rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
+    overlay_path.write_bytes(encode_png(_overlay(found, image)))
+
+    tables: list[Table] = []
+    with geojson_path.open("w", encoding="utf-8") as file:
+        file.write('{"type":"FeatureCollection","features":[')
+        separator = ""
+        for box, labels in _labels_by_place(found):
+            table = measure_objects(
+                labels,
+                found.classes.read(box),
+                found.stitched.scores,
+                image.read(box),
+                class_names=class_names,
+                object_name=object_name,
+                origin=box[:2],
+                pixel_size_um=pixel_size_um,
+            )
+            tables.append(table)
+            for feature in to_features(labels, table, image_id=image_id, origin=box[:2]):
+                file.write(separator + json.dumps(feature, separators=(",", ":"), ensure_ascii=False))
+                separator = ","
+        file.write("]}")
+    table = _in_order(tables)
+    table_path.write_bytes(to_csv(list(table), rows_of(table)))
+    for path in unfinished:
+        path.replace(folder / path.name)
+    return summarise_objects(table, image.size)
+
+
+def _refuse_boundless(found: LargeObjects) -> None:
+    for box in found.stitched.boxes:
+        if math.prod(box.size) > LARGEST_OBJECT_PX:
+            raise DataError(
+                f"it holds an object of {box.size[0]} x {box.size[1]} pixels, more than the "
+                f"{LARGEST_OBJECT_PX / 1e6:.0f} million that are measured at once: is it an image for this bundle?"
+            )
+
+
+def _labels_by_place(found: LargeObjects) -> Iterator[tuple[Box, np.ndarray]]:
+    """Yield boxes, each with the label map of its own objects; one empty box where there are none."""
+    wanted = np.zeros(len(found.stitched.boxes) + 1, dtype=bool)
+    if len(wanted) == 1:
+        box = Box(0, 0, 1, 1)
+        yield box, np.zeros(box.size, dtype=np.int32)
+    for box, ids in found.by_place():
+        labels = found.read(box)
+        wanted[ids] = True
+        yield box, np.where(wanted[labels], labels, 0).astype(np.int32)
+        wanted[ids] = False
+
+
+def _in_order(tables: Sequence[Table]) -> Table:
+    ids = np.concatenate([table["id"] for table in tables])
+    order = np.argsort(ids)
+    return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
+
+
+def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize | None) -> None:
+    height, width = found.instances.size
+    dtype = np.uint16 if len(found.stitched.boxes) <= np.iinfo(np.uint16).max else np.uint32
+
+    def blocks() -> Iterator[np.ndarray]:
+        for top in range(0, height, BLOCK_PX):
+            for left in range(0, width, BLOCK_PX):
+                box = Box(top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
+                block = np.zeros((BLOCK_PX, BLOCK_PX), dtype=dtype)
+                block[: box.size[0], : box.size[1]] = found.read(box)
+                yield block
+
+    tifffile.imwrite(
+        path,
+        blocks(),
+        shape=(height, width),
+        dtype=dtype,
+        tile=(BLOCK_PX, BLOCK_PX),
+        photometric="minisblack",
+        compression="zlib",
+        bigtiff=height * width * np.dtype(dtype).itemsize > BIGTIFF_FROM,
+        metadata={"axes": "YX"},
+        **tiff_resolution(pixel_size_um),
+    )
+
+
+def _overlay(found: LargeObjects, image: BlockImage) -> np.ndarray:
+    height, width = image.size
+    factor = -(-max(image.size) // OVERLAY_PX)
+    pixels = image.read_shrunk(Box(0, 0, height, width), factor)
+    labels, classes = (
+        np.concatenate(
+            [
+                read(Box(row, 0, row + 1, width))[:, np.minimum(np.arange(0, width, factor) + factor // 2, width - 1)]
+                for row in np.minimum(np.arange(0, height, factor) + factor // 2, height - 1).tolist()
+            ]
+        )
+        for read in (found.read, found.classes.read)
+    )
+    return draw_overlay(pixels, labels.astype(np.int32), classes)

@@ -1,0 +1,164 @@
+import csv
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+from bundle_settings import QUICK, ROOT
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from medseg_ext.bundle.find import find_bundle
+from medseg_ext.bundle.segmentation import Segmented
+from medseg_ext.cli.main import main
+from medseg_ext.errors import DataError
+
+BUNDLE = ROOT / "bundles" / "dsb2018_unet"
+QUICK_OPTIONS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with two images of bright discs, and another with one of the same name."""
+    rows, columns = np.mgrid[:96, :128]
+    for number, path in enumerate(("plate1/well.png", "plate1/other.png", "plate2/well.png")):
+        disc = (rows - 40) ** 2 + (columns - 60) ** 2 < (12 + 2 * number) ** 2
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.fromarray((disc * 180 + 20).astype(np.uint8)).save(tmp_path / path)
+    return tmp_path
+
+
+def segment(*words, bundle="dsb2018_unet"):
+    return main(["segment", *map(str, words), "--bundle", str(bundle), *QUICK_OPTIONS])
+
+
+def summary(folder):
+    with (folder / "summary.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_inputs_are_done_and_told_apart(images, capsys):
+    assert segment(images / "plate1", images / "plate2" / "well.png", "--output", images / "out") == 0
+    assert [row["id"] for row in summary(images / "out")] == ["other", "plate1_well", "plate2_well"]
+    assert (images / "out" / "plate2_well_overlay.png").is_file()
+    assert (images / "out" / "gallery.html").is_file()
+    output = capsys.readouterr()
+    assert "objects in 3 images" in output.out or "object in 3 images" in output.out
+    assert str(images / "out") in output.out
+    assert output.err == f"segmenting with {BUNDLE}\n"  # nothing of MONAI's, Ignite's or of warnings
+
+
+def test_the_objects_are_those_of_monais_own_workflow(images):
+    assert segment(images / "plate1", "--output", images / "short", "--no-gallery") == 0
+    settings = {**QUICK, "bundle_root": str(BUNDLE), "dataset_dir": str(images / "plate1")}
+    workflow = ConfigWorkflow(
+        str(BUNDLE / "configs" / "inference.json"), workflow_type="infer", logging_file=False,
+        output_dir=str(images / "long"), **settings,
+    )  # fmt: skip
+    workflow.initialize()
+    workflow.run()
+    files = sorted(path.name for path in (images / "long").iterdir())
+    assert files == sorted(path.name for path in (images / "short").iterdir())
+    for name in files:
+        assert (images / "short" / name).read_bytes() == (images / "long" / name).read_bytes(), name
+
+
+def test_an_unreadable_image_is_told_and_the_others_are_done(images, capsys):
+    (images / "plate1" / "broken.tif").write_text("no image")
+    (images / "out").mkdir()
+    (images / "out" / "gallery.html").write_text("of an earlier run")
+    assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 1
+    output = capsys.readouterr().out
+    assert "in 2 images" in output
+    assert "1 image could not be done:\n  broken.tif: is not an image" in output
+    assert not (images / "out" / "gallery.html").exists()
+
+
+def test_files_of_which_one_page_of_several_was_taken_are_told(images, capsys):
+    stack = np.zeros((3, 96, 128), np.uint8)
+    stack[:, 30:50, 40:60] = 200
+    tifffile.imwrite(images / "plate2" / "stack.tif", stack, photometric="minisblack")
+    assert segment(images / "plate2", "--output", images / "out", "--no-gallery", "--page", 1) == 1  # the PNG has one
+    told = "of several pages, page 1 was taken, counted from 0; --page chooses another: stack.tif (3)\n"
+    assert told in capsys.readouterr().out
+    assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 0
+    assert "pages" not in capsys.readouterr().out
+
+
+def test_the_gallery_is_opened_in_the_browser(images, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert segment(images / "plate2", "--output", images / "a folder", "--open") == 0
+    assert opened == [(images / "a folder" / "gallery.html").as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere"], "nowhere does not exist: give an image"),
+        (["plate1", "--decoder#min_area=3"], "decoder#min_area: no such key"),
+        (["plate1", "--patchsize", "3"], "did you mean --patch_size"),
+        (["plate1", "--tta", "plate2"], "tta is 'plate2'; it must be True or False"),
+        (["--patch_size=[512, 512]"], "no image is named"),
+        (["plate1", "--patchsize=[512, 512]"], "did you mean --patch_size"),
+        (["plate1", "--tta"], "--tta: expected a value after it, such as --tta True"),
+        (["plate1", "--batch-size", "2"], "did you mean --batch_size"),
+        (["--page", "7", "plate1"], "--page: expected a value after it, such as --page True; images come first"),
+        (["plate1", "--page", "7"], "choose another with --page"),
+        (["plate1", "--output_dir", "x"], "give images, --bundle and --output"),
+        (["plate1", "--open", "--no-gallery"], "leave out --no-gallery"),
+        (["plate1", "--ckpt_path", "none.pt"], "none.pt: there are no weights"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_2(images, monkeypatch, capsys, words, complaint):
+    monkeypatch.chdir(images)
+    assert segment(*words) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert complaint in last
+
+
+def test_no_readable_image_is_an_error(images, capsys):
+    (images / "broken.png").write_text("no image")
+    assert segment(images / "broken.png", "--output", images / "out") == 2
+    assert "none of 1 images can be read" in capsys.readouterr().err
+
+
+def test_an_unknown_bundle_is_refused_with_those_that_there_are(images, capsys):
+    assert segment(images / "plate1", bundle="dsb2018_unett") == 2
+    error = capsys.readouterr().err
+    assert "no bundle 'dsb2018_unett'; did you mean dsb2018_unet?" in error
+    assert "\n  segpc2021_segformer\n" in error
+    assert main(["segment", str(images / "plate1")]) == 2
+    assert "which bundle?" in capsys.readouterr().err
+
+
+def test_a_bundle_is_found_from_any_folder_by_name_or_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEDSEG_BUNDLES", raising=False)
+    assert find_bundle("dsb2018_unet") == BUNDLE
+    assert find_bundle(os.path.relpath(BUNDLE)).resolve() == BUNDLE
+    (tmp_path / "dsb2018_unet").mkdir()  # a folder of images, say: no bundle
+    assert find_bundle("dsb2018_unet") == BUNDLE
+
+
+def test_the_variable_comes_before_the_working_folder_and_that_before_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here, named = tmp_path / "bundles" / "dsb2018_unet", tmp_path / "named" / "dsb2018_unet"
+    for folder, variable in ((here, ""), (named, os.pathsep.join(["nowhere", str(tmp_path / "named")]))):
+        shutil.copytree(BUNDLE / "configs", folder / "configs")
+        monkeypatch.setenv("MEDSEG_BUNDLES", variable)
+        assert find_bundle("dsb2018_unet") == folder
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(DataError, match="there is no bundle"):
+        find_bundle(str(tmp_path))
+
+
+def test_many_unreadable_images_are_not_all_listed(tmp_path):
+    rows = [{"image": f"{number}.png", "id": str(number), "status": "error: broken"} for number in range(25)]
+    lines = Segmented(tmp_path, rows, None, n_pages={}, page=0).report()
+    assert sum(line.endswith(": broken") for line in lines) == 20
+    assert "  and 5 more, see summary.csv" in lines

@@ -1,0 +1,239 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from medseg_ext.datasets.data_set_folder import load_class_names, load_datalist
+from medseg_ext.datasets.image_list import list_images
+from medseg_ext.errors import DataError
+
+ITEM = {"image": "images/a.png", "instances": "instances/a.png", "classes": "classes/a.png", "id": "a", "group": "1"}
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    for key in ("image", "instances", "classes"):
+        (tmp_path / ITEM[key]).parent.mkdir()
+        (tmp_path / ITEM[key]).touch()
+    write(tmp_path, {"class_names": ["background", "nucleus"], "training": [ITEM], "validation": []})
+    return tmp_path
+
+
+def write(folder, content):
+    (folder / "dataset.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_paths_are_absolute_wherever_the_folder_is_named_from(data_set, monkeypatch):
+    monkeypatch.chdir(data_set.parent)
+    for folder in (data_set, str(data_set), data_set.name):
+        (item,) = load_datalist(folder, "training")
+        assert item == ITEM | {key: str(data_set / ITEM[key]) for key in ("image", "instances", "classes")}
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"), [({"kind": "f"}, "f"), ({"cluster": "f"}, "f"), ({"kind": "f", "cluster": "a"}, "f"), ({}, None)]
+)
+def test_the_kind_of_an_image_is_read_as_folders_of_the_first_format_call_it_too(data_set, keys, kind):
+    write(data_set, {"class_names": ["background", "nucleus"], "training": [ITEM | keys]})
+    assert load_datalist(data_set, "training")[0].get("kind") == kind
+
+
+def test_class_names_come_in_the_order_of_their_indices(data_set):
+    assert load_class_names(data_set) == ["background", "nucleus"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"training": [', "dataset.json is broken"),
+        (b"\xff\xfe".decode("latin-1"), "dataset.json is broken"),
+        ([], "no JSON object"),
+        ({}, "has no list 'training'"),
+        ({"training": {}}, "has no list 'training'"),
+        ({"training": []}, "no image in its section 'training'"),
+        ({"training": [{"image": "images/a.png"}]}, "training item 0 lacks a key"),
+        ({"training": ["a"]}, "training item 0 lacks a key"),
+    ],
+)
+def test_broken_descriptions_are_refused_by_file(data_set, content, complaint):
+    write(data_set, content)
+    with pytest.raises(DataError, match=complaint) as error:
+        load_datalist(data_set, "training")
+    assert "dataset.json" in str(error.value)
+
+
+def test_the_first_missing_file_is_named(data_set):
+    (data_set / "instances" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"instances/a.png is missing"):
+        load_datalist(data_set, "training")
+
+
+def test_sections_that_cannot_be_are_refused(data_set):
+    with pytest.raises(DataError, match="training, validation, testing, not 'train'"):
+        load_datalist(data_set, "train")
+
+
+def test_missing_class_names_are_refused(data_set):
+    write(data_set, {"training": [ITEM]})
+    with pytest.raises(DataError, match="no class_names"):
+        load_class_names(data_set)
+
+
+def test_folders_that_are_missing_empty_or_not_prepared_name_the_scripts(tmp_path):
+    raw = tmp_path / "raw"
+    for message in ("is not a folder", "is empty", "is not a prepared data set"):
+        with pytest.raises(DataError, match=rf"{raw} {message}.*medseg prepare"):
+            load_datalist(raw, "training")
+        raw.mkdir() if not raw.exists() else (raw / "image.png").touch()
+
+
+def test_images_of_all_kinds_are_listed_in_order_and_what_else_there_is_is_told(tmp_path, caplog):
+    names = ["b.PNG", "a.tif", "c.jpeg", "d.Jpg", "e.bmp", "f.TIFF"]
+    for name in [*names, "notes.txt", "._b.png", "g.svs"]:
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    items = list_images(tmp_path)
+    assert [item["image"] for item in items] == [str(tmp_path / name) for name in sorted(names)]
+    assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f"]
+    (told,) = caplog.messages
+    assert told.startswith(f"{tmp_path}: passed over")
+    assert told.endswith(": folder.png, g.svs, notes.txt")
+
+
+def test_of_much_that_is_passed_over_a_few_are_named_and_of_nothing_nothing(tmp_path, caplog):
+    make_images(tmp_path, "a.png", ".hidden")
+    list_images(tmp_path)
+    assert not caplog.messages
+    for number in range(8):
+        (tmp_path / f"{number}.txt").touch()
+    list_images([tmp_path, tmp_path / "a.png"])
+    (told,) = caplog.messages
+    assert told.endswith(": 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 3 more")
+
+
+def test_one_image_is_a_list_of_one(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert list_images("a.png") == [{"image": str(tmp_path / "a.png"), "id": "a"}]
+
+
+def test_ids_are_unique_where_names_differ_only_in_suffix(tmp_path):
+    for name in ("a.png", "a.tif", "a.png.tif", "b.png"):
+        (tmp_path / name).touch()
+    ids = {Path(item["image"]).name: item["id"] for item in list_images(tmp_path)}
+    assert ids == {"a.png": "a.png", "a.tif": "a.tif", "a.png.tif": "a.png.tif", "b.png": "b"}
+
+
+def test_inputs_without_an_image_are_refused(tmp_path):
+    with pytest.raises(DataError, match="none does not exist"):
+        list_images(tmp_path / "none")
+    with pytest.raises(DataError, match="is empty"):
+        list_images(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match="holds no image"):
+        list_images(tmp_path)
+    with pytest.raises(DataError, match=r"notes.txt is not an image"):
+        list_images(tmp_path / "notes.txt")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match=r"did you mean .*images"):
+        list_images(tmp_path)
+
+
+def make_images(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def ids_of(folder, *paths):
+    return {
+        str(Path(item["image"]).relative_to(folder)): item["id"]
+        for item in list_images([folder / path for path in paths])
+    }
+
+
+def test_several_inputs_are_listed_in_their_order_and_none_twice(tmp_path):
+    make_images(tmp_path, "plate/b.png", "plate/a.png", "z.tif", "c.png")
+    assert ids_of(tmp_path, "z.tif", "plate", "plate/b.png", "c.png", "z.tif") == {
+        "z.tif": "z",
+        "plate/a.png": "a",
+        "plate/b.png": "b",
+        "c.png": "c",
+    }
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    make_images(tmp_path, "plate1/well.tif", "plate1/only.tif", "plate2/well.tif", "plate2/well.png")
+    assert ids_of(tmp_path, "plate1", "plate2/well.tif") == {
+        "plate1/only.tif": "only",
+        "plate1/well.tif": "plate1_well",
+        "plate2/well.tif": "plate2_well",
+    }
+    assert set(ids_of(tmp_path, "plate1", "plate2").values()) == {
+        "only",
+        "plate1_well.tif",
+        "plate2_well.tif",
+        "plate2_well.png",
+    }
+
+
+def test_ids_are_unique_whatever_the_names(tmp_path):
+    names = ["x/p/a.png", "y/p/a.png", "z/p/a.png", "p_a.png", "p/p_a.png_2.png", "a.png.tif", "p_a.png_2.tif"]
+    make_images(tmp_path, *names)
+    ids = ids_of(tmp_path, *names)
+    assert len(ids) == len(set(ids.values())) == len(names)
+    assert ids == ids_of(tmp_path, *names)
+
+
+def test_an_empty_list_of_inputs_is_refused():
+    with pytest.raises(DataError, match="empty list"):
+        list_images([])
+
+
+def test_each_of_several_inputs_must_hold_an_image(tmp_path):
+    make_images(tmp_path, "a.png", "notes.txt")
+    with pytest.raises(DataError, match=r"notes.txt is not an image"):
+        list_images([tmp_path / "a.png", tmp_path / "notes.txt"])
+
+
+def test_every_format_of_inference_is_listed_with_the_name_before_its_suffix(tmp_path):
+    for name in ("a.nii", "b.NII.GZ", "c.dcm", "d.ome.tif", "e.gz", "IM000001"):
+        (tmp_path / name).touch()
+    assert [item["id"] for item in list_images(tmp_path)] == ["a", "b", "c", "d.ome"]
+
+
+def test_a_file_without_a_suffix_is_an_image_when_it_is_named_itself_and_dicom(tmp_path):
+    for name in ("IM000001", "1.2.840"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+        assert list_images(tmp_path / name) == [{"image": str(tmp_path / name), "id": name}]
+    (tmp_path / "LICENSE").write_text("text")
+    with pytest.raises(DataError, match="LICENSE is not an image"):
+        list_images(tmp_path / "LICENSE")
+    with pytest.raises(DataError, match="holds no image"):
+        list_images(tmp_path)
+
+
+def test_links_that_lead_nowhere_are_listed_so_that_people_hear_of_them(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "folder.png").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    assert [item["id"] for item in list_images(tmp_path)] == ["gone", "loop"]
+
+
+def test_ids_leave_room_for_endings_and_stay_apart(tmp_path):
+    for name in ("x" * 251 + ".png", "x" * 250 + ".png", "細" * 80 + ".tif", "細" * 80 + ".png"):
+        (tmp_path / name).touch()
+    ids = [item["id"] for item in list_images(tmp_path)]
+    assert len(set(ids)) == 4
+    assert max(len(f"{name}_instances.nii.gz".encode()) for name in ids) <= 255
+
+
+def test_names_that_are_no_text_get_ids_that_are(tmp_path):
+    for name in (b"a\xff.png", b"a\xfe.png"):
+        (tmp_path / os.fsdecode(name)).touch()
+    ids = [item["id"] for item in list_images(tmp_path)]
+    assert len(set(ids)) == 2
+    assert all(name.encode().startswith(b"a-") for name in ids)

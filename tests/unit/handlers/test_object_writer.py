@@ -1,0 +1,254 @@
+"""From image files to result files, through MONAI's own evaluator and with hostile images."""
+
+import csv
+import json
+import logging
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose, LoadImaged
+from PIL import Image
+
+from medseg_ext.datasets.image_list import list_images
+from medseg_ext.datasets.readable_images import ReadableImages
+from medseg_ext.errors import DataError
+from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.result_files import ENDINGS, write_objects
+from medseg_ext.objects.result_folder import ResultFolder
+from medseg_ext.transforms.decoders import DecodeSemanticd
+from medseg_ext.transforms.readers import RGBReader
+from medseg_ext.transforms.working_size import ResizeToWorkingSized
+
+CELL_NAMES = ["background", "cytoplasm", "nucleus"]
+
+
+class BrightIsForeground(torch.nn.Module):
+    """Logits of background, nucleus and boundary: what is brighter than a half is nucleus."""
+
+    def forward(self, image):
+        grey = image.mean(dim=1, keepdim=True)
+        return torch.cat([torch.zeros_like(grey), 20 * (grey - 0.5), torch.full_like(grey, -20)], dim=1)
+
+
+def segment(images, output_dir, *, working_size=None):
+    load = LoadImaged("image", reader=RGBReader(), ensure_channel_first=True)
+    dataset = ReadableImages(
+        list_images(images), Compose([load, ResizeToWorkingSized("image", working_size=working_size)])
+    )
+    names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+    evaluator = SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=DataLoader(dataset, batch_size=1),
+        network=BrightIsForeground(),
+        postprocessing=DecodeSemanticd(min_area_px=1),
+        val_handlers=[ObjectWriter(ResultFolder(output_dir, images=dataset, **names))],
+    )
+    evaluator.run()
+    with (output_dir / "summary.csv").open(encoding="utf-8") as file:
+        return {row["image"]: row for row in csv.DictReader(file)}
+
+
+def two_bars(height=12, width=20, dtype=np.uint8):
+    """Make a dark image with an upright bar at the left and a flat one at the bottom right."""
+    image = np.zeros((height, width), dtype=dtype)
+    image[1:7, 2:5] = image[9:11, 8:18] = np.iinfo(dtype).max
+    return image
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return folder
+
+
+def test_every_file_has_the_size_of_its_image_and_agrees_with_the_others(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    (row,) = segment(images, tmp_path / "out").values()
+    assert (row["status"], row["height"], row["width"], row["objects"]) == ("ok", "12", "20", "2")
+    instances = tifffile.imread(tmp_path / "out" / "a_instances.tif")
+    assert instances.dtype == np.uint16
+    assert ((instances > 0) == (two_bars() > 0)).all()
+    assert (np.asarray(Image.open(tmp_path / "out" / "a_classes.png")) == (instances > 0)).all()
+    assert Image.open(tmp_path / "out" / "a_overlay.png").size == (20, 12)
+    table = list(csv.DictReader((tmp_path / "out" / "a_objects.csv").open()))
+    assert sorted(int(row["area_px"]) for row in table) == [18, 20]
+    assert {float(row["mean_green"]) for row in table} == {1.0}
+    assert len(json.loads((tmp_path / "out" / "a_objects.geojson").read_text())["features"]) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"a_{end}" for end in ENDINGS} | {"summary.csv"}
+
+
+def save_images_of_every_kind(folder):
+    """Save the same two bars in eight ways."""
+    grey = Image.fromarray(two_bars())
+    grey.save(folder / "grey.png")
+    grey.save(folder / "jpeg.jpg", quality=100)
+    grey.save(folder / "bitmap.bmp")
+    grey.convert("P").save(folder / "palette.png")
+    with_alpha = grey.convert("RGB")
+    with_alpha.putalpha(7)
+    with_alpha.save(folder / "alpha.png")
+    Image.fromarray(two_bars(dtype=np.uint16)).save(folder / "deep.png")
+    tifffile.imwrite(folder / "deep.tif", two_bars(dtype=np.uint16))
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    Image.fromarray(np.rot90(two_bars())).save(folder / "turned.jpg", exif=sideways, quality=100)
+
+
+def test_images_of_every_kind_give_the_same_objects(images, tmp_path):
+    save_images_of_every_kind(images)
+    rows = segment(images, tmp_path / "out")
+    assert len(rows) == 8
+    assert {(row["status"], row["height"], row["width"]) for row in rows.values()} == {("ok", "12", "20")}
+    for path in (tmp_path / "out").glob("*_instances.tif"):
+        assert ((tifffile.imread(path) > 0) == (two_bars() > 0)).all(), path.name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 2)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_the_smallest_images_are_done(images, tmp_path, size, value):
+    Image.fromarray(np.full(size, value, dtype=np.uint8)).save(images / "a.png")
+    (row,) = segment(images, tmp_path / "out").values()
+    assert (int(row["height"]), int(row["width"])) == size
+    assert row["objects"] == ("1" if value else "0")
+
+
+@pytest.mark.parametrize("size", [(1, 900), (900, 1), (61, 33)])
+def test_objects_have_the_size_of_the_image_and_not_that_of_the_network(images, tmp_path, size):
+    Image.fromarray(np.full(size, 255, dtype=np.uint8)).save(images / "a.png")
+    segment(images, tmp_path / "out", working_size=32)
+    assert tifffile.imread(tmp_path / "out" / "a_instances.tif").shape == size
+
+
+def test_names_with_spaces_and_other_letters_are_kept(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "Probe 1, Größe 細胞.png")
+    rows = segment(images, tmp_path / "out")
+    assert rows.keys() == {"Probe 1, Größe 細胞.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(f"Probe 1, Größe 細胞_{ending}" for ending in ENDINGS),
+        "summary.csv",
+    }
+
+
+def test_two_images_of_one_stem_do_not_share_files(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars(15, 25)).save(images / "a.bmp")
+    rows = segment(images, tmp_path / "out")
+    assert {row["id"]: row["width"] for row in rows.values()} == {"a.bmp": "25", "a.png": "20"}
+    assert tifffile.imread(tmp_path / "out" / "a.bmp_instances.tif").shape == (15, 25)
+
+
+def test_damaged_images_are_reported_and_the_others_done(images, tmp_path, caplog):
+    Image.fromarray(two_bars()).save(images / "good.png")
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    Image.fromarray(noise).save(images / "cut.png")
+    (images / "cut.png").write_bytes((images / "cut.png").read_bytes()[:2000])
+    (images / "empty.tif").write_bytes(b"")
+    (images / "text.jpg").write_text("no image")
+    tifffile.imwrite(images / "nan.tif", np.full((3, 4), np.nan, dtype=np.float32))
+    with caplog.at_level(logging.ERROR):
+        rows = segment(images, tmp_path / "out")
+    assert list(rows) == ["cut.png", "empty.tif", "good.png", "nan.tif", "text.jpg"]
+    assert rows.pop("good.png")["objects"] == "2"
+    for name, row in rows.items():
+        assert row["status"].startswith("error: ")
+        assert str(images) not in row["status"]
+        assert row["objects"] == ""
+        assert str(images / name) in caplog.text
+
+
+def test_no_readable_image_is_refused_with_a_name_and_a_reason(images):
+    (images / "a.png").write_text("no image")
+    with pytest.raises(DataError, match=r"none of 1 images.*a\.png: is not an image, or is cut short"):
+        ReadableImages(list_images(images))
+
+
+def test_a_second_run_replaces_the_first(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    segment(images, tmp_path / "out")
+    Image.fromarray(np.zeros((4, 5), dtype=np.uint8)).save(images / "a.png")
+    (row,) = segment(images, tmp_path / "out").values()
+    assert (row["objects"], row["width"]) == ("0", "5")
+    assert tifffile.imread(tmp_path / "out" / "a_instances.tif").shape == (4, 5)
+
+
+@pytest.mark.parametrize(("source", "target"), [("images", "link"), ("link", "images")])
+def test_an_image_is_not_overwritten_by_way_of_a_link_to_its_folder(images, tmp_path, source, target):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars()).save(images / "a_overlay.png")
+    before = (images / "a_overlay.png").read_bytes()
+    folders = {"images": images, "link": tmp_path / "link"}
+    folders["link"].symlink_to(images)
+    with pytest.raises(DataError, match=r"a_overlay\.png is one of the images, and would be overwritten"):
+        segment(folders[source], folders[target])
+    assert (images / "a_overlay.png").read_bytes() == before
+
+
+def test_the_ratio_of_nucleus_and_cytoplasm_has_a_column_only_where_both_are_classes(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    (row,) = segment(images, tmp_path / "out").values()
+    assert row["status"] == "ok"
+    assert not any("ratio" in name for name in row)
+
+
+def test_an_image_is_never_overwritten(images):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars()).save(images / "a_classes.png")
+    before = (images / "a_classes.png").read_bytes()
+    with pytest.raises(DataError, match=r"a_classes\.png is one of the images"):
+        segment(images, images)
+    assert (images / "a_classes.png").read_bytes() == before
+    assert len(list(images.iterdir())) == 2
+
+
+def objects_of(instances):
+    return Objects(
+        instances=torch.as_tensor(instances, dtype=torch.int32)[None],
+        classes=torch.as_tensor(instances > 0, dtype=torch.uint8)[None],
+        scores=torch.ones(int(instances.max())),
+    )
+
+
+@pytest.mark.parametrize(("label", "dtype"), [(65535, np.uint16), (65536, np.uint32)])
+def test_more_than_65535_objects_keep_their_labels(tmp_path, label, dtype):
+    instances = np.array([[0, label, 1]])
+    write_objects(tmp_path, "a", objects_of(instances), np.zeros((1, 3, 3)), class_names=CELL_NAMES, object_name="cell")
+    written = tifffile.imread(tmp_path / "a_instances.tif")
+    assert written.dtype == dtype
+    assert (written == instances).all()
+
+
+def test_the_size_of_a_pixel_is_that_of_the_page(tmp_path):
+    """Pixels of 1 µm on the first page, and of 2 µm on the second; the object has 10 of them."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for per_cm in (10_000, 5_000):
+            pixels = np.zeros((8, 8), dtype=np.uint8)
+            tiff.write(pixels, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER", metadata=None)
+    instances = np.zeros((8, 8), dtype=np.int32)
+    instances[2:4, 1:6] = 1
+    for page, area_um2 in ((0, 10), (1, 40)):
+        dataset = ReadableImages(list_images(tmp_path / "a.tif"), page=page)
+        names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+        folder = ResultFolder(tmp_path, images=dataset, **names)
+        folder.write(dataset.data[0], objects_of(instances), np.zeros((8, 8, 3), np.float32))
+        (row,) = csv.DictReader((tmp_path / "a_objects.csv").open())
+        assert float(row["area_um2"]) == area_um2
+
+
+def test_a_failed_write_leaves_the_older_file_and_nothing_half_written(tmp_path, monkeypatch):
+    options = {"class_names": CELL_NAMES, "object_name": "cell"}
+    write_objects(tmp_path, "a", objects_of(np.array([[0, 1]])), np.zeros((1, 2, 3)), **options)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fill_disk(path, target):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fill_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_objects(tmp_path, "a", objects_of(np.array([[1, 1]])), np.zeros((1, 2, 3)), **options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

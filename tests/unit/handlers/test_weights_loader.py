@@ -1,0 +1,109 @@
+import pytest
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from medseg_ext.errors import DataError
+from medseg_ext.handlers.weights_loader import WeightsLoader
+
+
+def network(channels: int = 4, classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, channels, 1), nn.BatchNorm2d(channels), nn.Conv2d(channels, classes, 1))
+
+
+def load(path, target: nn.Module) -> None:
+    WeightsLoader(str(path), {"model": target}, map_location="cpu")(Engine(lambda *_: None))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_in_half_precision_are_loaded(tmp_path, nested):
+    source, target = network(), network()
+    half = {name: value.half() if value.is_floating_point() else value for name, value in source.state_dict().items()}
+    torch.save({"model": half} if nested else half, tmp_path / "model.pt")
+    load(tmp_path / "model.pt", target)
+    for name, value in target.state_dict().items():
+        assert value.dtype == source.state_dict()[name].dtype
+        torch.testing.assert_close(value, half[name].to(value.dtype))
+
+
+def test_another_number_of_classes_is_named(tmp_path):
+    torch.save(network(classes=4).state_dict(), tmp_path / "model.pt")
+    target = network(classes=3)
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    with pytest.raises(
+        DataError, match=r"model.pt: .*another number of classes.*2.weight has the shape \(4, 4, 1, 1\)"
+    ):
+        load(tmp_path / "model.pt", target)
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def test_another_architecture_is_named(tmp_path):
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(DataError, match=r"another architecture.*lacks 9 of its 9 weights.*has 2 that it does not have"):
+        load(tmp_path / "model.pt", network())
+
+
+def test_a_weight_too_few_or_too_many_is_named(tmp_path):
+    state = network().state_dict()
+    torch.save({**state, "3.weight": torch.zeros(1)}, tmp_path / "more.pt")
+    with pytest.raises(DataError, match=r"has 1 that it does not have, such as 3\.weight"):
+        load(tmp_path / "more.pt", network())
+    torch.save({name: value for name, value in state.items() if name != "2.bias"}, tmp_path / "fewer.pt")
+    with pytest.raises(DataError, match=r"lacks 1 of its 9 weights, such as 2\.bias"):
+        load(tmp_path / "fewer.pt", network())
+
+
+class Touch:
+    """What a pickle of it does when it is loaded: it makes a file."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
+def test_a_file_that_would_run_code_is_not_run(tmp_path):
+    torch.save({"model": Touch(tmp_path / "touched")}, tmp_path / "model.pt")
+    with pytest.raises(DataError, match="holds no weights that can be loaded safely"):
+        load(tmp_path / "model.pt", network())
+    assert not (tmp_path / "touched").exists()
+
+
+def test_weights_go_into_a_network_wrapped_for_several_processes(tmp_path):
+    source, target = network(), network()
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        load(tmp_path / "model.pt", nn.parallel.DistributedDataParallel(target))
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(target.state_dict(), source.state_dict())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK not weights", b"no weights at all", b"hello world\n", b"]a", b"\x80\x02."]
+)
+def test_a_file_without_weights_is_named_with_the_remedy(tmp_path, content):
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"model.pt: holds no weights.*--ckpt_path"):
+        load(path, network())
+
+
+def test_the_state_of_a_training_is_named(tmp_path):
+    torch.save({"network": network().state_dict(), "optimizer": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError, match=r"checkpoint.pt: is the state of a training; give model.pt"):
+        load(tmp_path / "checkpoint.pt", network())
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": None}])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(DataError, match="another architecture"):
+        load(tmp_path / "model.pt", network())
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(DataError, match=r"absent.pt: there are no weights; give --ckpt_path"):
+        load(tmp_path / "absent.pt", network())

@@ -1,0 +1,224 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageOps
+
+from medseg_ext.errors import DataError
+from medseg_ext.images.class_masks import read_class_map
+from medseg_ext.images.eight_bit import read_rgb_8_bit
+from medseg_ext.images.png import encode_png
+from medseg_ext.images.raster import decode_image
+
+DSB2018 = {0: 0, 255: 1}
+SEGPC2021 = {0: 0, 20: 1, 40: 2}
+CELL = np.array([[0, 20, 40], [0, 20, 20]], np.uint8)
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def from_array(array: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    return encode(Image.fromarray(array), kind, **options)
+
+
+def tiff(array: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(np.iinfo(dtype).max, size=shape, dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_masks_keep_rows_and_columns_in_every_format(kind, channels):
+    mask = CELL if channels == 1 else np.repeat(CELL[..., None], channels, axis=2)
+    class_map = read_class_map(from_array(mask, kind), "m", SEGPC2021)
+    assert class_map.dtype == np.uint8
+    assert class_map.tolist() == [[0, 1, 2], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_alpha_channels_of_masks_do_not_matter(alpha):
+    grey = Image.fromarray((CELL > 0).astype(np.uint8) * 255)
+    for mode in ("LA", "RGBA"):
+        mask = grey.convert(mode)
+        mask.putalpha(alpha)
+        assert read_class_map(encode(mask), "m", DSB2018).tolist() == [[0, 1, 1], [0, 1, 1]]
+
+
+def test_one_bit_and_palette_masks_are_read_by_their_shade():
+    grey = Image.fromarray((CELL > 0).astype(np.uint8) * 255)
+    for mask in (grey.convert("1"), grey.convert("P")):
+        assert read_class_map(encode(mask), "m", DSB2018).tolist() == [[0, 1, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("value", [1, 19, 128, 254])
+def test_unknown_mask_values_are_refused_by_value(value):
+    with pytest.raises(DataError, match=rf"mask.png holds the mask values \[{value}\].*0, 255"):
+        read_class_map(from_array(np.array([[0, value], [255, 0]], np.uint8)), "mask.png", DSB2018)
+
+
+def test_masks_in_colour_are_refused():
+    mask = np.zeros((4, 5, 3), np.uint8)
+    mask[1, 1, 2] = 255
+    with pytest.raises(DataError, match=r"mask.png is a mask in colour"):
+        read_class_map(from_array(mask), "mask.png", DSB2018)
+
+
+def test_masks_with_16_bits_are_refused():
+    with pytest.raises(DataError, match=r"mask.png .* more than 8 bits"):
+        read_class_map(from_array(np.full((4, 5), 255, np.uint16)), "mask.png", DSB2018)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1"])
+def test_images_of_every_mode_become_rgb(mode):
+    rgb = read_rgb_8_bit(encode(Image.fromarray(CELL).convert(mode)), "i")
+    assert (rgb.shape, rgb.dtype) == ((2, 3, 3), np.uint8)
+
+
+def test_transparent_pixels_keep_their_colour():
+    image = np.zeros((2, 3, 4), np.uint8)
+    image[0, 1] = (10, 20, 30, 0)
+    assert read_rgb_8_bit(from_array(image), "i")[0, 1].tolist() == [10, 20, 30]
+
+
+def test_images_with_16_bits_are_rounded_to_the_nearest_shade():
+    image = np.array([[0, 128, 129], [32896, 65534, 65535]], np.uint16)  # 128.5 is halfway to the first grey
+    assert read_rgb_8_bit(from_array(image), "i")[..., 1].tolist() == [[0, 0, 1], [128, 255, 255]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_an_image_of_12_bits_in_16_keeps_its_levels(kind):
+    image = np.arange(100, 4096, dtype=np.uint16).reshape(54, 74)
+    grey = read_rgb_8_bit(from_array(image, kind), "i")[..., 0]
+    assert len(np.unique(grey)) == 256
+    assert (np.diff(grey.ravel().astype(int)) >= 0).all()
+
+
+def test_colours_of_16_bits_are_scaled_together():
+    image = np.array([[[0, 1000, 2000], [4000, 4000, 0]]], np.uint16)
+    assert read_rgb_8_bit(tiff(image, photometric="rgb"), "i").tolist() == [[[0, 64, 128], [255, 255, 0]]]
+
+
+def test_an_even_image_of_16_bits_keeps_its_shade():
+    assert read_rgb_8_bit(from_array(np.full((2, 3), 32896, np.uint16)), "i")[..., 0].tolist() == [[128] * 3] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_decoding_keeps_values_and_type(compression, dtype):
+    image = noise(20, 30, dtype=np.uint16).astype(dtype)
+    decoded = decode_image(from_array(image, "TIFF", compression=compression), "i")
+    assert decoded.dtype == dtype
+    assert np.array_equal(decoded, image)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_colour_planes_and_byte_orders_of_tiff_do_not_matter(planarconfig, byteorder):
+    image = noise(20, 30, 4, dtype=np.uint16)
+    planes = np.moveaxis(image, 2, 0) if planarconfig == "separate" else image
+    data = tiff(planes, photometric="rgb", planarconfig=planarconfig, byteorder=byteorder, extrasamples=["unassalpha"])
+    assert np.array_equal(decode_image(data, "i"), image[..., :3])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_white_is_zero_is_inverted(dtype):
+    image = np.array([[0, 1, 1]], bool) if dtype is bool else np.array([[0, 7, np.iinfo(dtype).max]], dtype)
+    white = 255 if dtype is bool else np.iinfo(dtype).max
+    expected = [[255, 0, 0]] if dtype is bool else [[white, white - 7, 0]]
+    assert decode_image(tiff(image, photometric="miniswhite"), "i").tolist() == expected
+
+
+def test_palettes_are_looked_up_in_png_and_tiff():
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    for kind in ("PNG", "TIFF"):
+        assert decode_image(encode(image, kind), "i").tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_every_orientation_is_set_upright(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = from_array(noise(8, 24, 3), kind, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(decode_image(data, "i"), np.asarray(upright))
+
+
+def test_images_beyond_pillow_s_limit_are_read_and_the_limit_stays(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    data = from_array(np.full((50, 60), 255, np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_rgb_8_bit(data, "i").shape == (50, 60, 3)
+        assert read_class_map(data, "m", DSB2018).all()
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_a_header_that_claims_more_than_memory_holds_is_refused():
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    data = from_array(CELL)
+    data = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+    with pytest.raises(DataError, match=r"image.png claims 100000 x 100000 pixels"):
+        read_rgb_8_bit(data, "image.png")
+
+
+def test_images_with_32_bits_are_refused():
+    with pytest.raises(DataError, match=r"image.tif has more than 16 bits"):
+        read_rgb_8_bit(from_array(np.full((4, 5), 300, np.int32), "TIFF"), "image.tif")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG", "TIFF"])
+def test_images_cut_short_are_refused(kind):
+    data = from_array(noise(40, 50, 3), kind)
+    for length in (0, 3, len(data) // 4, len(data) // 2, len(data) * 3 // 4):
+        with pytest.raises(DataError, match=r"image.x is not an image, or is cut short"):
+            read_rgb_8_bit(data[:length], "image.x")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of the part that is missing
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_cut_short_is_refused_or_whole(compression):
+    data = from_array(noise(40, 50, 3), "TIFF", compression=compression)
+    whole = read_rgb_8_bit(data, "i")
+    for length in range(8, len(data), 301):
+        try:
+            assert np.array_equal(read_rgb_8_bit(data[:length], "i"), whole)
+        except DataError:
+            continue
+
+
+def test_an_image_of_many_channels_is_refused_by_name():
+    with pytest.raises(DataError, match=r"stack.tif has the shape \(9, 8, 5\)"):
+        read_rgb_8_bit(tiff(noise(9, 8, 5), photometric="minisblack", planarconfig="contig"), "stack.tif")
+
+
+def test_a_png_cut_at_any_byte_is_refused_or_whole():
+    pixels = np.random.default_rng(0).integers(256, size=(8, 9, 3), dtype=np.uint8)
+    data = from_array(pixels)
+    for length in range(len(data)):
+        try:
+            assert np.array_equal(read_rgb_8_bit(data[:length], "i"), pixels)
+        except DataError:
+            continue
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_is_lossless_and_the_same_every_time(dtype):
+    pixels = np.random.default_rng(0).integers(np.iinfo(dtype).max, size=(30, 20)).astype(dtype)
+    data = encode_png(pixels)
+    assert encode_png(pixels) == data
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)

@@ -1,0 +1,173 @@
+"""The files of a large image, written piece by piece, are those of the image as a whole."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from skimage.measure import label
+
+from medseg_ext.errors import DataError
+from medseg_ext.images.blocks import open_block_image, pixel_io
+from medseg_ext.images.boxes import Box
+from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.measurements import summarise_objects
+from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.result_files import write_objects
+from medseg_ext.tiling.large_objects import LargeObjects
+from medseg_ext.tiling.large_result_files import write_large_objects
+from medseg_ext.tiling.pixel_store import PixelStore
+from medseg_ext.tiling.stitching import Stitcher
+from medseg_ext.tiling.tiles import plan_tiles
+
+SIZE = (100, 140)
+WHOLE = Box(0, 0, *SIZE)
+NAMES = {"class_names": ["background", "cytoplasm", "nucleus"], "object_name": "cell", "pixel_size_um": (0.5, 0.25)}
+LONG = Box(2, 5, 6, 135)  # longer than any region
+
+
+def cells() -> np.ndarray:
+    """Squares of 8 x 8 pixels, many on borders of tiles, a bar over all tiles of a row, and lines on two edges."""
+    truth = np.zeros(SIZE, dtype=np.int32)
+    for number, (top, left) in enumerate(((t, c) for t in range(10, 90, 11) for c in range(1, 130, 13)), start=1):
+        truth[top : top + 8, left : left + 8] = number
+    for box in (LONG, Box(0, 50, 1, 58), Box(97, 0, 99, 1)):
+        truth[box.inside(WHOLE)] = truth.max() + 1
+    return truth
+
+
+@pytest.fixture
+def stores(tmp_path):
+    with (
+        pixel_io(),
+        PixelStore(tmp_path / "a.tif", SIZE, np.uint32) as instances,
+        PixelStore(tmp_path / "b.tif", SIZE, np.uint8) as classes,
+    ):
+        yield instances, classes
+
+
+def found_in(stores, truth: np.ndarray) -> LargeObjects:
+    """Objects as tiles of 30 pixels find them; every third column is nucleus, and scores grow with the place."""
+    stitcher, tiles = Stitcher(*stores), plan_tiles(SIZE, tile_px=30, margin_px=10)
+    for core, region in tiles:
+        seen = label(truth[region.inside(WHOLE)], connectivity=1).astype(np.int32)
+        columns = np.arange(region.left, region.right)
+        classes = np.where(columns % 3 == 0, 2, 1) * (seen > 0)
+        count = int(seen.max())
+        scores = torch.arange(1, count + 1) / (count + 1)
+        objects = Objects(torch.from_numpy(seen[None]), torch.from_numpy(classes[None].astype(np.uint8)), scores)
+        stitcher.add(objects, region=region, core=core)
+    return LargeObjects(
+        *stores, stitcher.finish(), cores=[tile.core for tile in tiles], regions=[tile.region for tile in tiles]
+    )
+
+
+@pytest.fixture
+def image_path(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "image.tif", pixels, photometric="rgb", tile=(32, 32))
+    return tmp_path / "image.tif"
+
+
+def write(found: LargeObjects, image_path, **options):
+    """Write to `tiles` beside the image; returns the folder and the summary."""
+    folder, workshop = image_path.parent / "tiles", image_path.parent / "workshop"
+    folder.mkdir(), workshop.mkdir()
+    summary = write_large_objects(folder, workshop, "x", found, open_block_image(image_path), **NAMES | options)
+    assert not list(workshop.iterdir())
+    return folder, summary
+
+
+def test_every_object_has_one_place_that_holds_it(stores):
+    found = found_in(stores, cells())
+    places = list(found.by_place())
+    assert sorted(number for _, ids in places for number in ids.tolist()) == list(range(1, cells().max() + 1))
+    for box, ids in places:
+        assert all(box.contains(found.stitched.boxes[number - 1]) for number in ids)
+        assert box in found.regions or box == LONG
+
+
+@pytest.mark.parametrize("output_format", ["tiff", "nifti"])
+def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeypatch, output_format):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.BLOCK_PX", 32)
+    found = found_in(stores, cells())
+    whole = image_path.parent / "whole"
+    whole.mkdir()
+    objects = Objects(
+        torch.from_numpy(found.read(WHOLE)[None].astype(np.int32)),
+        torch.from_numpy(found.classes.read(WHOLE)[None]),
+        torch.from_numpy(found.stitched.scores),
+    )
+    table = write_objects(whole, "x", objects, read_rgb(image_path), output_format=output_format, **NAMES)
+    tiles, summary = write(found, image_path, output_format=output_format)
+    assert summary == summarise_objects(table, SIZE)
+    assert {path.name for path in tiles.iterdir()} == {path.name for path in whole.iterdir()}
+    if output_format == "nifti":
+        assert (tiles / "x_instances.nii.gz").read_bytes() == (whole / "x_instances.nii.gz").read_bytes()
+    else:
+        maps = [tifffile.imread(folder / "x_instances.tif") for folder in (tiles, whole)]
+        np.testing.assert_array_equal(*maps)
+        assert maps[0].dtype == maps[1].dtype
+        resolutions = [
+            tifffile.TiffFile(folder / "x_instances.tif").pages.first.resolution for folder in (tiles, whole)
+        ]
+        assert resolutions[0] == resolutions[1] == (40000, 20000)
+    for name in ("x_classes.png", "x_overlay.png"):
+        np.testing.assert_array_equal(*(np.asarray(Image.open(folder / name)) for folder in (tiles, whole)))
+    rows = [list(csv.reader((folder / "x_objects.csv").open())) for folder in (tiles, whole)]
+    assert rows[0][0] == rows[1][0]
+    for in_tiles, in_whole in zip(*(each[1:] for each in rows), strict=True):
+        assert in_tiles[1] == in_whole[1] == "cell"
+        numbers = ([float(cell or "nan") for cell in (row[0], *row[2:])] for row in (in_tiles, in_whole))
+        np.testing.assert_allclose(*numbers, atol=2e-3)
+    features = [json.loads((folder / "x_objects.geojson").read_text())["features"] for folder in (tiles, whole)]
+    outlines = [{each["id"]: each["geometry"] for each in of_one} for of_one in features]
+    assert outlines[0] == outlines[1]
+    assert len(features[0]) == cells().max()
+
+
+def test_an_image_without_objects_has_all_files(stores, image_path):
+    folder, summary = write(found_in(stores, np.zeros(SIZE, dtype=np.int32)), image_path)
+    assert (summary["objects"], summary["height"], summary["width"]) == (0, *SIZE)
+    assert len((folder / "x_objects.csv").read_text().split()) == 1
+    assert json.loads((folder / "x_objects.geojson").read_text())["features"] == []
+    assert tifffile.imread(folder / "x_instances.tif").max() == 0
+
+
+def test_a_reduced_overlay_shows_the_middle_pixel_of_each_three(stores, image_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.OVERLAY_PX", 50)
+    monkeypatch.setattr(
+        "medseg_ext.tiling.large_result_files.draw_overlay",
+        lambda *maps: drawn.extend(maps) or np.zeros((*maps[1].shape, 3), np.uint8),
+    )
+    found = found_in(stores, cells())
+    write(found, image_path)
+    pixels, labels, classes = drawn
+    rows, columns = [*range(1, 99, 3), 99], [*range(1, 140, 3)]  # the last row is alone
+    np.testing.assert_array_equal(labels, found.read(WHOLE)[rows][:, columns])
+    np.testing.assert_array_equal(classes, found.classes.read(WHOLE)[rows][:, columns])
+    assert pixels.shape == (34, 47, 3)
+    np.testing.assert_allclose(pixels[2, 5], read_rgb(image_path)[6:9, 15:18].mean(axis=(0, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("most_px", [4 * 130, 4 * 130 - 1])
+def test_an_object_of_too_many_pixels_is_refused(stores, image_path, monkeypatch, most_px):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.LARGEST_OBJECT_PX", most_px)
+    found = found_in(stores, cells())
+    if most_px == 4 * 130:
+        write(found, image_path)
+        return
+    with pytest.raises(DataError, match="an object of 4 x 130 pixels"):
+        write(found, image_path)
+    assert not list((image_path.parent / "tiles").iterdir())
+
+
+@pytest.mark.parametrize(("from_bytes", "is_big"), [(2 * 100 * 140, False), (2 * 100 * 140 - 1, True)])
+def test_a_label_map_of_many_bytes_is_a_bigtiff(stores, image_path, monkeypatch, from_bytes, is_big):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.BIGTIFF_FROM", from_bytes)
+    folder, _ = write(found_in(stores, cells()), image_path)
+    assert tifffile.TiffFile(folder / "x_instances.tif").is_bigtiff is is_big
