@@ -5,20 +5,16 @@
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of the tests; "-n 0" runs them one after the other
-#   BUNDLE, RAW, ...     of reproduce: see scripts/reproduce.sh
-#   OUT=folder           of airgap: what to make (default out/airgap/<bundle>)
-#   DATA=folder          of airgap: the prepared data set (default data/<data set of the bundle>)
-#   GPU_PYTHON=3.12      of airgap: the machine's Python
-#   HAS="torch scipy"    of airgap: the packages that the machine has (default torch torchvision transformers)
-#   IMAGE_QUALITY=90     of airgap: images as JPEG, with loss; WEIGHTS=no: without the shipped weights
+#   BUNDLE, RAW, ...     of reproduce: see tools/reproduce.sh
 
 VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
-# A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
+# the files: those of the bundles take longest, and come first.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
@@ -29,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-deploy check fix render reproduce table cards airgap bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-deploy check fix render reproduce table cards bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -37,14 +33,14 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
 
-$(STAMP): pyproject.toml scripts/setup.sh scripts/install_detectron2.sh scripts/detectron2.txt
-	@bash scripts/setup.sh
+$(STAMP): pyproject.toml tools/setup.sh tools/install_detectron2.sh tools/detectron2.txt
+	@bash tools/setup.sh
 
 detectron2: $(STAMP)  ## try again to install Detectron2, after a set-up that went on without it
-	@bash scripts/install_detectron2.sh "$(BIN)/python"
+	@bash tools/install_detectron2.sh "$(BIN)/python"
 
 demo: $(STAMP)  ## from a synthetic sample to a trained network and its report, in minutes
-	$(BIN)/python -m medseg_ext.demo
+	$(BIN)/medseg demo
 
 test: $(STAMP)  ## run the tests, without those that take minutes
 	$(TEST) $(PYTEST_ARGS)
@@ -55,17 +51,18 @@ test-all: $(STAMP)  ## run all tests
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
 
-$(STAMP_DEPLOY): pyproject.toml scripts/setup.sh scripts/setup_deploy.sh scripts/install_detectron2.sh scripts/detectron2.txt
-	@bash scripts/setup_deploy.sh
+$(STAMP_DEPLOY): pyproject.toml tools/setup.sh tools/setup_deploy.sh tools/install_detectron2.sh tools/detectron2.txt
+	@bash tools/setup_deploy.sh
 
 # Holoscan, on which the SDK stands, asks for a stack of 32 MiB.
 test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (9 GB)
 	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
 
-check: $(STAMP)  ## style, types, and that the bundles are what the fragments give; changes nothing
+check: $(STAMP)  ## style, types, which room imports which, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/medseg render --check
 
 fix: $(STAMP)  ## repair what `make check` complains about, as far as tools can
@@ -77,23 +74,18 @@ render: $(STAMP)  ## write the bundles' configs from the fragments in bundles/_b
 	$(BIN)/medseg render
 
 reproduce:  ## prepare, train and evaluate as for a published figure: BUNDLE=dsb2018_unet RAW=stage1_train.zip
-	@bash scripts/reproduce.sh "$(MAKE) --no-print-directory setup"
+	@bash tools/reproduce.sh "$(MAKE) --no-print-directory setup"
 
 table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data/, and compare them
-	@bash scripts/table.sh
+	@bash tools/table.sh
 
 cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
-	$(BIN)/python scripts/publish.py
-
-airgap: $(STAMP)  ## pack a bundle and its data set for training on a machine without network: BUNDLE=dsb2018_unet
-	@$(BIN)/python scripts/airgap/pack.py "$(BUNDLE)" $(if $(OUT),--out "$(OUT)") $(if $(DATA),--data "$(DATA)") \
-		$(if $(GPU_PYTHON),--gpu-python "$(GPU_PYTHON)") $(if $(HAS),--has "$(HAS)") \
-		$(if $(IMAGE_QUALITY),--image-quality "$(IMAGE_QUALITY)") $(if $(filter no,$(WEIGHTS)),--without-weights)
+	$(BIN)/python tools/publish.py
 
 bench: $(STAMP)  ## measure speed, as ratios to baselines of the same run
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python benchmarks/bench.py
 
 # Not the environment, and neither data/ nor runs/: those cost hours.
 clean:  ## remove caches, builds and the demo's output
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache
-	find bundles data_scripts medseg_ext scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find benchmarks bundles data_scripts medseg_ext tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,20 +1,8 @@
-"""Prepare the plasma cells of SegPC-2021 for training and evaluation."""
+"""Prepare the plasma cells of SegPC-2021: `medseg prepare --layout segpc2021`."""
 
 import sys
 
-from medseg_ext.data.command_line import preparation_parser, run_preparation
-from medseg_ext.data.segpc2021 import prepare_segpc2021
-
-
-def main() -> int:
-    """Parse the command line and prepare."""
-    parser = preparation_parser(
-        "Prepare the plasma cells of SegPC-2021 for training and evaluation.",
-        "folder or ZIP with train/x and train/y; images below validation become the section testing",
-        "a further folder or ZIP, such as the official validation set; becomes the section testing",
-    )
-    return run_preparation(prepare_segpc2021, parser.parse_args())
-
+from medseg_ext.cli.prepare import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("segpc2021"))

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import medseg_ext
-from medseg_ext.data.errors import DataError
+from medseg_ext.errors import DataError
 
 CONFIG = Path("configs", "inference.json")
 VARIABLE = "MEDSEG_BUNDLES"
@@ -25,6 +25,15 @@ def bundle_folders() -> list[Path]:
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
+def find_bundles() -> dict[str, Path]:
+    """List the bundles in `bundle_folders` by their names; of two of one name the first."""
+    found: dict[str, Path] = {}
+    for folder in bundle_folders():
+        for config in sorted(folder.glob(f"*/{CONFIG}")):
+            found.setdefault(config.parents[1].name, config.parents[1])
+    return found
+
+
 def find_bundle(name: str | None) -> Path:
     """Find the folder of a bundle that infers.
 
@@ -39,20 +48,17 @@ def find_bundle(name: str | None) -> Path:
     """
     if name and (Path(name) / CONFIG).is_file():
         return Path(name).absolute()
-    found: dict[str, Path] = {}
-    for folder in bundle_folders():
-        for config in sorted(folder.glob(f"*/{CONFIG}")):
-            found.setdefault(config.parents[1].name, config.parents[1])
+    found = find_bundles()
     if name in found:
         return found[name]
     if not found:
         looked = ", ".join(map(str, bundle_folders())) or "no folder"
         raise DataError(
-            f"there are no bundles (looked in: {looked}): give --bundle the path of one, or set {VARIABLE} to the"
+            f"there are no bundles (looked in: {looked}): name the folder of one, or set {VARIABLE} to the"
             " folder that holds them"
         )
     nearest = difflib.get_close_matches(name or "", found, n=1)
-    what = f"there is no bundle '{name}'" if name else "which bundle? Give --bundle a name"
+    what = f"there is no bundle '{name}'" if name else "which bundle? Give its name"
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     folders = ", ".join(sorted({str(path.parent) for path in found.values()}))
     raise DataError(f"{what}{hint}\nThere are, in {folders}:\n  " + "\n  ".join(sorted(found)))

@@ -1,0 +1,120 @@
+"""Segment images with a bundle, as `medseg segment` does."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medseg_ext.bundle.workflow import run_workflow
+from medseg_ext.datasets.image_list import list_images
+from medseg_ext.pages.gallery import write_gallery
+
+FILES_SHOWN = 20  # in the terminal, of each kind of remark
+
+
+class Segmented(NamedTuple):
+    """What a segmentation gave.
+
+    Attributes:
+        output_dir: the folder of the files.
+        rows: those of `summary.csv`.
+        gallery: the page, if there is one.
+        n_pages: number of pages of the files that have several, by the `id` of their row.
+        page: the one that was taken of them, counted from 0.
+    """
+
+    output_dir: Path
+    rows: list[dict[str, str]]
+    gallery: Path | None
+    n_pages: Mapping[str, int]
+    page: int
+
+    @property
+    def unreadable(self) -> list[dict[str, str]]:
+        """The rows of images that could not be done."""
+        return [row for row in self.rows if row["status"] != "ok"]
+
+    def report(self) -> list[str]:
+        """Say in lines for people what was done."""
+        done = [row for row in self.rows if row["status"] == "ok"]
+        lines = [f"{_count(sum(int(row['objects']) for row in done), 'object')} in {_count(len(done), 'image')}"]
+        if empty := sum(row["objects"] == "0" for row in done):
+            lines.append(f"nothing found in {_count(empty, 'image')}")
+        if self.n_pages:
+            files = [f"{row['image']} ({self.n_pages[row['id']]})" for row in self.rows if row["id"] in self.n_pages]
+            more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+            lines.append(
+                f"of several pages, page {self.page} was taken, counted from 0; --page chooses another: "
+                f"{', '.join(files[:FILES_SHOWN])}{more}"
+            )
+        if self.unreadable:
+            lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
+            lines += [
+                f"  {row['image']}: {row['status'].removeprefix('error: ')}" for row in self.unreadable[:FILES_SHOWN]
+            ]
+            if len(self.unreadable) > FILES_SHOWN:
+                lines.append(f"  and {len(self.unreadable) - FILES_SHOWN} more, see summary.csv")
+        lines.append(f"files    {self.output_dir}")
+        lines.append(f"table    {self.output_dir / 'summary.csv'}")
+        return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
+
+
+def segment(
+    images: Sequence[Path | str],
+    bundle: Path,
+    output_dir: Path,
+    *,
+    overrides: Mapping[str, Any],
+    gallery: bool = True,
+    verbose: bool = False,
+) -> Segmented:
+    """Run the `inference.json` of a bundle over images, through MONAI's `ConfigWorkflow`.
+
+    Args:
+        images: files and folders.
+        bundle: the bundle's folder.
+        output_dir: folder of the files to write; the `gallery.html` of an earlier run is removed.
+        overrides: values of the config's keys.
+        gallery: write `gallery.html`, too.
+        verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: no image, or none that can be read, no weights, or what else people can mend.
+        OverrideError: the config has no such key.
+        RuntimeError: anything else that ended the run; its message is the cause's.
+    """
+    paths = [str(Path(image).absolute()) for image in images]  # absolute: a config reads a name like $a as code
+    list_images(paths)  # before the network is built, which takes seconds
+    output_dir = output_dir.absolute()
+    workflow = run_workflow(
+        bundle,
+        "inference",
+        {**overrides, "dataset_dir": paths, "output_dir": str(output_dir)},
+        with_log=verbose,
+        with_warnings=verbose,
+    )
+    with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    dataset = workflow.parser.get_parsed_content("dataset")
+    if not gallery:
+        return Segmented(output_dir, rows, None, dataset.n_pages, dataset.page)
+    items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
+    page = write_gallery(
+        output_dir,
+        rows=rows,
+        images={item["id"]: item["image"] for item in items},
+        title=workflow.parser.get("title", bundle.name),
+        bundle=bundle.name,
+        object_name=workflow.parser.get("object_name", "object"),
+        page=dataset.page,
+    )
+    return Segmented(output_dir, rows, page, dataset.n_pages, dataset.page)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""The command `medseg`: one file a subcommand."""

@@ -1,0 +1,24 @@
+"""`medseg card`: bring a model card up to date."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = commands.add_parser(
+        "card", help="bring the figures and pictures of a bundle's model card up to date with an evaluation"
+    )
+    parser.add_argument("bundle", type=Path, help="folder of the bundle; its docs/README.md has the marker lines")
+    parser.add_argument("evaluation", type=Path, help="output_dir of an evaluation of its weights on the test images")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from medseg_ext.pages.model_card import write_card
+
+    print("\n".join(write_card(options.bundle, options.evaluation).report()))
+    return 0

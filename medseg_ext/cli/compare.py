@@ -1,0 +1,24 @@
+"""`medseg compare`: set evaluations beside each other."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = commands.add_parser("compare", help="set evaluations beside each other: tables, curves, pictures")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="output_dir of an evaluation")
+    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of the files to write")
+    parser.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from medseg_ext.pages.comparison_page import write_comparison
+    from medseg_ext.runs.run_comparison import compare_run_folders
+
+    print(write_comparison(compare_run_folders(options.runs, options.names), options.output))
+    return 0

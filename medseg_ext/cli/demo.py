@@ -1,0 +1,76 @@
+"""`medseg demo`: the whole way on synthetic images, from a sample to a trained network and its report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BUNDLE = "dsb2018_unet"
+MARKER = ".medseg-demo"  # a folder with it may be deleted and made anew
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = commands.add_parser(
+        "demo", help="go the whole way on synthetic images: sample, preparation, training, evaluation, objects"
+    )
+    parser.add_argument("--target", type=Path, default=Path("demo"), help="folder; an earlier demo there is replaced")
+    parser.add_argument("--epochs", type=int, default=100, help="length of the training (default: %(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def steps(target: Path, *, epochs: int) -> list[tuple[str, str]]:
+    """List the demo's steps: what each does, and the very words that a user would type after `medseg`.
+
+    Args:
+        target: folder for everything that the demo makes.
+        epochs: length of the training.
+    """
+    to = shlex.quote(str(target))
+    return [
+        ("draw a synthetic sample in the raw layouts", f"sample {to}/raw"),
+        ("prepare it", f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"),
+        (
+            "train a U-Net from scratch",
+            f"train --bundle {BUNDLE} --data {to}/dsb2018 --output {to}/run"
+            f" --max_epochs {epochs} --val_interval 10 --early_stop_patience {epochs}",
+        ),
+        (
+            "evaluate it on images that it has not seen",
+            f"evaluate --bundle {BUNDLE} --data {to}/dsb2018 --output {to}/evaluation --ckpt_path {to}/run/model.pt",
+        ),
+        (
+            "segment a folder of images",
+            f"segment {to}/dsb2018/images --bundle {BUNDLE} --output {to}/objects --ckpt_path {to}/run/model.pt",
+        ),
+    ]
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the steps one by one; returns the exit status of the first that fails, else 0."""
+    if options.target.exists():
+        if not (options.target / MARKER).is_file():
+            print(f"error: {options.target} was not made by the demo; give another --target", file=sys.stderr)
+            return 2
+        shutil.rmtree(options.target)
+    options.target.mkdir(parents=True)
+    (options.target / MARKER).write_text("Made by `medseg demo`, which replaces this folder.\n")
+    start = time.monotonic()
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    all_steps = steps(options.target, epochs=options.epochs)
+    for number, (what, words) in enumerate(all_steps, start=1):
+        print(f"\n[{number}/{len(all_steps)}] {what}\n$ medseg {words}", flush=True)
+        command = [sys.executable, "-m", "medseg_ext.cli", *shlex.split(words)]
+        status = subprocess.run(command, env=environment).returncode
+        if status:
+            return status
+    print(f"\nDone in {time.monotonic() - start:.0f} s. Objects of every image: {options.target / 'objects'}")
+    print((options.target / "evaluation" / "report.html").resolve())
+    return 0

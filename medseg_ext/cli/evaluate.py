@@ -1,0 +1,32 @@
+"""`medseg evaluate`: score weights on the test images of a data set folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from medseg_ext.cli.workflow_command import add_workflow_command, run_command, say_files
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = add_workflow_command(
+        commands,
+        "evaluate",
+        "evaluate",
+        help="score weights on the test images of a data set folder",
+        description="Score weights on the test images of a data set folder, as `python -m monai.bundle run evaluate` "
+        "does. --ckpt_path runs/nuclei/model.pt takes the weights of a training; by default they are the bundle's.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="data set folder (medseg prepare)")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="for report.html, metrics and pictures"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    run_command(options, "evaluate", data=options.data, output=options.output)
+    say_files([("report", options.output / "report.html"), ("metrics", options.output / "metrics.json")])
+    return 0

@@ -1,0 +1,32 @@
+"""`medseg export`: write a bundle with its network in other forms."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = commands.add_parser(
+        "export", help="write a bundle to a folder of its own, with TorchScript and ONNX, verified against PyTorch"
+    )
+    parser.add_argument("bundle", metavar="NAME", help="name of a bundle below bundles/, or the folder of one")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")
+    parser.add_argument("--force", action="store_true", help="replace an export that is there already")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from medseg_ext.bundle.export import export_bundle
+    from medseg_ext.bundle.find import find_bundle
+
+    exported = export_bundle(find_bundle(options.bundle), options.to, force=options.force)
+    for row in exported.verified:
+        shape = " x ".join(map(str, row.shape))
+        print(f"{row.form}: differs from eager PyTorch by at most {row.difference:.2g} for images of {shape}")
+    for form, reason in exported.missing.items():
+        print(f"{form}: left out. {reason}.")
+    print(exported.folder)
+    return 0

@@ -1,0 +1,57 @@
+"""The command `medseg`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# In the order of `medseg --help`: each is a module of this room.
+COMMANDS = (
+    "segment", "prepare", "train", "evaluate", "compare", "ship", "card", "export", "verify", "pack", "sample", "demo",
+    "render",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
+    """
+    parser = argparse.ArgumentParser(
+        prog="medseg",
+        description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
+        epilog="medseg COMMAND --help tells more.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"medseg_ext.cli.{name}").add_command(commands)
+    try:
+        options, further = parser.parse_known_args(arguments)
+        if further and not hasattr(options, "keys"):
+            parser.error(f"unrecognized arguments: {' '.join(further)}")
+        options.keys = further
+        return options.run(options)
+    except (OSError, RuntimeError, ValueError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads_on():
+            return 141  # as shells say it
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130  # likewise
+
+
+def _nobody_reads_on() -> bool:
+    """Say whether what read this command's output has gone, such as `| head`; then nothing is written to it again."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are told, whatever is asked for
+    has_gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if has_gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return has_gone

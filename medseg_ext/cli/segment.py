@@ -1,0 +1,60 @@
+"""`medseg segment`: find the objects in images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from medseg_ext.cli.workflow_command import add_workflow_command
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = add_workflow_command(
+        commands,
+        "segment",
+        "inference",
+        help="find the objects in images with a bundle",
+        description="Find the objects in images, as `python -m monai.bundle run inference` does, and write a gallery.",
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="images, and folders of images")
+    parser.add_argument(
+        "--output", type=Path, default=Path("objects"), help="folder of the files to write (default: objects)"
+    )
+    parser.add_argument("--open", action="store_true", help="show the gallery in the browser")
+    parser.add_argument(
+        "--gallery", action=argparse.BooleanOptionalAction, default=True, help="write gallery.html to look through"
+    )
+    parser.add_argument("--verbose", action="store_true", help="show the log of MONAI and Ignite, and warnings")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import webbrowser
+
+    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.segmentation import segment
+    from medseg_ext.bundle.workflow import parse_overrides
+
+    if options.open and not options.gallery:
+        raise ValueError("--open shows the gallery: leave out --no-gallery")
+    bundle = find_bundle(options.bundle)
+    # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
+    images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
+    overrides = parse_overrides(
+        [*options.keys, *(word for word in options.images if word not in images)],
+        remedy="give images, --bundle and --output instead",
+        hint="; images come first",
+    )
+    if not images:
+        raise ValueError("no image is named: give images and folders first, then options")
+    print(f"segmenting with {bundle}", file=sys.stderr)
+    done = segment(
+        images, bundle, options.output, overrides=overrides, gallery=options.gallery, verbose=options.verbose
+    )
+    print("\n".join(done.report()))
+    if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
+        print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
+    return 1 if done.unreadable else 0

@@ -1,0 +1,102 @@
+"""What the commands that run a workflow of a bundle share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
+WIDTH, INDENT = 100, 26
+
+
+def add_workflow_command(commands: Any, name: str, workflow: str, **texts: str) -> argparse.ArgumentParser:
+    """Add a command that takes, after its own options, the keys of a bundle's config.
+
+    Args:
+        commands: the subparsers of `medseg`.
+        name: the command.
+        workflow: name of the config file, such as "train".
+        **texts: `help` and others of `argparse`.
+    """
+    parser = commands.add_parser(name, allow_abbrev=False, add_help=False, **texts)
+    parser.add_argument("-h", "--help", action=_HelpWithKeys, workflow=workflow, nargs=0, help="show this and the keys")
+    parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder")
+    parser.set_defaults(keys=[])
+    return parser
+
+
+class _HelpWithKeys(argparse.Action):
+    """Print the help, and what the keys of the config mean."""
+
+    def __init__(self, *, workflow: str, **options: Any) -> None:
+        super().__init__(**{**options, "default": argparse.SUPPRESS})
+        self.workflow = workflow
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        print(parser.format_help())
+        print("\n".join(_keys_text(getattr(namespace, "bundle", None), self.workflow)))
+        parser.exit()
+
+
+def _keys_text(bundle: str | None, workflow: str) -> list[str]:
+    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.keys import OWN_KEYS, read_keys
+    from medseg_ext.errors import DataError
+
+    try:
+        folder = find_bundle(bundle or SHOWN)
+    except DataError as error:
+        return [f"keys: {error}"]
+    config = folder / "configs" / f"{workflow}.json"
+    lines = [
+        f"keys, given as --KEY VALUE after the options; the defaults are those of {folder.name}"
+        + ("" if bundle else " (--bundle NAME --help shows those of another)")
+        + ":"
+    ]
+    for key in read_keys(config):
+        if key.name in OWN_KEYS:
+            continue
+        default = f"; default {key.default}" if key.default else ""
+        text = f"{key.description} ({key.type}{default})"
+        lines += textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent=f"  --{key.name} ".ljust(INDENT),
+            subsequent_indent=" " * INDENT,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def run_command(options: argparse.Namespace, workflow: str, *, data: Path, output: Path) -> None:
+    """Run a bundle's workflow on a data set folder, with the log in the terminal."""
+    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.workflow import parse_overrides, run_workflow
+
+    bundle = find_bundle(options.bundle)
+    overrides = parse_overrides(options.keys, remedy="give --data, --bundle and --output instead")
+    if _is_first_process():
+        print(f"{workflow} with {bundle}", file=sys.stderr)
+    run_workflow(bundle, workflow, {**overrides, "dataset_dir": _as_value(data), "output_dir": _as_value(output)})
+
+
+def _as_value(path: Path) -> str:
+    """Write a path as it was typed, but for one that a config would read as code."""
+    return str(path.absolute() if str(path)[:1] in ("$", "@", "%") else path)
+
+
+def _is_first_process() -> bool:
+    """Say whether this is the only process, or the first of those that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say_files(rows: Sequence[tuple[str, Path]]) -> None:
+    """Print where files are, those that exist."""
+    for what, path in rows:
+        if path.exists() and _is_first_process():
+            print(f"{what:<9}{path}")

@@ -1,0 +1,101 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from compare_cases import SHIFTED, UNET, evaluate
+from PIL import Image
+
+from medseg_ext.errors import DataError
+from medseg_ext.pages.marked_parts import CLOSING, OPENING
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import publish  # noqa: E402
+from overview import PublishedFigures, write_overview  # noqa: E402
+
+CASES = {
+    "nuclei_unet": {"shifts": UNET},
+    "nuclei_segformer": {"shifts": SHIFTED, "model": "SegFormer"},
+    "cells_unet": {"shifts": {"a": 4, "b": 0}, "data_set": "SegPC-2021", "kind": ""},
+}
+FIGURES = {
+    name: PublishedFigures(*figures)
+    for name, figures in zip(CASES, ((0.82, 0.85), (0.75, 0.84), (0.73, 0.75)), strict=True)
+}
+
+
+@pytest.fixture(scope="module")
+def evaluations(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("overview")
+    found = {}
+    for name, options in CASES.items():
+        (configs := folder / "bundles" / name / "configs").mkdir(parents=True)
+        (configs / "metadata.json").write_text(json.dumps({"data_source": f"Source of {name.partition('_')[0]}"}))
+        found[folder / "bundles" / name] = evaluate(folder / "runs" / name, curve=[0.3, 0.7], **options)
+    return found
+
+
+@pytest.fixture
+def readme(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("".join(f"{OPENING.format(name)}\n{CLOSING}\n\n" for name in ("results", "models", "curves")))
+    return page
+
+
+def test_each_bundle_has_its_row_with_report_floor_and_scores(evaluations, readme):
+    write_overview(readme, evaluations, figures=FIGURES)
+    rows = [line for line in readme.read_text().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(evaluations)
+    for row, (bundle, evaluation) in zip(rows, evaluations.items(), strict=True):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        scores = json.loads((evaluation / "metrics.json").read_text())["metrics"]
+        assert cells[0].startswith(f"`{bundle.name}`")
+        assert cells[2] == f"{FIGURES[bundle.name].floor:.2f}"
+        assert cells[3].startswith(f"{scores['foreground_iou']['value']:.3f} (")
+        for cell, name in zip(cells[4:7], ("ap_50", "mean_matched_iou", "pq"), strict=True):
+            assert cell == f"{scores[name]['value']:.3f}"
+        challenge = [f"{scores[name]['value']:.3f}" for name in ("segpc_miou", "segpc_miou_matched")]
+        assert cells[7:] == (challenge if "cells" in bundle.name else ["", ""])
+    assert [row.split("|")[2].strip() for row in rows] == ["0.82", "0.75", "0.73"]
+
+
+def test_a_bundle_that_no_report_knows_has_an_empty_cell(evaluations, readme):
+    write_overview(readme, evaluations, figures={name: PublishedFigures(None, floor=0.5) for name in FIGURES})
+    rows = [line for line in readme.read_text().splitlines() if line.startswith("| `")]
+    assert [row.split("|")[2].strip() for row in rows] == [""] * len(evaluations)
+
+
+def test_the_picture_is_as_wide_as_agreed_and_stands_with_its_sources(evaluations, readme):
+    _, models, curves = write_overview(readme, evaluations, figures=FIGURES)
+    with Image.open(models) as picture:
+        assert picture.width <= 1600
+    assert models.stat().st_size < 1_000_000
+    page = readme.read_text()
+    assert "Source of nuclei; Source of cells" in page
+    assert all(f"](docs/{path.name})" in page for path in (models, curves))
+
+
+def test_a_second_run_changes_nothing(evaluations, readme):
+    before = {path: path.read_bytes() for path in write_overview(readme, evaluations, figures=FIGURES)}
+    assert {path: path.read_bytes() for path in write_overview(readme, evaluations, figures=FIGURES)} == before
+
+
+def test_a_readme_without_marker_lines_is_refused_before_anything_is_written(evaluations, readme):
+    readme.write_text("# Collection\n")
+    with pytest.raises(
+        DataError, match=r"README\.md has no part `results`: add the lines `<!-- card: results -->` and"
+    ):
+        write_overview(readme, evaluations, figures=FIGURES)
+    assert list(readme.parent.iterdir()) == [readme]
+
+
+def test_every_bundle_of_the_collection_is_published():
+    assert set(publish.FIGURES) == set(yaml.safe_load((ROOT / "bundles" / "_base" / "recipes.yaml").read_text()))
+
+
+def test_a_missing_evaluation_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere has no dsb2018_unet, .*make table"):
+        publish.publish(ROOT, tmp_path / "nowhere")

@@ -1,0 +1,65 @@
+"""Bring the figures and pictures of the model cards and of the README up to date. `make cards` calls it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from overview import PublishedFigures, write_overview
+
+from medseg_ext.errors import DataError
+from medseg_ext.pages.model_card import write_card
+
+ROOT = Path(__file__).parents[1]
+FIGURES = {  # the student report's IoU, whose definition and test images it does not state; and the floor
+    "dsb2018_unet": PublishedFigures(0.82, floor=0.85),
+    "dsb2018_unetplusplus": PublishedFigures(0.85, floor=0.87),
+    "dsb2018_segformer": PublishedFigures(0.75, floor=0.84),
+    "dsb2018_mask_rcnn": PublishedFigures(0.91, floor=0.86),
+    "segpc2021_unet": PublishedFigures(0.73, floor=0.75),
+    "segpc2021_unetplusplus": PublishedFigures(0.81, floor=0.82),
+    "segpc2021_segformer": PublishedFigures(0.62, floor=0.74),
+    "segpc2021_mask_rcnn": PublishedFigures(0.89, floor=0.82),
+}
+NOTE = "The student report gives an IoU of {:.2f} for this row and does not state its definition."
+
+
+def publish(root: Path, evaluations: Path) -> list[str]:
+    """Write the cards of all bundles under `root` and its README.
+
+    Args:
+        root: the repository.
+        evaluations: folder with the output_dir of an evaluation of each bundle's weights, named like the bundle.
+
+    Returns:
+        Lines that tell what was written, and which images a card says nothing of yet.
+
+    Raises:
+        DataError: an evaluation or a marker line is missing, or does not fit; names the file and what to do.
+    """
+    folders = {root / "bundles" / name: evaluations / name for name in FIGURES}
+    missing = [name for name, folder in zip(FIGURES, folders.values(), strict=True) if not folder.is_dir()]
+    if missing:
+        raise DataError(f"{evaluations} has no {', '.join(missing)}: run `make table`, or name another folder")
+    lines = []
+    for bundle, evaluation in folders.items():
+        reported = FIGURES[bundle.name].reported_iou
+        note = "" if reported is None else NOTE.format(reported)
+        lines += write_card(bundle, evaluation, note=note).report()
+    written = write_overview(root / "README.md", folders, figures=FIGURES)
+    return [*lines, *map(str, written)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "evaluations",
+        type=Path,
+        nargs="?",
+        default=Path("runs/table"),
+        help="folder with one evaluation for each bundle, named like it (default: %(default)s, of `make table`)",
+    )
+    try:
+        print("\n".join(publish(ROOT, parser.parse_args().evaluations)))
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"error: {error}\n")
