@@ -58,7 +58,8 @@ def find_bundle(name: str | None) -> Path:
             " folder that holds them"
         )
     nearest = difflib.get_close_matches(name or "", found, n=1)
-    what = f"there is no bundle '{name}'" if name else "which bundle? Give its name"
+    which = "which bundle? Give its name; train, evaluate and segment take it as --bundle NAME"
+    what = f"there is no bundle '{name}'" if name else which
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     folders = ", ".join(sorted({str(path.parent) for path in found.values()}))
     raise DataError(f"{what}{hint}\nThere are, in {folders}:\n  " + "\n  ".join(sorted(found)))

@@ -72,7 +72,7 @@ def refuse_unknown_keys(keys: Iterable[str], parser: ConfigParser, *, option: st
     """
     known = sorted(key for key in parser.get() if not key.startswith("_"))
     for key in keys:
-        if key not in parser:
+        if key not in parser or key.startswith("_"):
             nearest = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {option}{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
             raise OverrideError(f"{option}{key}: no such key in the config; {hint}")

@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from medseg_ext.bundle.keys import OWN_KEYS
 from medseg_ext.bundle.monai_command_line import USER_ERRORS, OverrideError, cause_of, message_of, refuse_unknown_keys
 
+JSON_WORDS = {"true": True, "false": False, "null": None}  # as configs and help write what Python capitalises
 WORKFLOW_TYPES = {"train": "train", "evaluate": "infer", "inference": "infer"}  # of MONAI's, by config
 
 
@@ -72,7 +73,7 @@ def run_workflow(
 
 
 def parse_overrides(words: Sequence[str], *, remedy: str, hint: str = "") -> dict[str, Any]:
-    """Read --KEY VALUE or --KEY=VALUE, with values as MONAI's command line reads them.
+    """Read --KEY VALUE or --KEY=VALUE, with values as MONAI's command line reads them; true, false and null, too.
 
     Args:
         words: of the command line, after a command's own options.
@@ -84,6 +85,8 @@ def parse_overrides(words: Sequence[str], *, remedy: str, hint: str = "") -> dic
 
     >>> parse_overrides(["--patch_size", "[512,512]", "--decoder#min_area_px=30", "--device", "cpu"], remedy="")
     {'patch_size': [512, 512], 'decoder#min_area_px': 30, 'device': 'cpu'}
+    >>> parse_overrides(["--resume", "false", "--ckpt_path=null"], remedy="")
+    {'resume': False, 'ckpt_path': None}
     """
     overrides = {}
     remaining = list(words)
@@ -98,7 +101,7 @@ def parse_overrides(words: Sequence[str], *, remedy: str, hint: str = "") -> dic
             value = remaining.pop(0)
         if key in OWN_KEYS:
             raise OverrideError(f"--{key}: {remedy}")
-        overrides[key] = fire.parser.DefaultParseValue(value)
+        overrides[key] = JSON_WORDS.get(value.lower(), fire.parser.DefaultParseValue(value))
     return overrides
 
 

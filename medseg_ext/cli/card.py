@@ -10,7 +10,10 @@ from typing import Any
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
     parser = commands.add_parser(
-        "card", help="bring the figures and pictures of a bundle's model card up to date with an evaluation"
+        "card",
+        help="bring the figures and pictures of a bundle's model card up to date with an evaluation",
+        description="Bring the figures and pictures between the marker lines of a bundle's model card up to date with "
+        "an evaluation of its weights on the test images; the text around them is for you to adapt.",
     )
     parser.add_argument("bundle", type=Path, help="folder of the bundle; its docs/README.md has the marker lines")
     parser.add_argument("evaluation", type=Path, help="output_dir of an evaluation of its weights on the test images")

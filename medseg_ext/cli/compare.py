@@ -9,9 +9,14 @@ from typing import Any
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
-    parser = commands.add_parser("compare", help="set evaluations beside each other: tables, curves, pictures")
+    parser = commands.add_parser(
+        "compare",
+        help="set evaluations beside each other: tables, curves, pictures",
+        description="Set evaluations beside each other: comparison.html with tables, curves and pictures; tables as "
+        "Markdown and CSV, too. Runs on one data set must be on the same images.",
+    )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="output_dir of an evaluation")
-    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of the files to write")
+    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write (default: comparison)")
     parser.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
     parser.set_defaults(run=_run)
 

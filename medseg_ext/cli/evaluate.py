@@ -15,6 +15,7 @@ def add_command(commands: Any) -> None:
         commands,
         "evaluate",
         "evaluate",
+        "--bundle NAME --data FOLDER --output FOLDER",
         help="score weights on the test images of a data set folder",
         description="Score weights on the test images of a data set folder, as `python -m monai.bundle run evaluate` "
         "does. --ckpt_path runs/nuclei/model.pt takes the weights of a training; by default they are the bundle's.",

@@ -10,7 +10,11 @@ from typing import Any
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
     parser = commands.add_parser(
-        "export", help="write a bundle to a folder of its own, with TorchScript and ONNX, verified against PyTorch"
+        "export",
+        help="write a bundle to a folder of its own, with TorchScript and ONNX, verified against PyTorch",
+        description="Write a complete copy of a bundle with its network as TorchScript and, where it can be, ONNX, "
+        "each verified against PyTorch. MONAI Deploy takes models/model.ts; the README.md in it tells how to run "
+        "each.",
     )
     parser.add_argument("bundle", metavar="NAME", help="name of a bundle below bundles/, or the folder of one")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")

@@ -21,15 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
     """
-    parser = argparse.ArgumentParser(
-        prog="medseg",
-        description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
-        epilog="medseg COMMAND --help tells more.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        import_module(f"medseg_ext.cli.{name}").add_command(commands)
     try:
+        parser = argparse.ArgumentParser(
+            prog="medseg",
+            description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
+            epilog="medseg COMMAND --help tells more.",
+        )
+        commands = parser.add_subparsers(required=True, metavar="COMMAND")
+        for name in COMMANDS:
+            import_module(f"medseg_ext.cli.{name}").add_command(commands)
         options, further = parser.parse_known_args(arguments)
         if further and not hasattr(options, "keys"):
             parser.error(f"unrecognized arguments: {' '.join(further)}")

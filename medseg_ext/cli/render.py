@@ -10,8 +10,14 @@ from typing import Any
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
-    parser = commands.add_parser("render", help="render the fragments of bundles/_base into the bundles")
-    parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="folder of the bundles")
+    parser = commands.add_parser(
+        "render",
+        help="render the fragments of bundles/_base into the bundles",
+        description="Render the fragments of bundles/_base into the configs of the bundles and docs/configuration.md.",
+    )
+    parser.add_argument(
+        "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a committed file is not fresh")
     parser.set_defaults(run=_run)
 

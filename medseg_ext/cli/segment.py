@@ -16,6 +16,7 @@ def add_command(commands: Any) -> None:
         commands,
         "segment",
         "inference",
+        "IMAGES... --bundle NAME [--output FOLDER] [--open] [--no-gallery] [--verbose]",
         help="find the objects in images with a bundle",
         description="Find the objects in images, as `python -m monai.bundle run inference` does, and write a gallery.",
     )
@@ -35,12 +36,13 @@ def _run(options: argparse.Namespace) -> int:
     import webbrowser
 
     from medseg_ext.bundle.find import find_bundle
-    from medseg_ext.bundle.segmentation import segment
-    from medseg_ext.bundle.workflow import parse_overrides
 
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
-    bundle = find_bundle(options.bundle)
+    bundle = find_bundle(options.bundle)  # before what takes seconds to load
+    from medseg_ext.bundle.segmentation import segment
+    from medseg_ext.bundle.workflow import parse_overrides
+
     # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
     images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
     overrides = parse_overrides(

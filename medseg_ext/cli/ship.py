@@ -10,7 +10,10 @@ from typing import Any
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
     parser = commands.add_parser(
-        "ship", help="put a training's best weights, in half precision, and its curve into a bundle"
+        "ship",
+        help="put a training's best weights, in half precision, and its curve into a bundle",
+        description="Put a training's best weights, in half precision, and its curve into a bundle, in place of those "
+        "that it has. Copy the bundle first to keep them.",
     )
     parser.add_argument(
         "weights", type=Path, help="model.pt of a training's output_dir; iou_curve.csv and .png beside it go along"

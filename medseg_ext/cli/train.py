@@ -15,6 +15,7 @@ def add_command(commands: Any) -> None:
         commands,
         "train",
         "train",
+        "--bundle NAME --data FOLDER --output FOLDER",
         help="train a bundle's network on a data set folder",
         description="Train a bundle's network on a data set folder, as `python -m monai.bundle run training` does. "
         "--ckpt_path bundles/dsb2018_unet/models/model.pt starts from the shipped weights; --resume True goes on after "

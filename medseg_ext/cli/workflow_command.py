@@ -14,18 +14,20 @@ SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
 
 
-def add_workflow_command(commands: Any, name: str, workflow: str, **texts: str) -> argparse.ArgumentParser:
+def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **texts: str) -> argparse.ArgumentParser:
     """Add a command that takes, after its own options, the keys of a bundle's config.
 
     Args:
         commands: the subparsers of `medseg`.
         name: the command.
         workflow: name of the config file, such as "train".
+        usage: of the command's own options.
         **texts: `help` and others of `argparse`.
     """
     parser = commands.add_parser(name, allow_abbrev=False, add_help=False, **texts)
+    parser.usage = f"medseg {name} {usage} [--KEY VALUE ...]"
     parser.add_argument("-h", "--help", action=_HelpWithKeys, workflow=workflow, nargs=0, help="show this and the keys")
-    parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder")
+    parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder; needed")
     parser.set_defaults(keys=[])
     return parser
 
@@ -70,15 +72,17 @@ def _keys_text(bundle: str | None, workflow: str) -> list[str]:
             subsequent_indent=" " * INDENT,
             break_on_hyphens=False,
         )
+    lines.append("A value inside a part of the config is reached by #, such as --decoder#min_area_px 30.")
     return lines
 
 
 def run_command(options: argparse.Namespace, workflow: str, *, data: Path, output: Path) -> None:
     """Run a bundle's workflow on a data set folder, with the log in the terminal."""
     from medseg_ext.bundle.find import find_bundle
+
+    bundle = find_bundle(options.bundle)  # before what takes seconds to load
     from medseg_ext.bundle.workflow import parse_overrides, run_workflow
 
-    bundle = find_bundle(options.bundle)
     overrides = parse_overrides(options.keys, remedy="give --data, --bundle and --output instead")
     if _is_first_process():
         print(f"{workflow} with {bundle}", file=sys.stderr)

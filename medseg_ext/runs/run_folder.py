@@ -1,6 +1,11 @@
 """Keep what an evaluation found, so that runs can be compared without their data set.
 
-The files of a run folder, beside those that are for people to read:
+What is in the folder of a training (its `output_dir`): `model.pt`, the best weights, and `checkpoint.pt`, all that a
+resumed training needs (`medseg_ext.handlers.checkpoint`); `iou_curve.csv` and `.png`
+(`medseg_ext.runs.training_curve`); TensorBoard's events.
+
+The files of an evaluation, beside those that are for people to read (`metrics.json`, `metrics_per_image.csv`,
+`report.html`):
 
 | file | what |
 |---|---|
