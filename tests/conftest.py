@@ -41,3 +41,8 @@ def dataset_dir(request: pytest.FixtureRequest, sample_data_sets: dict[str, Path
 def metadata(bundle: Path) -> dict:
     """Content of a bundle's metadata.json."""
     return json.loads((bundle / "configs" / "metadata.json").read_text())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the file that takes longest first, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_workflows.py")

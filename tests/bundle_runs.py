@@ -1,0 +1,19 @@
+"""Run bundles by MONAI's own command line, quickly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bundle_settings import QUICK, ROOT
+
+TRAIN, EVALUATE, INFERENCE = "configs/train.json", "configs/evaluate.json", "configs/inference.json"
+
+
+def run_bundle(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *map(str, words)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def quick(**override: object) -> list[str]:
+    return [word for key, value in {**QUICK, **override}.items() for word in (f"--{key}", str(value))]

@@ -1,0 +1,77 @@
+"""Mistakes on MONAI's command line end in one line with the remedy."""
+
+import pytest
+from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
+from bundle_settings import BUNDLES, ROOT
+from PIL import Image
+
+UNET = ROOT / "bundles" / "dsb2018_unet"  # for what does not depend on the bundle
+
+
+@pytest.mark.parametrize("config", [TRAIN, EVALUATE, INFERENCE])
+def test_a_misspelt_option_is_refused_with_the_nearest_one(config):
+    result = run_bundle("run", "--config_file", UNET / config, "--num_worker", 3)
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == "error: --num_worker: no such key in the config; did you mean --num_workers?"
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_that_is_not_prepared_is_refused_by_name(tmp_path):
+    (tmp_path / "photo.txt").write_text("no data set")
+    out = tmp_path / "out"
+    result = run_bundle(
+        "training", "--config_file", UNET / TRAIN, "--dataset_dir", tmp_path, "--output_dir", out, *quick()
+    )
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}")
+    assert "medseg prepare" in last
+    assert not out.exists()
+
+
+def test_the_data_set_of_another_bundle_is_refused(a_bundle, sample_data_sets, tmp_path):
+    other = next(folder for name, folder in sample_data_sets.items() if not a_bundle.name.startswith(name))
+    result = run_bundle(
+        "training", "--config_file", a_bundle / TRAIN, "--dataset_dir", other, "--output_dir", tmp_path, *quick()
+    )
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {other} has the classes")
+
+
+def test_a_batch_of_mixed_sizes_is_refused_with_the_remedy(a_bundle, tmp_path):
+    for name, size in [("a", (96, 96)), ("b", (96, 64))]:
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    result = run_bundle(
+        "run", "--config_file", a_bundle / INFERENCE, "--dataset_dir", tmp_path, "--output_dir", tmp_path / "out",
+        "--dataloader#batch_size", 2, "--num_workers", 1, "--device", "cpu",
+    )  # fmt: skip
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: a batch must hold images of one size")
+    assert "a.png" in last
+    assert "set the dataloader's batch_size to 1" in last
+
+
+def test_missing_weights_are_named(sample_data_sets, tmp_path):
+    missing = tmp_path / "missing.pt"
+    result = run_bundle(
+        "evaluate", "--config_file", UNET / EVALUATE, "--dataset_dir", sample_data_sets["dsb2018"],
+        "--ckpt_path", missing, "--output_dir", tmp_path, *quick(),
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert str(missing) in result.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_weights_of_another_bundle_are_refused(a_bundle, dataset_dir, tmp_path):
+    other = next(each for each in BUNDLES if each.name.partition("_")[2] != a_bundle.name.partition("_")[2])
+    result = run_bundle(
+        "evaluate", "--config_file", a_bundle / EVALUATE, "--dataset_dir", dataset_dir,
+        "--ckpt_path", other / "models" / "model.pt", "--output_dir", tmp_path, *quick(),
+    )  # fmt: skip
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {other / 'models' / 'model.pt'}: holds the weights of another architecture")
+    assert "Traceback" not in result.stderr
