@@ -22,8 +22,7 @@ def add_command(commands: Any) -> None:
         "demo",
         help="go the whole way on synthetic images: sample, preparation, training, evaluation, objects",
         description="Go the whole way on synthetic images, by the commands that people type: sample, preparation, "
-        "training, evaluation, objects. It takes minutes on a GPU and up to an hour on a small CPU; --epochs 10 shows "
-        "the way sooner.",
+        "training, evaluation, objects. The training is long without a GPU; --epochs 2 goes the same way sooner.",
     )
     parser.add_argument(
         "--target", type=Path, default=Path("demo"), help="folder (default: demo); an earlier demo there is replaced"
@@ -44,7 +43,7 @@ def steps(target: Path, *, epochs: int) -> list[tuple[str, str]]:
         ("draw a synthetic sample in the raw layouts", f"sample {to}/raw"),
         ("prepare it", f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"),
         (
-            "train a U-Net from scratch",
+            "train a U-Net",
             f"train --bundle {BUNDLE} --data {to}/dsb2018 --output {to}/run"
             f" --max_epochs {epochs} --val_interval 10 --early_stop_patience {epochs}",
         ),

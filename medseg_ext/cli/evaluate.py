@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from medseg_ext.cli.workflow_command import add_workflow_command, run_command, say_files
+from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
 
 
 def add_command(commands: Any) -> None:
@@ -20,10 +19,7 @@ def add_command(commands: Any) -> None:
         description="Score weights on the test images of a data set folder, as `python -m monai.bundle run evaluate` "
         "does. --ckpt_path runs/nuclei/model.pt takes the weights of a training; by default they are the bundle's.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="data set folder (medseg prepare)")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="for report.html, metrics and pictures"
-    )
+    add_data_options(parser, output_help="for report.html, metrics and pictures")
     parser.set_defaults(run=_run)
 
 

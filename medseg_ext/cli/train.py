@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from medseg_ext.cli.workflow_command import add_workflow_command, run_command, say_files
+from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
 
 
 def add_command(commands: Any) -> None:
@@ -21,10 +20,7 @@ def add_command(commands: Any) -> None:
         "--ckpt_path bundles/dsb2018_unet/models/model.pt starts from the shipped weights; --resume True goes on after "
         "an interruption.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="data set folder (medseg prepare)")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="for weights, checkpoint, curve and TensorBoard"
-    )
+    add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
     parser.set_defaults(run=_run)
 
 

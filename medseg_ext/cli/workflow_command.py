@@ -32,6 +32,12 @@ def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **
     return parser
 
 
+def add_data_options(parser: argparse.ArgumentParser, *, output_help: str) -> None:
+    """Add the options of a command that works on a data set folder."""
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="data set folder (medseg prepare)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=output_help)
+
+
 class _HelpWithKeys(argparse.Action):
     """Print the help, and what the keys of the config mean."""
 
