@@ -21,6 +21,7 @@ from medseg_ext.datasets.dsb2018 import prepare_dsb2018
 from medseg_ext.metrics.image_comparison import compare_image
 from medseg_ext.objects.watershed import decode_semantic
 from medseg_ext.synthetic.make import make_sample
+from medseg_ext.transforms.targets import centre_distances
 
 SIDE_PX = 512
 SPACING_PX = 32  # of the disks: 256 in an image, a crowded one
@@ -86,11 +87,8 @@ def bench_decoder() -> Row:
     """Decoding of logits against connected components of the same foreground, which can't split what touches."""
     labels = disks()
     foreground = torch.from_numpy(labels > 0).float() * 8 - 4
-    edge = np.zeros(labels.shape, dtype=bool)
-    for axis in (0, 1):
-        edge |= np.roll(labels, 1, axis) != labels
-    boundary = torch.from_numpy(edge).float() * 8 - 4
-    logits = torch.stack([-foreground, foreground, boundary])
+    distance = torch.logit(torch.from_numpy(centre_distances(labels)), eps=1e-4)
+    logits = torch.stack([-foreground, foreground, distance])
     found = int(decode_semantic(logits).instances.max())
     if found != labels.max():
         raise AssertionError(f"expected {labels.max()} objects, got {found}: the times would mean nothing")

@@ -62,16 +62,14 @@ def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:
     Returns:
         One sentence a step, in order.
     """
-    return [_describe(transform, config) for transform in config["preprocessing"]["transforms"]]
-
-
-def _of_enlargement(enlargement: float) -> str:
-    if enlargement == 1:
-        return " The network works at the image's own resolution."
-    return (
-        f" The network enlarges the image {enlargement:g} times itself, and gives its output at the size of the image; "
-        "in the exported forms that cannot be changed."
-    )
+    steps = [_describe(transform, config) for transform in config["preprocessing"]["transforms"]]
+    return [
+        *steps,
+        "Scale the image, bilinear and with anti-aliasing where it shrinks, so that a typical "
+        f"{config['object_name']} is about {config['working_diameter_px']:g} pixels across: the diameter of a circle "
+        "of its area. The exported forms do not scale; the configs, and MONAI Deploy by them, do so before, by an "
+        "estimate of the size or by `object_diameter_px`.",
+    ]
 
 
 def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -80,13 +78,6 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         return (
             "Read the image as RGB, float32, channels first: (3, H, W), H rows and W columns, values in [0, 1] "
             "(8 bits divided by 255, 16 bits by 65535); a grey image gives three equal channels, alpha is dropped."
-        )
-    if kind == "ResizeToWorkingSized":
-        side = config["working_size"]
-        if side is None:
-            return "Keep the size." + _of_enlargement(config["enlargement"])
-        return (
-            f"Resize, at the same ratio of sides, until the longer one has {side} pixels; bilinear, with anti-aliasing."
         )
     if kind == "ScaleIntensityRangePercentilesd":
         lower, upper = config["contrast_percentiles"]

@@ -17,6 +17,7 @@ from monai.transforms import Compose, LoadImaged
 
 from medseg_ext.datasets.collate import collate_same_size
 from medseg_ext.errors import DataError
+from medseg_ext.objects.diameters import noted_sizes
 from medseg_ext.objects.objects import Objects
 
 CONFIG_FILE = "inference.json"
@@ -50,21 +51,24 @@ class ExportedBundle:
     object_name: str
 
     def predict(self, image: torch.Tensor) -> torch.Tensor:
-        """Run the network on one preprocessed image, float32 (3, h, w).
+        """Run the network on one preprocessed image, float32 (3, h, w), and note in its metadata at which scale.
 
         Returns:
             The network's dense output, float (C, h, w), on `device`.
         """
         # Collated as for the evaluator: the layout in memory, too, is that of the bundle's own inference.
         batch = collate_same_size([{"image": image}])["image"]
-        inputs = (batch.as_tensor() if isinstance(batch, MetaTensor) else batch).to(self.device)
+        inputs = batch.to(self.device)
         with (
             torch.no_grad(),
             torch.autocast("cuda", enabled=self.cuda_amp),
             # Without it, TorchScript spends minutes on measuring and compiling for each new size of image.
             torch.jit.optimized_execution(False),
         ):
-            return self.inferer(inputs, self.network)[0]
+            output = self.inferer(inputs, self.network)[0]
+        if isinstance(image, MetaTensor):
+            image.meta.update(noted_sizes(getattr(inputs, "meta", {})))
+        return output
 
     def decode(self, image: torch.Tensor, output: torch.Tensor) -> Objects:
         """Decode the network's output for an image into objects of the size that the image had in its file."""

@@ -93,7 +93,7 @@ def parse_overrides(words: Sequence[str], *, remedy: str, hint: str = "") -> dic
     while remaining:
         key, equals, value = remaining.pop(0).partition("=")
         if not key.startswith("--"):
-            raise OverrideError(f"{key}: expected --KEY VALUE, such as --working_size 1024{hint}")
+            raise OverrideError(f"{key}: expected --KEY VALUE, such as --object_diameter_px 30{hint}")
         key = key.removeprefix("--")
         if not equals:
             if not remaining or remaining[0].startswith("--"):

@@ -34,7 +34,7 @@ def collate_same_size(batch: Sequence[Mapping[str, Any]]) -> Any:
     if other is not None:
         raise DataError(
             f"a batch must hold images of one size, but {_describe(first)} and {_describe(other)} differ: set the "
-            "dataloader's batch_size to 1, or working_size so that all images get the same size"
+            "dataloader's batch_size to 1"
         )
     return list_data_collate(batch)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from medseg_ext.files import as_text
 from medseg_ext.images.formats import size_in_file
 from medseg_ext.images.raster import count_pages
 from medseg_ext.images.read import read_rgb
-from medseg_ext.images.sizes import LARGEST_WHOLE_PX, size_at_work
+from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 
 MANY_IMAGES = 20  # from here on a progress bar is worth its line
 
@@ -32,9 +31,8 @@ class ReadableImages(Dataset):
     Args:
         data: items as of `medseg_ext.datasets.list_images`: path under "image", and a unique "id".
         transform: preprocessing; see `monai.data.Dataset`.
-        working_size: longer side at which the network sees an image, in pixels; None: the image's own.
-        large_image_px: an image of which the network is given more pixels than this is large, as is one of more than
-            `LARGEST_WHOLE_PX` of its own: it is not decoded as a whole.
+        large_image_px: an image of more pixels than this is large: it is not decoded as a whole. Nor is one of more
+            than `LARGEST_WHOLE_PX`.
         page: which page of a TIFF is read, from 0.
 
     Attributes:
@@ -52,7 +50,6 @@ class ReadableImages(Dataset):
         data: Sequence[dict[str, str]],
         transform: Callable[..., Any] | None = None,
         *,
-        working_size: int | None = None,
         large_image_px: int = LARGEST_WHOLE_PX,
         page: int = 0,
     ) -> None:
@@ -65,7 +62,7 @@ class ReadableImages(Dataset):
         self.n_pages: dict[str, int] = {}
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
-            is_large = _is_large(item["image"], page, working_size, large_image_px)
+            is_large = _is_large(item["image"], page, large_image_px)
             reason = None if is_large else _reason_not_to_read(item["image"], page)
             if reason is not None:
                 self.unreadable.append((item, reason))
@@ -89,11 +86,11 @@ class ReadableImages(Dataset):
             return item | {"error": reason_of(error, item["image"])}
 
 
-def _is_large(path: str, page: int, working_size: int | None, large_image_px: int) -> bool:
+def _is_large(path: str, page: int, large_image_px: int) -> bool:
     size = size_in_file(Path(path), page=page)
     if size is None or 0 in size:
         return False
-    return size[0] * size[1] > LARGEST_WHOLE_PX or math.prod(size_at_work(size, working_size)) > large_image_px
+    return size[0] * size[1] > min(LARGEST_WHOLE_PX, large_image_px)
 
 
 def _reason_not_to_read(path: str, page: int) -> str | None:

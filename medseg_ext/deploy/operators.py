@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +50,10 @@ class FailedImage:
 
 @dataclass(frozen=True)
 class SegmentedImage(LoadedImage):
-    """An image with its objects."""
+    """An image with its objects, and the metadata of what went through the network."""
 
     objects: Objects
+    metadata: Mapping[str, Any]
 
 
 class ImageFolderReaderOperator(Operator):
@@ -122,7 +124,7 @@ class BundleSegmentationOperator(InferenceOperator):
             try:
                 image = self.pre_process(loaded.image)
                 objects = self.post_process(self.predict(image), image=image)
-                loaded = SegmentedImage(loaded.item, loaded.image, objects)
+                loaded = SegmentedImage(loaded.item, loaded.image, objects, getattr(image, "meta", {}))
             except Exception as error:  # such as too little memory: the other images are still to be done
                 logger.exception("%s failed", loaded.item["image"])
                 loaded = FailedImage(loaded.item, reason_of(error, loaded.item["image"]))
@@ -154,7 +156,8 @@ class ObjectWriterOperator(Operator):
         if isinstance(found, FailedImage):
             self.results.add_failure(found.item, found.reason)
         else:
-            self.results.write(found.item, found.objects, found.image.permute(1, 2, 0).numpy())
+            rgb = found.image.permute(1, 2, 0).numpy()
+            self.results.write(found.item, found.objects, rgb, metadata=found.metadata)
         self.n_left -= 1
         if self.n_left == 0:
             self.results.summarise()

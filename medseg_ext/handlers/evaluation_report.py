@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ignite.engine import Engine, Events
 
 from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.diameters import DIAMETER, noted_sizes
 from medseg_ext.pages.evaluation_page import write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
@@ -94,7 +96,9 @@ class EvaluationReport:
         for item, prediction in zip(state.batch, state.output, strict=True):
             names = [f"{side}_{label_map}" for label_map in ("instances", "classes") for side in ("pred", "true")]
             maps = {name: torch.as_tensor(prediction[name]) for name in names}
-            comparison = self.evaluation.add(item["id"], str(item.get("kind", "")), **maps)
+            sizes = noted_sizes(getattr(prediction.get("image"), "meta", {}))
+            diameter = sizes.get(DIAMETER, math.nan)
+            comparison = self.evaluation.add(item["id"], str(item.get("kind", "")), **maps, object_diameter_px=diameter)
             matched_pred, matched_true = comparison.matches.T
             write_found_and_missed(
                 self.output_dir,

@@ -17,7 +17,7 @@ class ObjectWriter:
     """Hand the objects of each image of an evaluator to a `ResultFolder`.
 
     It reads `id` from each item of the decollated batch, and `pred_instances`, `pred_classes` and `pred_scores` from
-    each item of the output; or `error`, the reason why the image failed.
+    each item of the output, and the metadata of its `image`; or `error`, the reason why the image failed.
 
     Args:
         results: the folder that takes the objects.
@@ -42,4 +42,4 @@ class ObjectWriter:
                 self.results.add_failure(item, output["error"])
             else:
                 objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
-                self.results.write(item, objects)
+                self.results.write(item, objects, metadata=getattr(output.get("image"), "meta", None))

@@ -1,7 +1,7 @@
 from .detection import SumOfLosses
-from .semantic import ClassesAndBoundaryLoss
+from .semantic import ClassesAndDistanceLoss
 
 __all__ = [
-    "ClassesAndBoundaryLoss",
+    "ClassesAndDistanceLoss",
     "SumOfLosses",
 ]

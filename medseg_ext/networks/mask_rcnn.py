@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from torch import nn
-from torch.nn.functional import interpolate
 
 from medseg_ext.networks.mask_rcnn_dense import dense_detections
 from medseg_ext.networks.mask_rcnn_targets import targets_of_label
@@ -46,9 +44,6 @@ class MaskRCNN(nn.Module):
         inner_score_threshold: likewise for inner parts.
         mask_threshold: pixels that an object's mask holds with less probability are not the object's, in (0, 1).
         min_object_area_px: smaller remains of objects are not learnt.
-        enlargement: the detector sees images enlarged so many times, where the masks of small objects are finer; at
-            least 1. `anchor_sizes_px` and what Detectron2's config has in pixels are in those of the enlarged image.
-
     Shapes:
         In training: image float (B, 3, H, W), RGB in [0, 1]; label integer (B, 2, H, W): label map, class map.
         Returns `loss_rpn_cls`, `loss_rpn_loc`, `loss_cls`, `loss_box_reg`, `loss_mask`, float32 scalars.
@@ -75,7 +70,6 @@ class MaskRCNN(nn.Module):
         inner_score_threshold: float = 0.5,
         mask_threshold: float = 0.5,
         min_object_area_px: float = 10,
-        enlargement: float = 1,
     ) -> None:
         super().__init__()
         if len(class_names) not in (2, 3):
@@ -87,8 +81,6 @@ class MaskRCNN(nn.Module):
             raise ValueError(f"anchor_sizes_px must be five, one a level of the pyramid, got {list(anchor_sizes_px)}")
         if backbone_depth not in (None, 18, 34, 50, 101, 152):
             raise ValueError(f"backbone_depth must be 18, 34, 50, 101, 152 or None, got {backbone_depth}")
-        if not 1 <= enlargement < math.inf:
-            raise ValueError(f"enlargement must be at least 1, got {enlargement}")
         if not 0 < mask_threshold < 1:
             raise ValueError(f"mask_threshold must be between 0 and 1, got {mask_threshold}")
         try:
@@ -102,7 +94,6 @@ class MaskRCNN(nn.Module):
         self.inner_score_threshold = inner_score_threshold
         self.mask_threshold = float(mask_threshold)
         self.min_object_area_px = min_object_area_px
-        self.enlargement = float(enlargement)
         config = make_config(
             n_detection_classes=len(class_names) - 1,
             backbone_depth=backbone_depth,
@@ -145,25 +136,16 @@ class MaskRCNN(nn.Module):
             targets_of_label(
                 one,
                 n_detection_classes=len(self.class_names) - 1,
-                min_object_area_px=self.min_object_area_px * self.enlargement**2,
+                min_object_area_px=self.min_object_area_px,
             )
-            for one in self._enlarge(label.to(image.device), "nearest-exact")
+            for one in label.to(image.device)
         ]
-        return self.detector.losses(self._enlarge(image, "bilinear"), targets)
+        return self.detector.losses(image, targets)
 
     def _detect(self, image: torch.Tensor) -> torch.Tensor:
-        boxes_xyxy, scores, classes, masks = self.detector.detect(self._enlarge(image, "bilinear"))
-        boxes_xyxy = boxes_xyxy / self.enlargement
+        boxes_xyxy, scores, classes, masks = self.detector.detect(image)
         thresholds = self.inner_score_threshold, self.mask_threshold
         return dense_detections(boxes_xyxy, scores, classes, masks, image, len(self.class_names), *thresholds)
-
-    def _enlarge(self, image: torch.Tensor, mode: str) -> torch.Tensor:
-        if self.enlargement == 1:
-            return image
-        # Whole numbers up to 2^53 are exact as float64.
-        pixels = image if image.is_floating_point() else image.double()
-        large = interpolate(pixels, scale_factor=self.enlargement, mode=mode, recompute_scale_factor=False)
-        return large.to(image.dtype)
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Stand in for this network in `torch.jit.script`, which cannot compile Detectron2: trace what it computes."""

@@ -1,4 +1,5 @@
 from .detections import decode_detections
+from .diameters import object_diameters, typical_diameter
 from .geojson import outline_polygons, to_features, to_geojson
 from .measurements import measure_objects, summarise_objects
 from .objects import Objects
@@ -14,9 +15,11 @@ __all__ = [
     "decode_semantic",
     "draw_overlay",
     "measure_objects",
+    "object_diameters",
     "outline_polygons",
     "summarise_objects",
     "to_features",
     "to_geojson",
+    "typical_diameter",
     "write_objects",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from skimage.segmentation import relabel_sequential
-from torch.nn.functional import interpolate
 
+from medseg_ext.images.resize import resize_image, resized_instances
 from medseg_ext.objects.objects import Objects
 
 
@@ -22,8 +22,8 @@ def decode_detections(
     Args:
         output: float (1 + C, h, w): the object that owns the pixel (0 is background); probabilities of the C classes,
             background first, of which the objects' score is the rest.
-        size: (H, W) of the objects when it is not that of the output: then the objects are resized by the nearest
-            pixel, the probabilities are interpolated.
+        size: (H, W) of the objects when it is not that of the output: then outlines are interpolated; an object that is
+            left without a pixel is dropped.
         score_threshold: objects that score less are dropped; in [0, 1].
         min_area_px: smaller objects are dropped; in pixels of the output, as it describes what the network sees.
 
@@ -46,14 +46,12 @@ def decode_detections(
     scores = (sums / np.maximum(areas, 1)).astype(np.float32)
     kept = (areas >= max(min_area_px, 1)) & (scores >= score_threshold)
     kept[0] = False
-    instances = torch.from_numpy(np.where(kept[numbers], numbers, 0))
-
-    if size is not None and tuple(size) != tuple(instances.shape):
-        # Not "nearest", which takes the pixel's corner where the interpolation takes its centre.
-        instances = interpolate(instances[None, None].double(), size=tuple(size), mode="nearest-exact")[0, 0].long()
-        probabilities = interpolate(probabilities[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
+    instances = np.where(kept[numbers], numbers, 0)
+    if size is not None and tuple(size) != instances.shape:
+        instances = resized_instances(instances, size)
+        probabilities = resize_image(probabilities, size)
     left = np.unique(instances[instances > 0])
-    consecutive = relabel_sequential(instances.numpy())[0]
+    consecutive = relabel_sequential(instances)[0]
     classes = (probabilities[1:].argmax(dim=0) + 1).numpy() * (consecutive > 0)
     return Objects(
         instances=torch.from_numpy(consecutive[None].astype(np.int32)),

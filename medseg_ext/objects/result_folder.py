@@ -14,6 +14,7 @@ from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
@@ -21,7 +22,9 @@ from medseg_ext.objects.result_files import output_paths, write_objects
 from medseg_ext.tables import to_csv
 
 SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
-SUMMARY_COLUMNS = ("image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px")
+SUMMARY_COLUMNS = (
+    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -122,13 +125,21 @@ class ResultFolder:
         """Take note of an image that could not be done."""
         self._rows[item["id"]] = _row(item, status=f"error: {reason}")
 
-    def write(self, item: Item, objects: Objects, image_rgb: np.ndarray | None = None) -> None:
+    def write(
+        self,
+        item: Item,
+        objects: Objects,
+        image_rgb: np.ndarray | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write the files of one image; where that fails, such as on a full disk, take note of it.
 
         Args:
             item: path of the file under `image`, and its `id`.
             objects: what was found, in the size of the image.
             image_rgb: the image as it came, float (H, W, 3) in [0, 1]; by default it is read from its file.
+            metadata: of the image that went through the network, which tell at which scale it did; for the summary.
         """
         try:
             if image_rgb is None:
@@ -143,7 +154,7 @@ class ResultFolder:
                 pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                 output_format=self.output_format,
             )
-            self.add(item, summarise_objects(table, image_rgb.shape[:2]))
+            self.add(item, summarise_objects(table, image_rgb.shape[:2]) | noted_sizes(metadata or {}))
         except Exception as error:
             logger.exception("the objects of %s cannot be written", as_text(item["image"]))
             self.add_failure(item, reason_of(error, item["image"]))

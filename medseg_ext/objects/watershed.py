@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 from skimage.measure import label
-from skimage.segmentation import relabel_sequential, watershed
-from torch.nn.functional import interpolate
+from skimage.morphology import reconstruction
+from skimage.segmentation import expand_labels, relabel_sequential, watershed
 
+from medseg_ext.images.resize import resize_image, resize_labels, resized_instances, smooth_labels
 from medseg_ext.objects.objects import Objects
+
+SMOOTHING_PX = 1.0  # of the centre distance, so that noise makes no peaks
 
 
 def decode_semantic(
@@ -17,69 +20,76 @@ def decode_semantic(
     *,
     size: tuple[int, int] | None = None,
     foreground_threshold: float = 0.5,
-    seed_threshold: float = 0.5,
-    seed_class: int | None = None,
+    seed_prominence: float = 0.15,
     min_area_px: float = 15,
     score_threshold: float = 0.0,
 ) -> Objects:
     """Split the foreground of a semantic network's output into objects.
 
     The foreground are the pixels whose probability of any class but background reaches `foreground_threshold`. Its
-    seeds are the connected parts in which P(foreground) x (1 - P(boundary)) reaches `seed_threshold`; where there is a
-    `seed_class`, its probability stands in for that of the foreground. A watershed grows them over the foreground. A
-    part of the foreground without a seed is one object. Holes of an object are filled.
+    seeds are the peaks of the centre distance that rise by `seed_prominence` above the saddle to any higher one in the
+    foreground, so that each part of it has one at least. A watershed grows them over the foreground. Holes of an object
+    are filled.
 
     Args:
-        logits: float (C + 1, h, w): one channel a class, background first (softmax), then the boundary (sigmoid).
-        size: (H, W) of the objects when it is not that of the logits, which are then interpolated first.
+        logits: float (C + 1, h, w): one channel a class, background first (softmax), then the centre distance
+            (sigmoid), see `medseg_ext.transforms.centre_distances`.
+        size: (H, W) of the objects when it is not that of the logits, in which they are found. Where it is larger
+            outlines are interpolated; where it is smaller an object that is left without a pixel is dropped.
         foreground_threshold: probability in (0, 1).
-        seed_threshold: probability in (0, 1).
-        seed_class: a class of which each object has one part, such as the nucleus of a cell; None where there is none.
-        min_area_px: smaller objects are dropped, smaller seeds ignored; in pixels of the logits, as it describes what
-            the network sees.
+        seed_prominence: in (0, 1), where 1 is the whole height of an object.
+        min_area_px: smaller objects are dropped; in pixels of the logits, as it describes what the network sees.
         score_threshold: objects that score less are dropped; in [0, 1].
 
     Returns:
         Objects of shape (1, H, W). A score is the mean foreground probability over the object.
 
     Raises:
-        ValueError: logits of another shape, or without the seed's class.
+        ValueError: logits of another shape.
+
+    Source: Naylor et al., Segmentation of Nuclei in Histopathology Images by Deep Regression of the Distance Map. IEEE
+        TMI 2019.
     """
     if logits.ndim != 3 or logits.shape[0] < 3:
         raise ValueError(
             f"logits must have shape (classes + 1, H, W) with at least 2 classes, got {tuple(logits.shape)}"
         )
-    if seed_class is not None and not 0 < seed_class < logits.shape[0] - 1:
-        raise ValueError(f"seed_class must be a foreground class, 1 to {logits.shape[0] - 2}, got {seed_class}")
-    logits = torch.as_tensor(logits).detach().float()
-    area_scale = 1.0
-    if size is not None and tuple(size) != tuple(logits.shape[1:]):
-        area_scale = size[0] * size[1] / (logits.shape[1] * logits.shape[2])
-        logits = interpolate(logits[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
-    class_probabilities = torch.softmax(logits[:-1], dim=0)
-    foreground_probability = (1 - class_probabilities[0]).cpu().numpy()
-    no_boundary_probability = 1 - torch.sigmoid(logits[-1]).cpu().numpy()
-    interior_probability = foreground_probability * no_boundary_probability
-    seed_probability = (
-        interior_probability
-        if seed_class is None
-        else class_probabilities[seed_class].cpu().numpy() * no_boundary_probability
-    )
-
-    instances = _grow_seeds(
-        foreground_probability >= foreground_threshold,
-        interior_probability,
-        seed_probability >= seed_threshold,
-        min_area_px=min_area_px * area_scale,
-    )
+    logits = torch.as_tensor(logits).detach().float().cpu()
+    probabilities = torch.softmax(logits[:-1], dim=0)
+    foreground_probability = (1 - probabilities[0]).numpy()
+    foreground = foreground_probability >= foreground_threshold
+    depth = ndimage.gaussian_filter(torch.sigmoid(logits[-1]).numpy(), SMOOTHING_PX, mode="nearest")
+    instances = _grow_seeds(foreground, depth, seed_prominence=seed_prominence, min_area_px=min_area_px)
     instances, scores = _drop_unsure(instances, foreground_probability, score_threshold)
+
+    if size is not None and tuple(size) != instances.shape:
+        is_filled = (instances > 0) & ~foreground
+        instances = _at_size(instances, probabilities, is_filled, (size[0], size[1]), foreground_threshold)
+        probabilities = resize_image(probabilities, (size[0], size[1]))
+        left = np.unique(instances[instances > 0])
+        instances, scores = relabel_sequential(instances)[0], scores[left - 1]
     # Where the foreground wins as a whole, the likeliest of its classes is the pixel's class.
-    classes = (class_probabilities[1:].argmax(dim=0) + 1).to(torch.uint8).cpu().numpy() * (instances > 0)
+    classes = (probabilities[1:].argmax(dim=0) + 1).numpy() * (instances > 0)
     return Objects(
         instances=torch.from_numpy(instances[None].astype(np.int32)),
         classes=torch.from_numpy(classes[None].astype(np.uint8)),
         scores=torch.from_numpy(scores),
     )
+
+
+def _at_size(
+    instances: np.ndarray,
+    probabilities: torch.Tensor,
+    is_filled: np.ndarray,
+    size: tuple[int, int],
+    foreground_threshold: float,
+) -> np.ndarray:
+    """Resize a label map; where it grows, up to the outline of the interpolated probabilities."""
+    if not all(new >= old for new, old in zip(size, instances.shape, strict=True)):
+        return resized_instances(instances, size)
+    outlined = (1 - resize_image(probabilities[:1], size)[0]).numpy() >= foreground_threshold
+    outlined |= resize_labels(torch.from_numpy(is_filled)[None], size)[0].numpy()
+    return smooth_labels(expand_labels(instances, distance=2), size) * outlined
 
 
 def _drop_unsure(
@@ -93,21 +103,27 @@ def _drop_unsure(
     return numbers[instances], scores[kept]
 
 
-def _grow_seeds(
-    foreground: np.ndarray, interior_probability: np.ndarray, seeds: np.ndarray, *, min_area_px: float
-) -> np.ndarray:
+def _grow_seeds(foreground: np.ndarray, depth: np.ndarray, *, seed_prominence: float, min_area_px: float) -> np.ndarray:
     """Label the objects of the foreground; returns int (H, W), 1..N without gaps."""
     foreground = _without_small_parts(foreground, min_area_px) > 0
-    seeds = _without_small_parts(seeds & foreground, max(min_area_px / 4, 1))
-    parts = label(foreground, connectivity=1)
-    seeded = np.zeros(parts.max() + 1, dtype=bool)
-    seeded[parts[seeds > 0]] = True
-    unseeded = np.where(seeded[parts], 0, parts)
-    markers = seeds + np.where(unseeded > 0, unseeded + seeds.max(), 0)
-    instances = _fill_holes(watershed(-interior_probability, markers, mask=foreground))
+    # Background lies so low that no ridge leads through it: each part of the foreground has a peak.
+    seeds = _prominent_peaks(np.where(foreground, depth, -1), seed_prominence) * foreground
+    instances = _fill_holes(watershed(-depth, seeds, mask=foreground))
     areas = np.bincount(instances.ravel())
     instances[areas[instances] < min_area_px] = 0
     return relabel_sequential(instances)[0]
+
+
+def _prominent_peaks(height: np.ndarray, prominence: float) -> np.ndarray:
+    """Label the tops of peaks that rise by a prominence above the saddle to any higher one; int (H, W)."""
+    # What is left of each peak above its saddle, or above `prominence` below its top; by neighbours at sides.
+    sides = ndimage.generate_binary_structure(2, 1)
+    above = height - reconstruction(height - prominence, height, method="dilation", footprint=sides)
+    tops = label(above > 0, connectivity=1)
+    highest = np.asarray(ndimage.maximum(above, tops, index=np.arange(tops.max() + 1)))
+    is_peak = highest >= 0.999 * prominence  # of floats
+    is_peak[0] = False
+    return relabel_sequential(np.where(is_peak[tops], tops, 0))[0]
 
 
 def _fill_holes(instances: np.ndarray) -> np.ndarray:

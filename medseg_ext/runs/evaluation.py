@@ -18,6 +18,7 @@ from medseg_ext.datasets.data_set_folder import read_dataset_json
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
+from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.label_map_files import encode_label_tiff
 from medseg_ext.runs.run_folder import (
     KEPT_CURVE_FILE,
@@ -30,16 +31,29 @@ from medseg_ext.runs.run_folder import (
 from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
 
 METRICS_FILE, PER_IMAGE_FILE = "metrics.json", "metrics_per_image.csv"
+MOST_OFF = 1.5  # times too large or too small: what networks are trained to bear
 
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """What is kept of one image: its name, kind, numbers of objects, truth, and what each metric remembers."""
+    """What is kept of one image.
+
+    Attributes:
+        id: its name.
+        kind: of microscopy; may be empty.
+        true_objects, pred_objects: how many.
+        true_diameter_px: median diameter of the true objects, NaN without any.
+        object_diameter_px: diameter for which the image was scaled, NaN where none was known.
+        truth_digest: of the truth.
+        statistics: what each metric remembers.
+    """
 
     id: str
     kind: str
     true_objects: int
     pred_objects: int
+    true_diameter_px: float
+    object_diameter_px: float
     truth_digest: str
     statistics: Mapping[str, torch.Tensor]
 
@@ -53,7 +67,9 @@ class EvaluationSummary:
         metrics: of each metric its value and interval, as `medseg_ext.metrics.summarise` gives them.
         by_kind: the same for the images of each kind; empty where images have none.
         definitions: a line on each metric.
-        rows: one an image, with `id`, `kind`, `true_objects`, `pred_objects` and the image's own value of each metric.
+        sizes: how often the diameter of objects was taken wrongly, see `summarise_sizes`.
+        rows: one an image, with `id`, `kind`, `true_objects`, `pred_objects`, `true_diameter_px`, `object_diameter_px`
+            and the image's own value of each metric.
         statistics: of each metric one row an image, float64 (N, K).
     """
 
@@ -61,6 +77,7 @@ class EvaluationSummary:
     metrics: Mapping[str, Mapping[str, Any]]
     by_kind: Mapping[str, Mapping[str, Mapping[str, Any]]]
     definitions: Mapping[str, str]
+    sizes: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     statistics: Mapping[str, torch.Tensor]
 
@@ -116,6 +133,7 @@ class Evaluation:
         true_instances: torch.Tensor,
         pred_classes: torch.Tensor,
         true_classes: torch.Tensor,
+        object_diameter_px: float = math.nan,
     ) -> ImageComparison:
         """Compare one image with its truth, and keep both label maps.
 
@@ -126,6 +144,7 @@ class Evaluation:
             true_instances: that of the truth.
             pred_classes: class map, integers (1, H, W).
             true_classes: that of the truth.
+            object_diameter_px: diameter for which the image was scaled.
         """
         comparison = compare_image(pred_instances, true_instances, pred_classes, true_classes)
         self.images.append(
@@ -134,6 +153,8 @@ class Evaluation:
                 kind=kind,
                 true_objects=comparison.n_true,
                 pred_objects=comparison.n_pred,
+                true_diameter_px=typical_diameter(np.asarray(true_instances)) or math.nan,
+                object_diameter_px=object_diameter_px,
                 truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
                 statistics=image_statistics(comparison, self.definitions),
             )
@@ -154,6 +175,8 @@ class Evaluation:
                 "kind": image.kind,
                 "true_objects": image.true_objects,
                 "pred_objects": image.pred_objects,
+                "true_diameter_px": image.true_diameter_px,
+                "object_diameter_px": image.object_diameter_px,
                 **{name: float(column[index]) for name, column in values.items()},
             }
             for index, image in enumerate(self.images)
@@ -163,6 +186,7 @@ class Evaluation:
             metrics=summarise(statistics, self.definitions),
             by_kind=self._summarise_kinds(),
             definitions={name: definition.description for name, definition in self.definitions.items()},
+            sizes=summarise_sizes(self.images),
             rows=rows,
             statistics=statistics,
         )
@@ -200,12 +224,26 @@ class Evaluation:
         }
 
 
+def summarise_sizes(images: Sequence[EvaluatedImage]) -> dict[str, Any]:
+    """Count how often the diameter for which images were scaled is that of their true objects.
+
+    Returns:
+        `images` with true objects and a diameter, and of them the `share_within_1.5`, of which neither diameter is more
+        than 1.5 times the other (NaN without any).
+    """
+    ratios = np.array([image.object_diameter_px / image.true_diameter_px for image in images])
+    ratios = ratios[np.isfinite(ratios)]
+    within = np.maximum(ratios, 1 / ratios) <= MOST_OFF
+    return {"images": len(ratios), f"share_within_{MOST_OFF:g}": float(within.mean()) if len(ratios) else math.nan}
+
+
 def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
     """Write `metrics.json` and `metrics_per_image.csv`; what is undefined is null and an empty cell."""
     content = {
         **summary.facts,
         "metrics": summary.metrics,
         "by_kind": summary.by_kind,
+        "object_diameter": summary.sizes,
         "definitions": summary.definitions,
     }
     (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from monai.inferers import Inferer
-from monai.transforms import Resize, ScaleIntensityRange
+from monai.transforms import ScaleIntensityRange
 from tqdm import tqdm
 
 from medseg_ext.datasets.readable_images import ReadableImages
@@ -21,7 +21,10 @@ from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.percentiles import percentiles_of
 from medseg_ext.images.pixel_size import read_pixel_size_um
-from medseg_ext.images.sizes import LARGEST_WHOLE_PX, size_at_work
+from medseg_ext.images.resize import resize_image, scaled_size
+from medseg_ext.images.sizes import LARGEST_WHOLE_PX
+from medseg_ext.inferers.size_normalised import GRID_PX, SizeNormalisedInferer
+from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_folder import ResultFolder
@@ -29,8 +32,10 @@ from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.large_result_files import write_large_objects
 from medseg_ext.tiling.pixel_store import PixelStore
 from medseg_ext.tiling.stitching import Stitcher
-from medseg_ext.tiling.tiles import grid_px, plan_tiles_of_image
+from medseg_ext.tiling.tiles import plan_tiles_of_image
 from medseg_ext.transforms.decoders import DecodeObjectsd
+
+PLACES, PLACE_PX = 9, 1024  # where the size of objects is estimated, and the side of each
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +58,15 @@ class LargeImages:
         images: those of the run.
         network: gives an output (1, C, h, w) for an image (1, 3, h, w).
         weights_loader: loads the network's weights; None where it has them.
-        inferer: runs the network on a tile.
+        inferer: says at which scale the network is to see the image, and runs it on tiles of that scale.
         decoder: makes objects of an output.
         results: the folder that takes the files, and writes the summary.
         device: where the network is.
         contrast_percentiles: become black and white, over the whole image.
-        working_size: longer side at which the network sees the image, in pixels; None keeps the image's own.
-        tile_size: least side of a tile, without its margin, in pixels that the network is given.
+        tile_size: least side of a tile, without its margin, in pixels that the network sees.
         tile_margin: least margin of a tile, likewise: longer than usual objects.
         window_size: (h, w) of the inferer's window; None where it has none.
         window_overlap: part of a window that the next one sees again.
-        enlargement: of images within the network, see `medseg_ext.networks.Enlarging`.
         amp: run in mixed precision on a GPU.
     """
 
@@ -73,17 +76,15 @@ class LargeImages:
         *,
         network: Callable[..., Any],
         weights_loader: LoadsWeights | None,
-        inferer: Inferer,
+        inferer: SizeNormalisedInferer,
         decoder: DecodeObjectsd,
         results: ResultFolder,
         device: torch.device | str,
         contrast_percentiles: Sequence[float],
-        working_size: int | None,
         tile_size: int,
         tile_margin: int,
         window_size: Sequence[int] | None = None,
         window_overlap: float = 0.0,
-        enlargement: float = 1,
         amp: bool = False,
     ) -> None:
         self.images = images
@@ -94,10 +95,10 @@ class LargeImages:
         self.results = results
         self.device = torch.device(device)
         self.contrast_percentiles = tuple(contrast_percentiles)
-        self.working_size = working_size
         self.tile_size = tile_size
         self.tile_margin = tile_margin
-        window = (grid_px(enlargement),) * 2 if window_size is None else (int(window_size[0]), int(window_size[1]))
+        # Tiles of a network without windows begin where it halves the whole image, too.
+        window = (GRID_PX, GRID_PX) if window_size is None else (int(window_size[0]), int(window_size[1]))
         self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
         self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
         self.amp = amp
@@ -128,22 +129,24 @@ class LargeImages:
             image = open_block_image(Path(item["image"]), page=self.images.page)
             if self.results.output_format == "nifti":
                 refuse_too_long_for_nifti(image.size)
+            stretch, places = self._look_at(image)
+            diameter_px = self._diameter_of(image, item, places, stretch)
+            scale = self.inferer.scale_for(diameter_px)
             with (
                 PixelStore(Path(folder) / "instances.tif", image.size, np.uint32) as instances,
                 PixelStore(Path(folder) / "classes.tif", image.size, np.uint8) as classes,
             ):
-                seen_size = size_at_work(image.size, self.working_size)
-                scale = image.size[0] / seen_size[0], image.size[1] / seen_size[1]
                 tiles = plan_tiles_of_image(
                     image.size,
-                    working_size=self.working_size,
+                    scale=scale,
                     tile_px=self.tile_size,
                     margin_px=self.tile_margin,
                     step_px=self.step_px,
                     overlap_px=self.overlap_px,
                 )
-                cores, regions = ([box.scaled(scale) for box in boxes] for boxes in zip(*tiles, strict=True))
-                stretch = self._contrast(image, cores, [tile.core.size for tile in tiles])
+                cores, regions = (
+                    [_in_image(box, image.size, scale) for box in boxes] for boxes in zip(*tiles, strict=True)
+                )
                 stitcher = Stitcher(instances, classes)
                 # disable=None: no bar where the output is no terminal
                 for tile, core, region in zip(
@@ -152,7 +155,7 @@ class LargeImages:
                     objects = self._objects_of(image, region, tile.region.size, stretch)
                     stitcher.add(objects, region=region, core=core)
                 found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
-                return write_large_objects(
+                summary = write_large_objects(
                     output_dir,
                     Path(folder),
                     item["id"],
@@ -163,27 +166,70 @@ class LargeImages:
                     pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                     output_format=self.results.output_format,
                 )
+                return summary | {DIAMETER: math.nan if diameter_px is None else diameter_px, SCALE: scale}
 
-    def _contrast(
-        self, image: BlockImage, parts: Sequence[Box], seen_sizes: Sequence[tuple[int, int]]
-    ) -> ScaleIntensityRange:
-        """Look at the whole image, and give what stretches the contrast of any part of it."""
-        looked_at = tqdm(parts, desc="contrast", unit="tile", disable=None, leave=False)
-        black, white = percentiles_of(
-            (_seen(image, part, size).numpy() for part, size in zip(looked_at, seen_sizes, strict=True)),
-            self.contrast_percentiles,
-        )
-        return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
+    def _look_at(self, image: BlockImage) -> tuple[ScaleIntensityRange, list[Box]]:
+        """Look at the whole image; give what stretches its contrast, and the places that show most."""
+        height, width = image.size
+        parts = [
+            Box(top, left, min(top + PLACE_PX, height), min(left + PLACE_PX, width))
+            for top in range(0, height, PLACE_PX)
+            for left in range(0, width, PLACE_PX)
+        ]
+        deviations = []
+
+        def pixels() -> Iterator[np.ndarray]:
+            for part in tqdm(parts, desc="contrast", unit="part", disable=None, leave=False):
+                values = image.read(part)
+                # Weighed by the part's size: a sliver at the image's end shows little.
+                deviations.append(float(values.std()) * math.prod(part.size))
+                yield values
+
+        black, white = percentiles_of(pixels(), self.contrast_percentiles)
+        shown_most = np.argsort(deviations, kind="stable")[::-1][:PLACES]
+        stretch = ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
+        return stretch, [parts[index] for index in shown_most]
+
+    def _diameter_of(
+        self, image: BlockImage, item: dict[str, str], places: Sequence[Box], stretch: ScaleIntensityRange
+    ) -> float | None:
+        """Say how large a typical object is: one size for the image, the median of what several places show."""
+        known = self.inferer.known_diameter({"filename_or_obj": item["image"], "page": self.images.page})
+        if known is not None:
+            return known
+        found = []
+        for place in tqdm(places, desc="size of objects", unit="place", disable=None, leave=False):
+            pixels = torch.as_tensor(stretch(_seen(image, place, place.size)))[None].to(self.device)
+            with self._network_at_work():
+                diameter = self.inferer.estimator(pixels, self.network)
+            if diameter is not None:
+                found.append(diameter)
+        return float(np.median(found)) if found else None
 
     def _objects_of(
         self, image: BlockImage, region: Box, seen_size: tuple[int, int], stretch: ScaleIntensityRange
     ) -> Objects:
         pixels = torch.as_tensor(stretch(_seen(image, region, seen_size)))[None].to(self.device)
+        with self._network_at_work():
+            output = self.inferer.inferer(pixels, self.network)
+        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+
+    @contextmanager
+    def _network_at_work(self) -> Iterator[None]:
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.amp):
-            output = self.inferer(pixels, self.network)
-        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+            yield
+
+
+def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:
+    """Find a box of pixels that the network sees in the image, whose end is theirs."""
+    seen_size = scaled_size(size, scale)
+    ends = [
+        length if end == seen_length else round(end / scale)
+        for end, length, seen_length in zip((box.bottom, box.right), size, seen_size, strict=True)
+    ]
+    return Box(round(box.top / scale), round(box.left / scale), *ends)
 
 
 def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int]) -> Objects:
@@ -201,10 +247,8 @@ def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int
 
 
 def _seen(image: BlockImage, box: Box, size: tuple[int, int]) -> torch.Tensor:
-    """Read a box as the network is to see it, float32 (3, h, w) of a `size`; see `ResizeToWorkingSized`."""
+    """Read a box as the network is to see it, float32 (3, h, w) of a `size`."""
     # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
     factor = max(1, int(min(box.size[0] / size[0], box.size[1] / size[1])))
     pixels = torch.from_numpy(np.moveaxis(image.read_shrunk(box, factor), -1, 0).copy())
-    if pixels.shape[1:] != size:
-        pixels = torch.as_tensor(Resize(spatial_size=size, mode="bilinear", anti_aliasing=True)(pixels))
-    return pixels
+    return resize_image(pixels, size)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.sizes import LARGEST_WHOLE_PX, size_at_work
+from medseg_ext.images.resize import scaled_size
+from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 
 LARGEST_REGION_PX = 2**26  # 67 megapixels: one field of view of a large camera
 
@@ -26,29 +26,16 @@ class Tile(NamedTuple):
     region: Box
 
 
-def grid_px(enlargement: float = 1) -> int:
-    """Give the step, in pixels of the image, at which tiles of a network without windows may begin.
-
-    Such a network halves its image up to five times: a tile is to begin where it would halve the whole image, too,
-    after the enlargement within the network.
-
-    >>> grid_px(), grid_px(1.5), grid_px(2)
-    (32, 64, 16)
-    """
-    times, of = Fraction(enlargement).limit_denominator(1000).as_integer_ratio()
-    return 32 * of // math.gcd(32 * of, times)
-
-
 def plan_tiles_of_image(
     size: tuple[int, int],
     *,
-    working_size: int | None,
+    scale: float,
     tile_px: int,
     margin_px: int,
     step_px: tuple[int, int] = (1, 1),
     overlap_px: tuple[int, int] = (0, 0),
 ) -> list[Tile]:
-    """Cut an image into tiles that fit in memory, at the size at which a network sees it.
+    """Cut an image into tiles that fit in memory, at the scale at which a network sees it.
 
     Where each pixel seen stands for many of the image tiles are smaller than asked for, so that none is more than
     `LARGEST_WHOLE_PX` of the image. Where even the least ones are, an image that is seen reduced is one tile, if it is
@@ -56,7 +43,7 @@ def plan_tiles_of_image(
 
     Args:
         size: (H, W) of the image.
-        working_size: longer side at which the network sees it; None: the image's own.
+        scale: at which the network sees it; below 1 it sees the image reduced.
         tile_px: least side of a core where it fits, in pixels that the network sees, as all below.
         margin_px: see `plan_tiles`.
         step_px: see `plan_tiles`.
@@ -73,24 +60,25 @@ def plan_tiles_of_image(
             f"give a --tile_size of at least 1 and a --tile_margin of at least 0, not {tile_px} and {margin_px}"
         )
     margins = {"margin_px": margin_px, "step_px": step_px, "overlap_px": overlap_px}
-    tiles = _fitting_tiles(size, working_size, tile_px, **margins)
+    tiles = _fitting_tiles(size, scale, tile_px, **margins)
     if tiles:
         return tiles
-    seen_size = size_at_work(size, working_size)
+    seen_size = scaled_size(size, scale)
     if math.prod(seen_size) < math.prod(size) <= LARGEST_REGION_PX:
         return plan_tiles(seen_size, tile_px=max(seen_size), margin_px=0)
     too_large = (
         f"of its {size[0]} x {size[1]} pixels more than {LARGEST_WHOLE_PX / 1e6:.0f} million would go through the "
         "network at once"
     )
-    if working_size is None or not _fitting_tiles(size, None, tile_px, **margins):
+    if scale >= 1 or not _fitting_tiles(size, 1.0, tile_px, **margins):
         raise DataError(f"{too_large}: give a --tile_margin of less than {margin_px}")
-    least = working_size
+    least = scale
     while not _fitting_tiles(size, least, tile_px, **margins):
-        least = math.ceil(1.01 * least)
+        least *= 1.01
     raise DataError(
-        f"{too_large}, as it is reduced to a longer side of {working_size} (working_size): give --working_size "
-        f"{least} or more if it is a mosaic of fields of view; if it is a single one, reduce it to 8192 pixels first"
+        f"{too_large}, as its objects seem so large that it is reduced to {scale:.4f} of its size; with "
+        f"{math.ceil(least * 1e4) / 1e4:.4f} or more it would fit: give the right --object_diameter_px, or reduce the "
+        "image first"
     )
 
 
@@ -166,9 +154,9 @@ def _spans(length: int, *, tile_px: int, margin_px: int, step_px: int, overlap_p
     return spans
 
 
-def _fitting_tiles(size: tuple[int, int], working_size: int | None, tile_px: int, **margins: Any) -> list[Tile]:
+def _fitting_tiles(size: tuple[int, int], scale: float, tile_px: int, **margins: Any) -> list[Tile]:
     """Plan the largest tiles of which none is more than `LARGEST_WHOLE_PX` of the image; none where none fit."""
-    seen_size = size_at_work(size, working_size)
+    seen_size = scaled_size(size, scale)
     most_seen_px = LARGEST_WHOLE_PX * math.prod(seen_size) / math.prod(size)
     step = max(margins["step_px"])
     for steps in range(max(1, math.ceil(tile_px / step)), 0, -1):

@@ -1,9 +1,9 @@
 from .decoders import DecodeDetectionsd, DecodeObjectsd, DecodeSemanticd
 from .foreground import ForegroundOfLogitsd
+from .object_size import ObjectDiameterd, RandCropAtObjectSized
 from .readers import LabelReader, RGBReader
 from .stain import RandStainJitterd, scale_stains
-from .targets import SemanticTargetd, object_boundaries
-from .working_size import ResizeToWorkingSized
+from .targets import SemanticTargetd, centre_distances
 
 __all__ = [
     "DecodeDetectionsd",
@@ -11,10 +11,11 @@ __all__ = [
     "DecodeSemanticd",
     "ForegroundOfLogitsd",
     "LabelReader",
+    "ObjectDiameterd",
     "RGBReader",
+    "RandCropAtObjectSized",
     "RandStainJitterd",
-    "ResizeToWorkingSized",
     "SemanticTargetd",
-    "object_boundaries",
+    "centre_distances",
     "scale_stains",
 ]

@@ -48,7 +48,7 @@ class DecodeSemanticd(DecodeObjectsd):
     Args:
         keys: the logits, float (C + 1, h, w).
         image_key: see `DecodeObjectsd`.
-        foreground_threshold, seed_threshold, seed_class, min_area_px, score_threshold: see `decode_semantic`.
+        foreground_threshold, seed_prominence, min_area_px, score_threshold: see `decode_semantic`.
     """
 
     def __init__(
@@ -57,16 +57,14 @@ class DecodeSemanticd(DecodeObjectsd):
         *,
         image_key: str = "image",
         foreground_threshold: float = 0.5,
-        seed_threshold: float = 0.5,
-        seed_class: int | None = None,
+        seed_prominence: float = 0.15,
         min_area_px: float = 15,
         score_threshold: float = 0.0,
     ) -> None:
         decode = partial(
             decode_semantic,
             foreground_threshold=foreground_threshold,
-            seed_threshold=seed_threshold,
-            seed_class=seed_class,
+            seed_prominence=seed_prominence,
             min_area_px=min_area_px,
             score_threshold=score_threshold,
         )

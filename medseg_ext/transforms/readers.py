@@ -60,6 +60,11 @@ class RGBReader(_FileReader):
         """Read the image, float32 (H, W, 3)."""
         return read_rgb(path, page=self.page)
 
+    def get_data(self, img: str) -> tuple[np.ndarray, dict]:
+        """Read the file; returns its array and its metadata, with the `page`."""
+        array, metadata = super().get_data(img)
+        return array, metadata | {"page": self.page}
+
 
 class LabelReader(_FileReader):
     """MONAI image reader over `read_labels`; rows stay the first axis.

@@ -11,61 +11,64 @@ from monai.transforms import MapTransform
 from scipy import ndimage
 
 
-def object_boundaries(instances: np.ndarray, *, width_px: int = 1) -> np.ndarray:
-    """Mark the pixels of objects that lie within `width_px` of another label.
+def centre_distances(instances: np.ndarray) -> np.ndarray:
+    """Measure how deep in its object each pixel lies: its distance to the outline, relative to the deepest pixel's.
 
-    Another object counts like background, so that between two touching objects stands a line of twice `width_px`.
-    The image's edge does not count: an object cut by it is not closed there.
+    Another object counts like background, so that two that touch have a valley between. The image's edge does not
+    count: an object cut by it is not closed there.
 
     Args:
         instances: label map (H, W), 0 is background.
-        width_px: thickness inside each object, in pixels, at least 1.
 
     Returns:
-        bool array (H, W).
+        float32 array (H, W) in [0, 1]; 0 is background, 1 the middle of an object.
 
-    >>> object_boundaries(np.array([[0, 1, 1, 1, 2, 2]])).astype(int)
-    array([[0, 1, 0, 1, 1, 0]])
+    Source: Naylor et al., Segmentation of Nuclei in Histopathology Images by Deep Regression of the Distance Map. IEEE
+        TMI 2019, whose distances are not normalised.
+
+    >>> centre_distances(np.array([[0, 1, 1, 1, 1, 1, 2]]))
+    array([[0.       , 0.3333333, 0.6666667, 1.       , 0.6666667, 0.3333333,
+            1.       ]], dtype=float32)
     """
-    if width_px < 1:
-        raise ValueError(f"width_px must be at least 1, got {width_px}")
-    size = 2 * width_px + 1
-    # A pixel whose neighbourhood holds a single label has equal minimum and maximum there.
-    highest = ndimage.maximum_filter(instances, size=size, mode="nearest")
-    lowest = ndimage.minimum_filter(instances, size=size, mode="nearest")
-    return (instances > 0) & (highest != lowest)
+    distances = np.zeros(instances.shape, dtype=np.float32)
+    for number, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is None:
+            continue
+        # A frame of what is around; beyond the image the object goes on.
+        padding = [(int(s.start == 0), int(s.stop == length)) for s, length in zip(box, instances.shape, strict=True)]
+        around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+        inside = np.pad(instances[around] == number, padding, mode="edge")
+        depth = ndimage.distance_transform_edt(inside)
+        rows, columns = (
+            slice(before, length - after) for (before, after), length in zip(padding, inside.shape, strict=True)
+        )
+        own = (depth * inside)[rows, columns]
+        distances[around] = np.maximum(distances[around], own / own.max())
+    return distances
 
 
 class SemanticTargetd(MapTransform):
-    """Make the target of a semantic network: the class map and, behind it, the boundaries of objects.
+    """Make the target of a semantic network: the class map and, behind it, the centre distances of objects.
 
-    Run it after every geometric augmentation, on the augmented label map: a crop then brings no false boundaries.
+    Run it after every geometric augmentation, on the augmented label map: a crop then closes no object.
 
     Args:
         keys: the label map, int (1, H, W).
         classes_key: the class map, (1, H, W).
-        target_key: where the target is put, float32 (2, H, W): class index; boundary 0 or 1.
-        boundary_width_px: see `object_boundaries`.
+        target_key: where the target is put, float32 (2, H, W): class index; `centre_distances`.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection = "instances",
-        *,
-        classes_key: str = "classes",
-        target_key: str = "label",
-        boundary_width_px: int = 1,
+        self, keys: KeysCollection = "instances", *, classes_key: str = "classes", target_key: str = "label"
     ) -> None:
         super().__init__(keys)
         self.classes_key = classes_key
         self.target_key = target_key
-        self.boundary_width_px = boundary_width_px
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Return the data with the target added."""
         result = dict(data)
         instances = np.asarray(data[self.first_key(result)])[0].astype(np.int32)
-        boundary = object_boundaries(instances, width_px=self.boundary_width_px)
         classes = np.asarray(data[self.classes_key])[0]
-        result[self.target_key] = torch.from_numpy(np.stack([classes, boundary]).astype(np.float32))
+        result[self.target_key] = torch.from_numpy(np.stack([classes.astype(np.float32), centre_distances(instances)]))
         return result

@@ -1,13 +1,20 @@
 """What the augmentations of the bundles do to labels."""
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 import torch
 from bundle_runs import TRAIN
 from bundle_settings import BUNDLES
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose
+from PIL import Image
 from scipy import ndimage
 from skimage import measure
+
+from medseg_ext.transforms.object_size import ObjectDiameterd
 
 
 @pytest.mark.parametrize("bundle", [each for each in BUNDLES if each.name.endswith("mask_rcnn")], ids=lambda b: b.name)
@@ -22,8 +29,9 @@ def test_augmentation_makes_no_new_pieces_of_objects_for_a_detector(bundle):
     for number, (row, column) in enumerate(np.ndindex(height // 40, width // 40), start=1):
         inside = (rows - 40 * row - 15) ** 2 + (columns - 40 * column - 15) ** 2 <= 15**2
         label[0][inside] = number
-    item = {"image": torch.rand(3, height, width), "instances": torch.from_numpy(label)}
+    item = {"image": MetaTensor(torch.rand(3, height, width)), "instances": torch.from_numpy(label)}
     item["classes"] = (item["instances"] > 0).byte()
+    item = ObjectDiameterd()(item)
     n_seen = 0
     for _ in range(10):
         augmented = augment(item)["instances"][0].numpy()
@@ -35,25 +43,28 @@ def test_augmentation_makes_no_new_pieces_of_objects_for_a_detector(bundle):
     assert n_seen > 100
 
 
-def test_labels_stay_under_their_image_in_every_augmentation(bundle):
+def test_labels_stay_under_their_image_in_the_whole_preprocessing(bundle, tmp_path):
+    """Discs of several sizes, each white in its image: from the files up to the last change of their geometry."""
     parser = ConfigParser()
     parser.read_config(str(bundle / TRAIN))
-    augment = parser.get_parsed_content("train#geometric_augmentation").set_random_state(seed=0)
-    side = int(1.6 * max(parser["patch_size"]))
-    rows, columns = np.ogrid[:side, :side]
-    disc = ((rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= (side / 14) ** 2)[None]
-    item = {
-        "image": torch.from_numpy(disc.astype(np.float32)).repeat(3, 1, 1),
-        "instances": torch.from_numpy(disc).int(),
-    }
-    item["classes"] = item["instances"].byte()
-    shifts = []
-    for _ in range(60):
-        augmented = augment(item)
-        image, *labels = (np.asarray(augmented[key][0], dtype=float) for key in ("image", "instances", "classes"))
-        edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-        if edges.max() == 0 and image.max() > 0:  # else a part of the disc is outside
-            centres = np.array([ndimage.center_of_mass(each) for each in (image, *labels)])
-            shifts.append(centres[1:] - centres[0])
-    assert len(shifts) > 20
-    assert np.abs(np.mean(shifts, axis=0)).max() < 0.1  # pixels
+    whole = parser.get_parsed_content("train#preprocessing").set_random_state(seed=0)
+    intensity = parser.get_parsed_content("train#intensity_augmentation")
+    chain = Compose(list(takewhile(lambda transform: transform is not intensity, whole.transforms)))
+    assert chain.transforms[-1] is parser.get_parsed_content("train#geometric_augmentation")
+    for diameter in (13.4, 31, 52.3):
+        shifts = []
+        side = int(15 * diameter)
+        rows, columns = np.ogrid[:side, :side]
+        disc = ((rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= (diameter / 2) ** 2).astype(np.uint8)
+        files = {key: tmp_path / f"{key}.png" for key in ("image", "instances", "classes")}
+        for key, file in files.items():
+            Image.fromarray(disc * (255 if key == "image" else 1)).save(file)
+        for _ in range(50):
+            changed = chain({key: str(file) for key, file in files.items()})
+            image, *labels = (np.asarray(changed[key][0], dtype=float) for key in files)
+            edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+            if edges.max() == 0 and image.max() > 0:  # else a part of the disc is outside
+                centres = np.array([ndimage.center_of_mass(each) for each in (image, *labels)])
+                shifts.append(centres[1:] - centres[0])
+        assert len(shifts) > 4
+        assert np.abs(np.mean(shifts, axis=0)).max() < 0.12  # pixels

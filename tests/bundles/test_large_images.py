@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,14 @@ from shapely.geometry import shape
 from medseg_ext.bundle.segmentation import segment
 from medseg_ext.tiling import large_result_files as outputs
 
-PATCH = {"patch_size": [128, 128], "working_size": None}
+PATCH = {"patch_size": [128, 128]}
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles
+
+
+def as_it_is(bundle: Path) -> dict[str, float]:
+    """Give the option by which the network sees an image at its own scale."""
+    config = json.loads((bundle / "configs/inference.json").read_text())
+    return {"object_diameter_px": config["working_diameter_px"]}
 
 
 def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> None:
@@ -27,7 +32,7 @@ def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> N
         workflow_type="infer",
         bundle_root=str(bundle),
         logging_file=False,
-        **{**QUICK, **PATCH, "dataset_dir": str(images), "output_dir": str(output_dir), **override},
+        **{**QUICK, **PATCH, **as_it_is(bundle), "dataset_dir": str(images), "output_dir": str(output_dir), **override},
     )
     workflow.initialize()
     workflow.run()
@@ -118,31 +123,36 @@ def test_large_and_small_images_share_a_run_and_a_damaged_one_does_not_end_it(mo
 
 def test_the_gallery_shows_large_images(mosaics, tmp_path):
     bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
-    done = segment([mosaics["dsb2018"]], bundle, tmp_path, overrides=QUICK | PATCH | TILES)
+    done = segment([mosaics["dsb2018"]], bundle, tmp_path, overrides=QUICK | PATCH | TILES | as_it_is(bundle))
     assert done.gallery is not None
     page = done.gallery.read_text()
     assert "mosaic.tif" in page
     assert page.count("data:image/") >= 2
 
 
-def test_a_reduced_image_gives_nearly_the_same_in_tiles(mosaics, tmp_path):
+@pytest.mark.parametrize("object_diameter_px", [14.5, 31, "auto"])
+def test_a_scaled_image_gives_nearly_the_same_in_tiles(object_diameter_px, mosaics, tmp_path):
     bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
-    for name, options in (("whole", {}), ("tiles", TILES)):
-        infer(bundle, mosaics["dsb2018"], tmp_path / name, **options | {"working_size": 400})
+    options = {"object_diameter_px": object_diameter_px, "tile_margin": 96}
+    for name, more in (("whole", {}), ("tiles", TILES)):
+        infer(bundle, mosaics["dsb2018"], tmp_path / name, **more | options)
     whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
     assert whole.shape == tiles.shape == (500, 420)
-    # pixels of tiles are not those of the whole where sizes are rounded
+    # pixels at the end of a tile are made of fewer than those of the whole
     assert np.mean((whole > 0) == (tiles > 0)) > 0.99
     assert np.mean(best_overlaps(whole, tiles) > 0.8) > 0.9
+    scales = [next(csv.DictReader((tmp_path / name / "summary.csv").open()))["scale"] for name in ("whole", "tiles")]
+    assert scales[0] == scales[1]
 
 
 def test_an_image_reduced_to_specks_is_refused_with_the_remedy(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     tifffile.imwrite(images / "slide.tif", np.zeros((9000, 8000), dtype=np.uint8), tile=(512, 512), compression="zlib")
+    bundle = Path(__file__).parents[2] / "bundles/segpc2021_unet"
     with pytest.raises(RuntimeError):
-        infer(Path(__file__).parents[2] / "bundles/segpc2021_unet", images, tmp_path / "out", working_size=512)
-    assert re.search(r"--working_size \d+ or more", (tmp_path / "out/summary.csv").read_text())
+        infer(bundle, images, tmp_path / "out", patch_size=[384, 512], object_diameter_px=2000)
+    assert "give the right --object_diameter_px" in (tmp_path / "out/summary.csv").read_text()
 
 
 def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monkeypatch):

@@ -52,10 +52,3 @@ def test_the_options_that_a_model_card_names_exist(bundle):
     configs = configs_of(bundle)
     rest = options - of_other_commands - of_monai
     assert [option for option in rest if not any(option in config for config in configs)] == []
-
-
-@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
-def test_the_enlargement_is_that_of_the_network(bundle):
-    for config in configs_of(bundle):
-        assert config["enlargement"] == (1.5 if bundle.name.startswith("dsb2018") else 1)
-        assert config["network_def"]["enlargement"] == "@enlargement"

@@ -12,8 +12,8 @@ from medseg_ext.bundle.keys import keys_of, read_keys, type_text
 
 CONFIGS = [(bundle, config) for bundle in BUNDLES for config in ("train", "evaluate", "inference")]
 EVERYWHERE = {
-    "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "batch_size", "patch_size", "working_size",
-    "enlargement", "num_workers", "amp", "compile", "seed",
+    "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "batch_size", "patch_size", "object_diameter_px",
+    "num_workers", "amp", "compile", "seed",
 }  # fmt: skip
 IN_TRAINING = {
     "max_epochs", "learning_rate", "cache_rate", "val_interval", "early_stop_patience", "augmentation_strength",

@@ -18,13 +18,14 @@ from PIL import Image
 import medseg_ext
 from medseg_ext.bundle.exported_bundle import read_exported_bundle
 from medseg_ext.errors import DataError
+from medseg_ext.objects.diameters import noted_sizes
 
 ROOT = Path(__file__).parents[3]
 APP = ROOT / "medseg_ext" / "deploy"
 
 
 class BrightIsForeground(torch.nn.Module):
-    """Logits of background, nucleus and boundary: what is brighter than a half is nucleus."""
+    """Logits of background, nucleus and centre distance: what is brighter than a half is nucleus."""
 
     def forward(self, image):
         grey = image.mean(dim=1, keepdim=True)
@@ -39,18 +40,19 @@ def config(**changes):
         "reader": {"_target_": "medseg_ext.transforms.RGBReader"},
         "ensure_channel_first": True,
     }
-    resize = {
-        "_target_": "medseg_ext.transforms.ResizeToWorkingSized",
-        "keys": "image",
-        "working_size": 20,
-    }
     whole = {
         "device": "$torch.device('cpu')",
         "use_cuda_amp": False,
         "network_def": {"_target_": "a.network.that.is.not.Here"},
         "network": "$@network_def.to(device=@device, memory_format=torch.channels_last)",
-        "preprocessing": {"_target_": "Compose", "transforms": [load, resize]},
-        "inferer": {"_target_": "SimpleInferer"},
+        "preprocessing": {"_target_": "Compose", "transforms": [load]},
+        "inferer": {
+            "_target_": "medseg_ext.inferers.SizeNormalisedInferer",
+            "inferer": {"_target_": "SimpleInferer"},
+            "working_diameter_px": 10,
+            "object_diameter_px": 20,
+            "estimator": None,
+        },
         "postprocessing": {"_target_": "medseg_ext.transforms.DecodeSemanticd", "min_area_px": 1},
         "class_names": ["background", "nucleus"],
         "object_name": "nucleus",
@@ -74,11 +76,11 @@ def test_an_image_goes_through_the_embedded_configs_and_objects_have_its_size(tm
     Image.fromarray(bright).save(tmp_path / "a.png")
     image = bundle.load({"image": str(tmp_path / "a.png")})["image"]
     assert image.shape == (3, 24, 40)
-    small = bundle.preprocess({"image": image})["image"]
-    assert small.shape == (3, 12, 20)
-    output = bundle.predict(small)
+    image = bundle.preprocess({"image": image})["image"]
+    output = bundle.predict(image)
     assert output.shape == (3, 12, 20)
-    objects = bundle.decode(small, output)
+    assert noted_sizes(image.meta) == {"object_diameter_px": 20, "scale": 0.5}
+    objects = bundle.decode(image, output)
     assert objects.instances.shape == objects.classes.shape == (1, 24, 40)
     assert objects.instances.max() == len(objects.scores) == 2
     upright, flat = objects.instances[0, 4:12, 6:8].unique(), objects.instances[0, 19:21, 18:34].unique()

@@ -34,7 +34,7 @@ LABELS[1, 7], LABELS[3, 2:4] = 1, 2
 
 
 class RefusesSquares(torch.nn.Module):
-    """Logits of background, nucleus and boundary; a network that cannot take square images."""
+    """Logits of background, nucleus and centre distance; a network that cannot take square images."""
 
     def forward(self, image):
         if image.shape[2] == image.shape[3]:

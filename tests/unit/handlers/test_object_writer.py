@@ -10,6 +10,7 @@ import tifffile
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
+from monai.inferers import SimpleInferer
 from monai.transforms import Compose, LoadImaged
 from PIL import Image
 
@@ -17,35 +18,42 @@ from medseg_ext.datasets.image_list import list_images
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.inferers.diameter_estimate import DiameterEstimator
+from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import ENDINGS, write_objects
 from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.transforms.decoders import DecodeSemanticd
 from medseg_ext.transforms.readers import RGBReader
-from medseg_ext.transforms.working_size import ResizeToWorkingSized
 
 CELL_NAMES = ["background", "cytoplasm", "nucleus"]
 
 
 class BrightIsForeground(torch.nn.Module):
-    """Logits of background, nucleus and boundary: what is brighter than a half is nucleus."""
+    """Logits of background, nucleus and centre distance: what is brighter than a half is nucleus."""
 
     def forward(self, image):
         grey = image.mean(dim=1, keepdim=True)
         return torch.cat([torch.zeros_like(grey), 20 * (grey - 0.5), torch.full_like(grey, -20)], dim=1)
 
 
-def segment(images, output_dir, *, working_size=None):
+def segment(images, output_dir, *, diameter_px=20, working_diameter_px=20):
     load = LoadImaged("image", reader=RGBReader(), ensure_channel_first=True)
-    dataset = ReadableImages(
-        list_images(images), Compose([load, ResizeToWorkingSized("image", working_size=working_size)])
-    )
+    dataset = ReadableImages(list_images(images), Compose([load]))
+    decoder = DecodeSemanticd(min_area_px=1)
+    sizes = {"working_diameter_px": working_diameter_px}
     names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
     evaluator = SupervisedEvaluator(
         device="cpu",
         val_data_loader=DataLoader(dataset, batch_size=1),
         network=BrightIsForeground(),
-        postprocessing=DecodeSemanticd(min_area_px=1),
+        inferer=SizeNormalisedInferer(
+            SimpleInferer(),
+            object_diameter_px=diameter_px,
+            estimator=DiameterEstimator(inferer=SimpleInferer(), decoder=decoder, **sizes),
+            **sizes,
+        ),
+        postprocessing=decoder,
         val_handlers=[ObjectWriter(ResultFolder(output_dir, images=dataset, **names))],
     )
     evaluator.run()
@@ -121,8 +129,12 @@ def test_the_smallest_images_are_done(images, tmp_path, size, value):
 @pytest.mark.parametrize("size", [(1, 900), (900, 1), (61, 33)])
 def test_objects_have_the_size_of_the_image_and_not_that_of_the_network(images, tmp_path, size):
     Image.fromarray(np.full(size, 255, dtype=np.uint8)).save(images / "a.png")
-    segment(images, tmp_path / "out", working_size=32)
-    assert tifffile.imread(tmp_path / "out" / "a_instances.tif").shape == size
+    for number, working_diameter_px in enumerate((5, 60)):
+        out = tmp_path / f"out{number}"
+        (row,) = segment(images, out, working_diameter_px=working_diameter_px).values()
+        assert float(row["scale"]) == pytest.approx(working_diameter_px / 20, rel=0.05)
+        assert float(row["object_diameter_px"]) == 20
+        assert tifffile.imread(out / "a_instances.tif").shape == size
 
 
 def test_names_with_spaces_and_other_letters_are_kept(images, tmp_path):

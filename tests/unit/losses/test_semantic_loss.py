@@ -2,14 +2,14 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from medseg_ext.losses.semantic import ClassesAndBoundaryLoss
+from medseg_ext.losses.semantic import ClassesAndDistanceLoss
 
 
-def make_loss(boundary_weight: float = 1.0) -> ClassesAndBoundaryLoss:
-    return ClassesAndBoundaryLoss(
+def make_loss(distance_weight: float = 1.0) -> ClassesAndDistanceLoss:
+    return ClassesAndDistanceLoss(
         classes=DiceCELoss(softmax=True, to_onehot_y=True),
-        boundary=DiceCELoss(sigmoid=True),
-        boundary_weight=boundary_weight,
+        distance=torch.nn.BCEWithLogitsLoss(),
+        distance_weight=distance_weight,
     )
 
 
@@ -26,15 +26,15 @@ def test_a_perfect_prediction_costs_almost_nothing():
     assert make_loss()(prediction, target) < 1e-3
 
 
-def test_the_boundary_counts_by_its_weight():
-    """A logit of 20 on the wrong side costs a cross-entropy of 20, and a Dice loss of 1: nothing is hit."""
+def test_the_distance_counts_by_its_weight():
+    """A logit of 20 on the wrong side costs a cross-entropy of 20."""
     prediction, target = perfect_case()
     prediction[:, -1] *= -1
     losses = [make_loss(weight)(prediction, target).item() for weight in (0, 1, 2)]
-    assert losses == pytest.approx([0, 21, 42], abs=1e-3)
+    assert losses == pytest.approx([0, 20, 40], abs=1e-3)
 
 
-def test_the_classes_count_whatever_the_weight_of_the_boundary():
+def test_the_classes_count_whatever_the_weight_of_the_distance():
     """Both class logits are 20 on the wrong side: the right class lags by 40, and a Dice loss of 1 comes on top."""
     prediction, target = perfect_case()
     prediction[:, :-1] *= -1
@@ -50,5 +50,13 @@ def test_half_precision_is_summed_in_float32():
 
 
 def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="boundary_weight"):
+    with pytest.raises(ValueError, match="distance_weight"):
         make_loss(-1)
+
+
+def test_the_distance_costs_least_where_it_is_right():
+    logits = torch.linspace(-4, 4, 81)
+    target = torch.zeros(1, 2, 1, 1)
+    target[:, 1] = 0.3
+    losses = [make_loss()(torch.tensor([20.0, -20.0, float(logit)])[None, :, None, None], target) for logit in logits]
+    assert torch.sigmoid(logits[int(torch.stack(losses).argmin())]) == pytest.approx(0.3, abs=0.02)

@@ -12,12 +12,10 @@ from monai.networks.utils import convert_to_torchscript
 from skimage.draw import disk
 from skimage.measure import regionprops
 from torch import nn
-from torch.nn.functional import interpolate
 
 from medseg_ext.losses.detection import SumOfLosses
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn import MaskRCNN
-from medseg_ext.networks.mask_rcnn_dense import dense_detections
 
 pytest.importorskip("detectron2")
 from detectron2.modeling import build_model
@@ -157,32 +155,6 @@ def test_it_learns_from_the_losses_of_detectron2(class_names):
         assert loss > 0
 
 
-def test_an_enlarging_network_is_one_of_enlarged_images():
-    plain = tiny_network(CELLS, min_object_area_px=80)
-    enlarging = tiny_network(CELLS, enlargement=2, min_object_area_px=20)
-    image, label = scene()
-    label[0, :, :3, :5] = 1  # 15 pixels are not learnt
-    label[0, 0, :3, 80:87], label[0, 1, :3, 80:87] = 2, 1  # 21 pixels are
-    large = interpolate(image, scale_factor=2, mode="bilinear")
-    large_label = label.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    torch.manual_seed(1)
-    losses = enlarging.train()(image, label)
-    torch.manual_seed(1)
-    expected = plain.train()(large, large_label)
-    for name, loss in losses.items():
-        torch.testing.assert_close(loss, expected[name], rtol=1e-5, atol=1e-6, msg=name)
-    boxes, *others = plain.eval().detector.detect(large)
-    expected_dense = dense_detections(boxes / 2, *others, image, 3, 0.0)
-    assert expected_dense.shape == (1, 4, 96, 96)
-    assert expected_dense[:, 0].max() > 1
-    torch.testing.assert_close(enlarging.eval()(image), expected_dense)
-
-
-def test_an_enlargement_below_one_is_refused():
-    with pytest.raises(ValueError, match="enlargement must be at least 1"):
-        MaskRCNN(NUCLEI, enlargement=0.5)
-
-
 def test_images_without_objects_are_learnt_from():
     network = tiny_network().train()
     image, label = scene()
@@ -237,9 +209,9 @@ def test_an_image_s_objects_do_not_depend_on_its_batch():
     assert torch.equal(network(images)[1:], network(images[1:]))
 
 
-@pytest.mark.parametrize(("class_names", "enlargement"), [(NUCLEI, 1), (CELLS, 1), (NUCLEI, 1.5)])
-def test_the_exported_network_gives_the_same_at_other_sizes(class_names, enlargement):
-    network = tiny_network(class_names, enlargement=enlargement).train()
+@pytest.mark.parametrize("class_names", [NUCLEI, CELLS])
+def test_the_exported_network_gives_the_same_at_other_sizes(class_names):
+    network = tiny_network(class_names).train()
     file = io.BytesIO()
     exported = convert_to_torchscript(network, file)
     file.seek(0)

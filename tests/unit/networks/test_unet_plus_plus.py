@@ -4,7 +4,7 @@ from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.networks.nets import BasicUNetPlusPlus
 from monai.networks.utils import convert_to_torchscript
 
-from medseg_ext.losses.semantic import ClassesAndBoundaryLoss
+from medseg_ext.losses.semantic import ClassesAndDistanceLoss
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 from medseg_ext.networks.unet_plus_plus import UNetPlusPlus
 
@@ -36,9 +36,11 @@ def test_it_gives_what_monai_s_network_gives():
 def test_the_final_head_counts_most_in_the_loss():
     heads = [head.detach().requires_grad_() for head in network().train()(image())]
     assert len(heads) == 4
-    label = torch.zeros(2, 2, 48, 32, dtype=torch.int64)
+    label = torch.zeros(2, 2, 48, 32)
     label[:, 0, 8:24, 8:24] = 1
-    loss = ClassesAndBoundaryLoss(classes=DiceCELoss(softmax=True, to_onehot_y=True), boundary=DiceCELoss(sigmoid=True))
+    loss = ClassesAndDistanceLoss(
+        classes=DiceCELoss(softmax=True, to_onehot_y=True), distance=torch.nn.BCEWithLogitsLoss()
+    )
     total = DeepSupervisionLoss(loss)(heads, label)
     singles = [loss(head, label) for head in heads]
     expected = sum(single / 2**level for level, single in enumerate(singles))

@@ -11,7 +11,8 @@ from monai.inferers import SlidingWindowInferer
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.percentiles import percentiles_of
-from medseg_ext.images.sizes import LARGEST_WHOLE_PX, size_at_work
+from medseg_ext.images.resize import scaled_size
+from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.objects.objects import Objects
 from medseg_ext.tiling import large_images as large_segment
 from medseg_ext.tiling.tiles import LARGEST_REGION_PX, plan_tiles, plan_tiles_of_image
@@ -83,14 +84,14 @@ def test_tiles_without_pixels_are_refused():
         plan_tiles((10, 10), tile_px=5, margin_px=-1)
     for tile_px, margin_px in ((0, 0), (-300, 0), (-2000, 0), (512, -1)):
         with pytest.raises(DataError, match="--tile_size of at least 1 and a --tile_margin of at least 0"):
-            plan_tiles_of_image((9000, 9000), working_size=None, tile_px=tile_px, margin_px=margin_px)
+            plan_tiles_of_image((9000, 9000), scale=1.0, tile_px=tile_px, margin_px=margin_px)
 
 
 SEEN_REDUCED = {"margin_px": 192, "step_px": (288, 384), "overlap_px": (96, 128)}
 
 
-def most_pixels_at_once(size, tiles, working_size):
-    seen_size = size_at_work(size, working_size)
+def most_pixels_at_once(size, tiles, scale):
+    seen_size = scaled_size(size, scale)
     return max(math.prod(tile.region.size) for tile in tiles) * math.prod(size) / math.prod(seen_size)
 
 
@@ -98,34 +99,34 @@ SIZES = [tuple(size) for size in np.random.default_rng(0).integers(5800, 30000, 
 
 
 @pytest.mark.parametrize("size", [(9000, 29000), (29027, 6067), (29790, 11081), *SIZES])
-@pytest.mark.parametrize("working_size", [256, 512, 4608])
-def test_tiles_fit_in_memory_or_the_remedy_makes_them_fit(size, working_size):
+@pytest.mark.parametrize("scale", [1 / 32, 0.1, 0.3, 1, 2.3])
+def test_tiles_fit_in_memory_or_the_remedy_makes_them_fit(size, scale):
     try:
-        tiles = plan_tiles_of_image(size, working_size=working_size, tile_px=1024, **SEEN_REDUCED)
+        tiles = plan_tiles_of_image(size, scale=scale, tile_px=1024, **SEEN_REDUCED)
     except DataError as error:
-        working_size = int(re.search(r"--working_size (\d+) or more", str(error))[1])
-        tiles = plan_tiles_of_image(size, working_size=working_size, tile_px=1024, **SEEN_REDUCED)
-    at_once = most_pixels_at_once(size, tiles, working_size)
+        scale = float(re.search(r"with ([.\d]+) or more it would fit", str(error))[1])
+        tiles = plan_tiles_of_image(size, scale=scale, tile_px=1024, **SEEN_REDUCED)
+    at_once = most_pixels_at_once(size, tiles, scale)
     assert at_once <= LARGEST_WHOLE_PX * 1.001 or (len(tiles) == 1 and at_once <= LARGEST_REGION_PX)
 
 
 def test_a_field_of_view_of_a_large_camera_is_one_tile():
-    (tile,) = plan_tiles_of_image((6336, 9504), working_size=512, tile_px=1024, **SEEN_REDUCED)
+    (tile,) = plan_tiles_of_image((6336, 9504), scale=512 / 9504, tile_px=1024, **SEEN_REDUCED)
     assert tile.core == tile.region == Box(0, 0, 341, 512)
 
 
 def test_a_field_of_view_of_8192_pixels_is_the_largest_that_is_one_tile():
-    (tile,) = plan_tiles_of_image((8192, 8192), working_size=512, tile_px=1024, **SEEN_REDUCED)
+    (tile,) = plan_tiles_of_image((8192, 8192), scale=1 / 16, tile_px=1024, **SEEN_REDUCED)
     assert tile.region == Box(0, 0, 512, 512)
-    with pytest.raises(DataError, match="reduce it to 8192 pixels"):
-        plan_tiles_of_image((8192, 8193), working_size=512, tile_px=1024, **SEEN_REDUCED)
+    with pytest.raises(DataError, match="or reduce the image first"):
+        plan_tiles_of_image((8192, 8193), scale=1 / 16, tile_px=1024, **SEEN_REDUCED)
 
 
 def test_tiles_are_as_large_as_asked_for_where_they_fit():
-    tiles = plan_tiles_of_image((16384, 16384), working_size=None, tile_px=1024, margin_px=64)
+    tiles = plan_tiles_of_image((16384, 16384), scale=1.0, tile_px=1024, margin_px=64)
     assert len(tiles) == 16 * 16
     windows = {"margin_px": 8, "step_px": (24, 48), "overlap_px": (8, 16)}
-    tiles = plan_tiles_of_image((900, 900), working_size=None, tile_px=100, **windows)
+    tiles = plan_tiles_of_image((900, 900), scale=1.0, tile_px=100, **windows)
     assert tiles == plan_tiles((900, 900), tile_px=100, **windows)
     assert tiles[0].core == Box(0, 0, 120, 144)
 
@@ -133,7 +134,7 @@ def test_tiles_are_as_large_as_asked_for_where_they_fit():
 @pytest.mark.parametrize("size", [(9000, 9000), (8000, 8000)])
 def test_a_margin_that_no_memory_holds_is_refused(size):
     with pytest.raises(DataError, match="give a --tile_margin of less than 3000"):
-        plan_tiles_of_image(size, working_size=None, tile_px=1024, margin_px=3000)
+        plan_tiles_of_image(size, scale=1.0, tile_px=1024, margin_px=3000)
 
 
 @pytest.mark.parametrize(("most_px", "factor"), [(30 * 41, 1), (1225, 1), (400, 2), (100, 4)])

@@ -1,10 +1,8 @@
 import numpy as np
-import pytest
 import torch
 from skimage.color import hed2rgb, rgb2hed
 
 from medseg_ext.transforms.stain import RandStainJitterd, scale_stains
-from medseg_ext.transforms.working_size import ResizeToWorkingSized
 
 
 def purple_image() -> torch.Tensor:
@@ -57,31 +55,3 @@ def test_the_jitter_is_repeatable_and_stays_in_range():
     assert not torch.allclose(results[0], image, atol=1e-2)
     assert results[0].min() >= 0
     assert results[0].max() <= 1
-
-
-@pytest.mark.parametrize(("shape", "expected"), [((30, 60), (20, 40)), ((60, 30), (40, 20)), ((5, 10), (20, 40))])
-def test_the_longer_side_gets_the_working_size(shape, expected):
-    data = {"image": torch.rand(3, *shape), "instances": torch.randint(0, 900, (1, *shape)).float()}
-    resize = ResizeToWorkingSized(["image", "instances"], working_size=40, mode=["bilinear", "nearest"])
-    result = resize(data)
-    assert result["image"].shape == (3, *expected)
-    assert set(result["instances"].unique().tolist()) <= set(data["instances"].unique().tolist())
-
-
-def test_stripes_finer_than_the_pixels_of_the_working_size_become_their_mean():
-    """One column in four is white. The columns that interpolation alone would look at are all black."""
-    stripes = torch.zeros(3, 64, 64)
-    stripes[:, :, ::4] = 1
-    resized = ResizeToWorkingSized("image", working_size=16)({"image": stripes})["image"]
-    inner = resized[:, 2:-2, 2:-2]  # beyond the image the filter finds zeros
-    torch.testing.assert_close(inner, torch.full((3, 12, 12), 0.25), atol=0.03, rtol=0)
-
-
-def test_no_working_size_keeps_every_image():
-    image = torch.rand(3, 7, 9)
-    assert ResizeToWorkingSized("image")({"image": image})["image"] is image
-
-
-def test_a_working_size_of_zero_is_refused():
-    with pytest.raises(ValueError, match="working_size"):
-        ResizeToWorkingSized("image", working_size=0)

@@ -1,0 +1,113 @@
+"""Make data set folders that only evaluations read: unseen images, and zoomed copies of a validation split.
+
+    python tools/evaluation_sets.py unseen SOURCE TARGET
+    python tools/evaluation_sets.py zoomed DATA_SET TARGET
+
+SOURCE has folders with images/<id>.png and instances/<id>.png. Of a data set come TARGET/x0.25 to TARGET/x3.
+
+All images stand in the section `testing`. An image shrinks by area and grows bicubically, a label map by majority, so
+that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as nobody could
+tell them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, load_class_names, load_datalist, read_dataset_json
+from medseg_ext.errors import DataError
+from medseg_ext.images.png import encode_png
+from medseg_ext.images.read import read_labels
+from medseg_ext.images.resize import resize_labels, scaled_size
+from medseg_ext.objects.diameters import typical_diameter
+
+ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0, 3.0)
+LEAST_DIAMETER_PX = 8
+
+Sample = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]
+"""Id, kind, image uint8 (H, W, 3), label map and class map, integers (H, W)."""
+
+
+def write_evaluation_set(target: Path, samples: Iterable[Sample], *, name: str, class_names: Sequence[str]) -> int:
+    """Write a data set folder of which all images are for testing; returns their number."""
+    items = []
+    for image_id, kind, image, instances, classes in samples:
+        files = {
+            key: Path(key if key != "image" else "images") / f"{image_id}.png"
+            for key in ("image", "instances", "classes")
+        }
+        for file in files.values():
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(target / files["image"])
+        (target / files["instances"]).write_bytes(encode_png(instances.astype(np.uint16)))
+        (target / files["classes"]).write_bytes(encode_png(classes.astype(np.uint8)))
+        kinds = {"kind": kind} if kind else {}
+        items.append(
+            {"id": image_id, "group": image_id, **kinds, **{key: file.as_posix() for key, file in files.items()}}
+        )
+    content = {"name": name, "class_names": list(class_names), "training": [], "validation": [], "testing": items}
+    (target / DATASET_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return len(items)
+
+
+def unseen_samples(folder: Path) -> Iterator[Sample]:
+    """Read images with nuclei."""
+    for file in sorted((folder / "images").glob("*.png")):
+        instances = read_labels(folder / "instances" / file.name)
+        yield file.stem, "", np.asarray(Image.open(file).convert("RGB")), instances, instances > 0
+
+
+def zoomed_samples(items: Iterable[dict[str, str]], zoom: float) -> Iterator[Sample]:
+    """Read images and zoom them, those whose objects stay large enough."""
+    for item in items:
+        instances = read_labels(item["instances"])
+        if (typical_diameter(instances) or 0) * zoom < LEAST_DIAMETER_PX:
+            continue
+        image = Image.open(item["image"]).convert("RGB")
+        size = scaled_size(instances.shape, zoom)
+        resampling = Image.Resampling.BOX if zoom < 1 else Image.Resampling.BICUBIC
+        maps = torch.from_numpy(np.stack([instances.astype(np.int32), read_labels(item["classes"]).astype(np.int32)]))
+        zoomed = resize_labels(maps, size).numpy()
+        yield item["id"], item.get("kind", ""), np.asarray(image.resize(size[::-1], resampling)), zoomed[0], zoomed[1]
+
+
+def main() -> None:
+    """Make what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["unseen", "zoomed"])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args()
+    sets: dict[str, Iterator[Sample]] = {}
+    if options.what == "unseen":
+        stem, class_names = "", ["background", "nucleus"]
+        for folder in sorted(path for path in options.source.iterdir() if (path / "images").is_dir()):
+            sets[folder.name] = unseen_samples(folder)
+    else:
+        stem, class_names = f"{read_dataset_json(options.source)['name']} ", load_class_names(options.source)
+        items = load_datalist(options.source, "validation")
+        for zoom in ZOOMS:
+            sets[f"x{zoom:.3g}"] = zoomed_samples(items, zoom)
+    if not sets:
+        raise DataError(f"{options.source} has no folder with images: name the folder above")
+    for name, samples in sets.items():
+        count = write_evaluation_set(
+            options.target / name, tqdm(samples, desc=name, disable=None), name=stem + name, class_names=class_names
+        )
+        print(f"{options.target / name}: {count} images")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
