@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from monai.inferers import Inferer
+from torch.nn.functional import avg_pool2d
 
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.objects import Objects
+
+# In working diameters:
+FIRST_SIDE = 1.6  # longer side of the first look, in which even an object as large as the image is not too large
+LARGEST_SIDE = 9.6  # of a look: of hundreds of objects a part of the image shows enough
+LEAST_SEEN, SURELY_SEEN = 0.4, 2.0  # objects: from there on they are told from noise, or are no noise
+MOST_OFF = 1.5  # times, between two looks that agree: what networks are trained to bear
+MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
 
 
 class Decoder(Protocol):
@@ -22,7 +31,12 @@ class Decoder(Protocol):
 
 
 class DiameterEstimator:
-    """Estimate the diameter of a typical object of an image, by what a network finds at coarse scales.
+    """Estimate the diameter of a typical object of an image, by what a network finds in cheap looks at it.
+
+    The first look is so coarse that no object is too large for the network; each further one is twice as fine, until
+    objects are large enough to be told from noise and two looks agree. So it comes from the side on which a network
+    sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. Of a
+    large image finer looks see a part: where the last look found most objects, or where the contrast is highest.
 
     Args:
         inferer: runs the network on an image.
@@ -33,20 +47,53 @@ class DiameterEstimator:
     def __init__(self, *, inferer: Inferer, decoder: Decoder, working_diameter_px: float) -> None:
         self.inferer = inferer
         self.decoder = decoder
-        self.working_diameter_px = working_diameter_px
+        self.working_diameter_px = float(working_diameter_px)
 
     def __call__(self, image: torch.Tensor, network: Callable[..., Any]) -> float | None:
-        """Estimate the diameter in an image (1, 3, H, W), in its pixels; None where no object is found."""
-        scale = 0.5
-        diameter = None
-        for _ in range(3):
-            seen = resize_image(image, scaled_size((image.shape[2], image.shape[3]), scale))
+        """Estimate the diameter in an image (1, 3, H, W), in its pixels.
+
+        Returns:
+            The median diameter of the objects; None where no two looks agree, as in an image without objects.
+        """
+        view, foreground = image, None
+        scale = min(FIRST_SIDE * self.working_diameter_px / max(image.shape[2:]), MOST_SCALE)
+        earlier = agreed = None
+        while scale <= MOST_SCALE:
+            view = self._part(view, foreground, side=math.ceil(LARGEST_SIDE * self.working_diameter_px / scale))
+            seen = resize_image(view, scaled_size((view.shape[2], view.shape[3]), scale))
             objects = self.decoder.decode(torch.as_tensor(self.inferer(seen, network))[0])
-            found = typical_diameter(np.asarray(objects.instances))
-            if found is None:
-                break
-            diameter = found / scale
-            if 1 / 1.5 < found / self.working_diameter_px * 2 < 1.5:
-                break
-            scale = self.working_diameter_px / diameter / 2
-        return diameter
+            foreground = (objects.instances > 0).float()[None]
+            seen_diameter = typical_diameter(np.asarray(objects.instances))
+            diameter = None if seen_diameter is None else seen_diameter / scale
+            if seen_diameter is not None and diameter is not None:
+                if earlier is not None and max(diameter / earlier, earlier / diameter) <= MOST_OFF:
+                    agreed = diameter
+                    if seen_diameter >= LEAST_SEEN * self.working_diameter_px:
+                        return diameter
+                if seen_diameter >= SURELY_SEEN * self.working_diameter_px:
+                    return diameter
+            earlier = diameter
+            scale *= 2
+        return agreed
+
+    @staticmethod
+    def _part(view: torch.Tensor, foreground: torch.Tensor | None, *, side: int) -> torch.Tensor:
+        """Cut the part of a view (1, 3, H, W) out that shows most; `side` is that of the part, at most."""
+        size = min(side, view.shape[2]), min(side, view.shape[3])
+        if size == tuple(view.shape[2:]):
+            return view
+        # A quarter of the part is fine enough to choose by.
+        cell = max(1, min(size) // 4)
+        if foreground is not None and bool(foreground.any()):
+            amount = resize_image(foreground, (max(1, view.shape[2] // cell), max(1, view.shape[3] // cell)))
+        else:
+            grey = view.mean(dim=1, keepdim=True)
+            amount = avg_pool2d(grey**2, cell) - avg_pool2d(grey, cell) ** 2
+        window = [max(1, min(length // cell, cells)) for length, cells in zip(size, amount.shape[2:], strict=True)]
+        sums = avg_pool2d(amount, window, stride=1)
+        row, column = divmod(int(sums.argmax()), sums.shape[3])
+        top, left = (
+            min(index * cell, whole - part)
+            for index, whole, part in zip((row, column), view.shape[2:], size, strict=True)
+        )
+        return view[:, :, top : top + size[0], left : left + size[1]]

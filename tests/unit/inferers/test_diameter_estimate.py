@@ -1,0 +1,97 @@
+"""The size of objects is estimated whatever it is, and whatever the size of the image."""
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+from scipy import ndimage
+
+from medseg_ext.inferers.diameter_estimate import DiameterEstimator
+from medseg_ext.objects.objects import Objects
+
+WORKING_PX = 20
+
+
+class Threshold:
+    """Makes objects of what is bright; cuts those in two that are too large for a network of `WORKING_PX`."""
+
+    def __init__(self, largest_px=100):
+        self.largest_px = largest_px
+        self.seen = []
+
+    def decode(self, output):
+        grey = output.mean(dim=0).numpy()
+        self.seen.append(grey.shape)
+        labels, _ = ndimage.label(grey > 0.5)
+        for number, box in enumerate(ndimage.find_objects(labels), start=1):
+            if max(side.stop - side.start for side in box) > self.largest_px:
+                pieces = (np.indices(grey.shape) // 8).sum(axis=0) * 1000 + 1000
+                labels = np.where(labels == number, pieces, labels)
+        areas = np.bincount(labels.ravel())
+        labels[areas[labels] < 15] = 0
+        return Objects(torch.from_numpy(labels[None]), torch.from_numpy((labels > 0)[None]), torch.ones(1))
+
+
+def disks(diameters, side=400, spacing=2.0, seed=0):
+    """Draw disks of some diameters in turn, on a jittered grid, as an image (1, 3, side, side)."""
+    generator = np.random.default_rng(seed)
+    image = np.zeros((side, side), dtype=np.float32)
+    pitch = spacing * max(diameters)
+    places = [
+        (row, column) for row in np.arange(pitch / 2, side, pitch) for column in np.arange(pitch / 2, side, pitch)
+    ]
+    for number, (row, column) in enumerate(places):
+        radius = diameters[number % len(diameters)] / 2
+        row, column = row + generator.uniform(-1, 1), column + generator.uniform(-1, 1)
+        box = tuple(slice(max(0, int(at - radius - 2)), int(at + radius + 3)) for at in (row, column))
+        rows, columns = np.ogrid[box[0].start : min(box[0].stop, side), box[1].start : min(box[1].stop, side)]
+        image[box] = np.maximum(image[box], (rows - row) ** 2 + (columns - column) ** 2 < radius**2)
+    return torch.from_numpy(image)[None, None].expand(1, 3, -1, -1)
+
+
+def estimate(image, **options):
+    decoder = Threshold(**options)
+    estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=decoder, working_diameter_px=WORKING_PX)
+    return estimator(image, torch.nn.Identity()), decoder
+
+
+@pytest.mark.parametrize("diameter", [7, 9, 14, 20, 33, 56, 90, 180])
+@pytest.mark.parametrize("side", [200, 400, 1500])
+def test_objects_of_one_size(diameter, side):
+    if diameter * 2 > side:
+        pytest.skip("no place for two")
+    found, decoder = estimate(disks([diameter], side))
+    assert found == pytest.approx(diameter, rel=0.25)
+    assert max(max(shape) for shape in decoder.seen) <= 200  # every look is cheap
+
+
+@pytest.mark.parametrize("side", [64, 300, 2000])
+def test_one_object_that_fills_the_image(side):
+    found, _ = estimate(disks([0.9 * side], side, spacing=1 / 0.9))
+    assert found == pytest.approx(0.9 * side, rel=0.2)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("size", [(1, 1), (300, 300), (40, 1200)])
+def test_an_image_without_structure(value, size):
+    found, _ = estimate(torch.full((1, 3, *size), value))
+    # what is bright all over is one object as large as the image
+    assert found is None or (value == 1 and found == pytest.approx(2 * np.sqrt(size[0] * size[1] / np.pi), rel=0.3))
+
+
+def test_of_two_kinds_of_size_the_more_numerous_counts():
+    assert estimate(disks([15, 15, 45]))[0] == pytest.approx(15, rel=0.25)
+    assert estimate(disks([15, 45, 45]))[0] == pytest.approx(45, rel=0.25)
+
+
+def test_few_small_objects_in_a_large_image_are_found_by_their_contrast():
+    image = torch.zeros(1, 3, 1600, 2400)
+    image[:, :, 1200:1500, 300:600] = disks([18], 300)
+    found, decoder = estimate(image)
+    assert found == pytest.approx(18, rel=0.25)
+    assert max(max(shape) for shape in decoder.seen) <= 200
+
+
+def test_looks_end_before_objects_are_cut_in_pieces():
+    """A network that cannot take objects of twice its working diameter says 8 px of 40: its parts of them."""
+    assert estimate(disks([60], 800), largest_px=30)[0] == pytest.approx(60, rel=0.25)
