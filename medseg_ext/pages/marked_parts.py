@@ -12,17 +12,18 @@ OPENING, CLOSING = "<!-- card: {} -->", "<!-- /card -->"
 MARKER = re.compile(r"^<!-- (?:card: (\w+)|(/card)) -->\n?", re.MULTILINE)
 
 
-def fill_sections(page: Path, texts: Mapping[str, str]) -> str:
+def fill_sections(page: Path, texts: Mapping[str, str], *, kept: Collection[str] = ()) -> str:
     """Give a page's text with every marked part replaced; the page itself stays as it is.
 
     Args:
         page: a Markdown file.
         texts: Markdown of each part by name, without blank lines around it.
+        kept: parts that may be there, and stay as they are.
 
     Raises:
         DataError: as `check_sections`.
     """
-    content = check_sections(page, texts)
+    content = check_sections(page, texts, kept=kept)
     for name, text in texts.items():
         filled = f"{OPENING.format(name)}\n\n{text}\n\n{CLOSING}"  # without blank lines GitHub shows no table
         part = rf"^{OPENING.format(name)}\n.*?^{CLOSING}"
@@ -30,8 +31,8 @@ def fill_sections(page: Path, texts: Mapping[str, str]) -> str:
     return content
 
 
-def check_sections(page: Path, names: Collection[str]) -> str:
-    """Refuse a page whose marked parts are not these, each once and closed.
+def check_sections(page: Path, names: Collection[str], *, kept: Collection[str] = ()) -> str:
+    """Refuse a page whose marked parts are not these, each once and closed; those of `kept` may be there, too.
 
     Returns:
         The page's text.
@@ -52,7 +53,7 @@ def check_sections(page: Path, names: Collection[str]) -> str:
             raise DataError(f"{line}: expected {expected}; mend the marker lines")
         if name in found:
             raise DataError(f"{line}: `{OPENING.format(name)}` is there twice; remove one")
-        if name and name not in names:
+        if name and name not in names and name not in kept:
             raise DataError(f"{line}: nothing fills `{OPENING.format(name)}`; the parts are {', '.join(names)}")
         found += [name] if name else []
         open_name = name or ""

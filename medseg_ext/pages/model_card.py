@@ -42,6 +42,7 @@ METRICS = (
     "map_per_image", "pq", "sq", "rq", "mean_matched_iou", "aji", "segpc_miou", "segpc_miou_matched",
 )  # fmt: skip
 METRICS_BY_KIND = ("foreground_iou", "ap_50", "pq")
+ELSEWHERE = "elsewhere"  # the part on other images than the test images
 
 
 class WrittenCard(NamedTuple):
@@ -56,16 +57,20 @@ class WrittenCard(NamedTuple):
         return [*map(str, self.files), *(note.format(self.files[0], image) for image in self.unexplained)]
 
 
-def write_card(bundle: Path, evaluation: Path, *, note: str = "") -> WrittenCard:
+def write_card(
+    bundle: Path, evaluation: Path, *, note: str = "", elsewhere: Mapping[str, Path] | None = None
+) -> WrittenCard:
     """Write the marked parts of a card, `docs/README.md`, and their pictures.
 
     The parts are `metrics`; `kinds`, where the images have kinds; `samples`, the images nearest to the quartiles of
-    foreground IoU; and `worst`, those of the lowest.
+    foreground IoU; and `worst`, those of the lowest. `elsewhere` is written where evaluations of other images are
+    given, and else stays as it is.
 
     Args:
         bundle: the bundle's folder.
         evaluation: output_dir of an evaluation of the bundle's weights on the test images.
         note: a sentence below the metrics.
+        elsewhere: further evaluations of the same weights by what their images are, such as other laboratories' ones.
 
     Raises:
         DataError: the folder is no evaluation, or not of this bundle, of other weights or of other images than the
@@ -77,7 +82,11 @@ def write_card(bundle: Path, evaluation: Path, *, note: str = "") -> WrittenCard
     content = _read_metrics(evaluation)
     kinds = content["by_kind"]
     card = bundle / CARD_FILE
-    check_sections(card, ["metrics", *(["kinds"] if kinds else []), "samples", "worst"])
+    check_sections(
+        card,
+        ["metrics", *(["kinds"] if kinds else []), *([ELSEWHERE] if elsewhere else []), "samples", "worst"],
+        kept=[ELSEWHERE],
+    )
     values = image_scores(run)
     worst, samples = lowest(values[HEADLINE]), nearest_to_quartiles(values[HEADLINE])
     texts = {
@@ -97,7 +106,9 @@ def write_card(bundle: Path, evaluation: Path, *, note: str = "") -> WrittenCard
     }
     if kinds:
         texts["kinds"] = "\n".join(_kinds_table(kinds, metadata))
-    page = fill_sections(card, texts)
+    if elsewhere:
+        texts[ELSEWHERE] = "\n".join(_elsewhere_table(elsewhere))
+    page = fill_sections(card, texts, kept=[ELSEWHERE])
     pictures = {name: _draw(run, chosen, values) for name, chosen in ((SAMPLES_FILE, samples), (WORST_FILE, worst))}
     for name, picture in pictures.items():
         save_small_png(picture, card.parent / name)
@@ -191,7 +202,7 @@ def _read_metrics(evaluation: Path) -> dict[str, Any]:
     path = evaluation / "metrics.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {"metrics": content["metrics"], "by_kind": content["by_kind"]}
+        return {key: content[key] for key in ("metrics", "by_kind", "object_diameter")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read ({error}): {EVALUATE_AGAIN}") from error
 
@@ -229,6 +240,21 @@ def _kinds_table(kinds: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, 
     return markdown_table(["kind of microscopy", "images", *(f"`{name}`" for name in METRICS_BY_KIND)], rows)
 
 
+def _elsewhere_table(evaluations: Mapping[str, Path]) -> list[str]:
+    rows = []
+    for images, folder in evaluations.items():
+        content = _read_metrics(folder)
+        rows.append(
+            [
+                images,
+                str(_images_of(content["metrics"][HEADLINE])),
+                *(score_text(_interval(content["metrics"][name])) for name in METRICS_BY_KIND),
+                _number(content["object_diameter"]["share_within_1.5"]),
+            ]
+        )
+    return markdown_table(["images", "number", *(f"`{name}`" for name in METRICS_BY_KIND), "size within 1.5"], rows)
+
+
 def _images_of(score: Mapping[str, Any]) -> int:
     return score["images"] + score["images_left_out"]
 
@@ -247,8 +273,8 @@ def _image_lines(
     return lines
 
 
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+def _number(value: float | None) -> str:
+    return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _pictures_text(title: str, file: str, metadata: Mapping[str, Any], lines: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ def test_every_worst_image_is_explained(bundle):
 @every_bundle
 def test_marked_parts_are_filled_and_their_pictures_are_there_and_small(bundle):
     kinds = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")).get("kinds")
-    names = ["metrics", *(["kinds"] if kinds else []), "samples", "worst"]
+    names = ["metrics", *(["kinds"] if kinds else []), "elsewhere", "samples", "worst"]
     page = check_sections(bundle / "docs" / "README.md", names)
     assert all(page.split(OPENING.format(name))[1].split(CLOSING)[0].strip() for name in names)
     for picture in re.findall(r"!\[.*?\]\((\S+)\)", page):

@@ -103,6 +103,19 @@ def test_pictures_are_small_and_stand_with_source_and_licence(bundle, evaluation
             assert picture.width == 3 * 300 + 2 * GAP_PX
 
 
+def test_evaluations_of_other_images_have_their_rows_and_stay_where_none_is_given(bundle, evaluation, tmp_path):
+    (bundle / "docs" / "README.md").write_text(page_with(*SECTIONS, "elsewhere"))
+    other = evaluate(tmp_path / "other", {"a": 0, "b": 5})
+    write_card(bundle, evaluation, elsewhere={"another laboratory": other})
+    scores = json.loads((other / "metrics.json").read_text())["metrics"]
+    (row,) = (line for line in section_of(bundle, "elsewhere").splitlines() if line.startswith("| another laboratory"))
+    assert row.startswith(f"| another laboratory | 2 | {scores['foreground_iou']['value']:.3f} (")
+    assert row.endswith("| undefined |")  # these images were not scaled
+    before = section_of(bundle, "elsewhere")
+    write_card(bundle, evaluation)
+    assert section_of(bundle, "elsewhere") == before
+
+
 def test_a_second_run_changes_nothing(bundle, evaluation):
     write_card(bundle, evaluation)
     files = files_of(bundle)
