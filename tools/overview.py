@@ -20,6 +20,7 @@ from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison, compare_
 from medseg_ext.runs.training_curve import read_curve
 
 SECTIONS = ("results", "models", "curves")
+ELSEWHERE = "elsewhere"  # written where there are evaluations of other images, and else left as it is
 MODELS_FILE, CURVES_FILE = Path("docs") / "four_models.png", Path("docs") / "iou_curves.png"
 PANEL_PX, FONT_PX = 312, 20
 SCORES = ("ap_50", "mean_matched_iou", "pq", "segpc_miou", "segpc_miou_matched")
@@ -34,7 +35,11 @@ class PublishedFigures(NamedTuple):
 
 
 def write_overview(
-    readme: Path, evaluations: Mapping[Path, Path], *, figures: Mapping[str, PublishedFigures]
+    readme: Path,
+    evaluations: Mapping[Path, Path],
+    *,
+    figures: Mapping[str, PublishedFigures],
+    elsewhere: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> list[Path]:
     """Write the marked parts of a README: `results`, a table; `models` and `curves`, a picture each.
 
@@ -42,6 +47,7 @@ def write_overview(
         readme: the page; pictures go to `docs` beside it.
         evaluations: of each bundle's folder, the output_dir of an evaluation of its weights, in the table's order.
         figures: of each bundle's name, what it is to be held against.
+        elsewhere: of what other images are, the evaluations of them by the bundle's name, for the part `elsewhere`.
 
     Returns:
         The files, the page first.
@@ -50,7 +56,7 @@ def write_overview(
         DataError: a folder is no evaluation or lacks a file, two on one data set differ in their images, or the page
             lacks the marker lines; names the file and what to do; nothing is written then.
     """
-    check_sections(readme, SECTIONS)
+    check_sections(readme, [*SECTIONS, *([ELSEWHERE] if elsewhere else [])], kept=[ELSEWHERE])
     comparisons = compare_run_folders(list(evaluations.values()))
     bundles = {evaluation: bundle for bundle, evaluation in evaluations.items()}
     metadata = {
@@ -75,7 +81,9 @@ def write_overview(
         ),
         "curves": f"![Foreground IoU on the validation images, during training]({CURVES_FILE})",
     }
-    page = fill_sections(readme, texts)
+    if elsewhere:
+        texts[ELSEWHERE] = "\n".join(_elsewhere_table(elsewhere))
+    page = fill_sections(readme, texts, kept=[ELSEWHERE])
     rows = [_draw_rows(each, chosen[each.data_set], metadata[each.data_set]) for each in comparisons]
     save_small_png(stack([*rows, legend_lines(rows[0].width, font_px=FONT_PX)], gap_px=16), readme.parent / MODELS_FILE)
     curves = {
@@ -111,6 +119,21 @@ def _results_table(
                 ]
             )
     return markdown_table(["bundle", "report's IoU", "floor", *(f"`{name}`" for name in (HEADLINE, *SCORES))], rows)
+
+
+def _elsewhere_table(elsewhere: Mapping[str, Mapping[str, Path]]) -> list[str]:
+    """Give a row for each bundle, and a column for each kind of images, of foreground IoU, AP at .50 and PQ."""
+    rows: dict[str, list[str]] = {}
+    counts = {}
+    for images, folders in elsewhere.items():
+        for name, folder in folders.items():
+            (comparison,) = compare_run_folders([folder])
+            (run,) = comparison.runs
+            counts[images] = len(comparison.ids)
+            scores = [comparison.scores[metric][run].interval.value for metric in (HEADLINE, "ap_50", "pq")]
+            rows.setdefault(name, []).append(" / ".join(f"{score:.3f}" for score in scores))
+    header = [f"{images} ({counts[images]} images)" for images in elsewhere]
+    return markdown_table(["bundle", *header], [[f"`{name}`", *cells] for name, cells in rows.items()])
 
 
 def _choose(comparison: DataSetComparison) -> list[int]:

@@ -54,7 +54,12 @@ def publish(root: Path, evaluations: Path) -> list[str]:
         lines += write_card(bundle, evaluation, note=note, elsewhere=elsewhere).report()
         if not elsewhere:
             lines.append(f"{bundle}: no evaluation of other images, so that this part of the card stays as it is")
-    written = write_overview(root / "README.md", folders, figures=FIGURES)
+    unseen = {
+        text: {bundle: evaluations / "unseen" / name / bundle for bundle in FIGURES if bundle.startswith("dsb2018_")}
+        for name, text in UNSEEN.items()
+        if (evaluations / "unseen" / name).is_dir()
+    }
+    written = write_overview(root / "README.md", folders, figures=FIGURES, elsewhere=unseen)
     return [*lines, *map(str, written)]
 
 

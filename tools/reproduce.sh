@@ -7,7 +7,8 @@
 #   TRAIN_ARGS=...   further options of the last training, such as "--max_epochs 8"
 #
 # The trainings and their options stand in tools/trainings.txt, one after the other: each starts from the best weights
-# of the one before. `average 0.4` is the mean of the last two trainings' weights, with 0.4 of the last.
+# of the one before. `start COMMIT` takes the weights that the bundle had then, and `average 0.4` is the mean of the last
+# two trainings' weights, with 0.4 of the last.
 # Run it again after an interruption, and it goes on.
 #
 # Its argument is the command that sets up the environment, run once the names are known to be right.
@@ -42,11 +43,20 @@ read -ra further <<<"${TRAIN_ARGS:-}"
 weights=()
 last=0
 for number in "${!stages[@]}"; do
-    [[ ${stages[number]} == *average* ]] || last=$number
+    [[ ${stages[number]} == *average* || ${stages[number]} == *start* ]] || last=$number
 done
 for number in "${!stages[@]}"; do
     stage=$run/training_$((number + 1))
     read -ra options <<<"${stages[number]}"
+    if [ "${options[0]:-}" = start ]; then
+        mkdir -p "$stage"
+        git cat-file -e "${options[1]}:bundles/$BUNDLE/models/model.pt" ||
+            fail "commit ${options[1]} is not here, with whose weights the training of $BUNDLE starts: clone the whole history"
+        git show "${options[1]}:bundles/$BUNDLE/models/model.pt" >"$stage/model.pt"
+        "$python" tools/former_weights.py "$stage/model.pt"
+        weights=(--ckpt_path "$stage/model.pt")
+        continue
+    fi
     if [ "${options[0]:-}" = average ]; then
         "$python" tools/average_weights.py "$BUNDLE" "$run/training_$((number - 1))/model.pt" \
             "$run/training_$number/model.pt" --share "${options[1]}" --output "$stage/model.pt"

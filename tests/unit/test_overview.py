@@ -62,6 +62,19 @@ def test_each_bundle_has_its_row_with_report_floor_and_scores(evaluations, readm
     assert [row.split("|")[2].strip() for row in rows] == ["0.82", "0.75", "0.73"]
 
 
+def test_evaluations_of_other_images_have_columns_and_stay_where_there_are_none(evaluations, readme):
+    readme.write_text(readme.read_text() + f"{OPENING.format('elsewhere')}\n{CLOSING}\n")
+    (bundle, evaluation), *_ = evaluations.items()
+    write_overview(readme, evaluations, figures=FIGURES, elsewhere={"another laboratory": {bundle.name: evaluation}})
+    part = readme.read_text().split(OPENING.format("elsewhere"))[1]
+    scores = json.loads((evaluation / "metrics.json").read_text())["metrics"]
+    expected = " / ".join(f"{scores[name]['value']:.3f}" for name in ("foreground_iou", "ap_50", "pq"))
+    assert f"| another laboratory ({len(UNET)} images) |" in part
+    assert f"| `{bundle.name}` | {expected} |" in part
+    write_overview(readme, evaluations, figures=FIGURES)
+    assert expected in readme.read_text().split(OPENING.format("elsewhere"))[1]
+
+
 def test_a_bundle_that_no_report_knows_has_an_empty_cell(evaluations, readme):
     write_overview(readme, evaluations, figures={name: PublishedFigures(None, floor=0.5) for name in FIGURES})
     rows = [line for line in readme.read_text().splitlines() if line.startswith("| `")]
