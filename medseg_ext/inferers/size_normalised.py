@@ -13,7 +13,7 @@ from monai.inferers import Inferer
 from medseg_ext.errors import DataError
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
-from medseg_ext.images.sizes import LARGEST_WHOLE_PX
+from medseg_ext.images.sizes import LARGEST_SEEN_PX
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.objects.diameters import AUTO, DIAMETER, SCALE
 
@@ -41,7 +41,7 @@ class SizeNormalisedInferer(Inferer):
 
     Raises:
         DataError: an option is not a size; two diameters are given; later, an image whose file does not tell how large
-            its pixels are, or that would be scaled to more than `LARGEST_WHOLE_PX`.
+            its pixels are, or that would be scaled to more than `LARGEST_SEEN_PX`.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class SizeNormalisedInferer(Inferer):
         meta[DIAMETER] = torch.tensor([math.nan if diameter is None else diameter])
         meta[SCALE] = torch.tensor([scale])
         size = scaled_size((image.shape[2], image.shape[3]), scale)
-        if math.prod(size) > LARGEST_WHOLE_PX:
+        if math.prod(size) > LARGEST_SEEN_PX:
             raise DataError(
                 f"as its objects seem to be {diameter or math.nan:.3g} pixels across it would be scaled to "
-                f"{math.prod(size) / 1e6:.0f} megapixels: give the right --object_diameter_px, or --large_image_px "
-                f"{image.shape[2] * image.shape[3] - 1}, so that it is segmented tile by tile"
+                f"{math.prod(size) / 1e6:.0f} megapixels: give the right --object_diameter_px, or to segment it tile "
+                f"by tile --large_image_px {image.shape[2] * image.shape[3] - 1}"
             )
         seen = resize_image(image, size)
         return self.inferer(seen, network, *args, **kwargs)

@@ -21,13 +21,20 @@ class WindowInferer(Inferer):
         batch_size: windows that go through the network at once.
         overlap: part of a window that the next one sees again, at least 0 and below 1.
         divisor: sides of a window are multiples of it, as the network halves them.
+        shrinks: False keeps the window's size for small images, too, as an engine made for one size wants it.
 
     Raises:
         ValueError: a window whose sides are no such multiples.
     """
 
     def __init__(
-        self, window_size: Sequence[int], *, batch_size: int = 1, overlap: float = 0.25, divisor: int = 32
+        self,
+        window_size: Sequence[int],
+        *,
+        batch_size: int = 1,
+        overlap: float = 0.25,
+        divisor: int = 32,
+        shrinks: bool = True,
     ) -> None:
         super().__init__()
         if any(side < divisor or side % divisor for side in window_size):
@@ -36,11 +43,12 @@ class WindowInferer(Inferer):
         self.batch_size = batch_size
         self.overlap = overlap
         self.divisor = divisor
+        self.shrinks = shrinks
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output for an image (B, C, H, W), of the image's size."""
         fitting = [
-            min(window, math.ceil(side / self.divisor) * self.divisor)
+            min(window, math.ceil(side / self.divisor) * self.divisor) if self.shrinks else window
             for window, side in zip(self.window_size, inputs.shape[2:], strict=True)
         ]
         return sliding_window_inference(

@@ -121,6 +121,17 @@ def test_windows_are_no_larger_than_a_small_image(size):
         assert list(shape[2:]) == fitting
 
 
+def test_a_window_that_does_not_shrink_stays_as_large():
+    network = Remembering()
+    WindowInferer((64, 128), shrinks=False)(torch.rand(1, 3, 20, 300), network)
+    assert {shape[2:] for shape in network.seen} == {(64, 128)}
+
+
+def test_an_image_that_would_get_too_large_is_refused_with_the_remedy():
+    with pytest.raises(DataError, match=r"to 90 megapixels.*--object_diameter_px.*--large_image_px 5624999"):
+        normalising(5)(torch.zeros(1, 1, 1500, 3750), Remembering())
+
+
 def test_a_window_that_the_network_cannot_halve_is_refused():
     with pytest.raises(ValueError, match="multiples of 32"):
         WindowInferer((100, 256))
