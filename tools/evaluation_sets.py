@@ -38,7 +38,7 @@ Sample = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]
 
 
 def write_evaluation_set(target: Path, samples: Iterable[Sample], *, name: str, class_names: Sequence[str]) -> int:
-    """Write a data set folder of which all images are for testing; returns their number."""
+    """Write a data set folder of which all images are for testing, none where there are none; returns their number."""
     items = []
     for image_id, kind, image, instances, classes in samples:
         files = {
@@ -54,6 +54,8 @@ def write_evaluation_set(target: Path, samples: Iterable[Sample], *, name: str, 
         items.append(
             {"id": image_id, "group": image_id, **kinds, **{key: file.as_posix() for key, file in files.items()}}
         )
+    if not items:
+        return 0
     content = {"name": name, "class_names": list(class_names), "training": [], "validation": [], "testing": items}
     (target / DATASET_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return len(items)
