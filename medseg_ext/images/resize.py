@@ -59,12 +59,18 @@ def resize_labels(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if tuple(labels.shape[1:]) == tuple(size):
         return labels
     rows, columns = (_sampled(old, new) for old, new in zip(labels.shape[1:], size, strict=True))
-    checkers = (torch.arange(size[0])[:, None] + torch.arange(size[1])[None, :]) % 2  # 0 and 1 by turns
-    resized = torch.empty(labels.shape[0], *size, dtype=labels.dtype)
-    for turn in (0, 1):
-        samples = labels[:, rows[turn]][..., columns[turn]]  # (C, H', n, W', m) of the places in each new pixel
-        votes = samples.permute(0, 1, 3, 2, 4).flatten(3).mode(dim=-1).values
-        resized = torch.where(checkers == turn, votes, resized)
+    turns = (torch.arange(size[0])[:, None] + torch.arange(size[1])[None, :]) % 2  # 0 and 1 like a chess board
+    if rows.shape[-1] == columns.shape[-1] == 1:
+        first, second = (labels[:, row[:, 0]][..., column[:, 0]] for row, column in zip(rows, columns, strict=True))
+        return torch.where(turns == 0, first, second)
+    # Most new pixels lie within one value; only the others vote.
+    every_row, every_column = (places.transpose(0, 1).flatten(1) for places in (rows, columns))
+    taken = labels[:, every_row]
+    resized = taken.amin(2)[..., every_column].amin(-1)
+    channel, row, column = (resized != taken.amax(2)[..., every_column].amax(-1)).nonzero(as_tuple=True)
+    turn = turns[row, column]
+    places = channel[:, None, None], rows[turn, row][:, :, None], columns[turn, column][:, None, :]
+    resized[channel, row, column] = labels[places].flatten(1).mode(dim=-1).values
     return resized
 
 
