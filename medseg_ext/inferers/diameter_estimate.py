@@ -12,15 +12,16 @@ from monai.inferers import Inferer
 from torch.nn.functional import avg_pool2d
 
 from medseg_ext.images.resize import resize_image, scaled_size
-from medseg_ext.objects.diameters import typical_diameter
+from medseg_ext.objects.diameters import object_diameters
 from medseg_ext.objects.objects import Objects
 
 # In working diameters:
 FIRST_SIDE = 1.6  # longer side of the first look, in which even an object as large as the image is not too large
-LARGEST_SIDE = 9.6  # of a look: of hundreds of objects a part of the image shows enough
-LEAST_SEEN, SURELY_SEEN = 0.4, 2.0  # objects: from there on they are told from noise, or are no noise
+LARGEST_SIDE = 6.4  # of a look: of hundreds of objects a part of the image shows enough
+LEAST_SEEN, SURELY_SEEN = 0.75, 2.0  # objects: from there on no heap of them passes for one, or they are no noise
 MOST_OFF = 1.5  # times, between two looks that agree: what networks are trained to bear
 MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
+LEAST_SCORE = 0.85  # of an object that counts where there are any: specks and heaps have less
 
 
 class Decoder(Protocol):
@@ -63,7 +64,7 @@ class DiameterEstimator:
             seen = resize_image(view, scaled_size((view.shape[2], view.shape[3]), scale))
             objects = self.decoder.decode(torch.as_tensor(self.inferer(seen, network))[0])
             foreground = (objects.instances > 0).float()[None]
-            seen_diameter = typical_diameter(np.asarray(objects.instances))
+            seen_diameter = _typical_diameter(objects)
             diameter = None if seen_diameter is None else seen_diameter / scale
             if seen_diameter is not None and diameter is not None:
                 if earlier is not None and max(diameter / earlier, earlier / diameter) <= MOST_OFF:
@@ -97,3 +98,11 @@ class DiameterEstimator:
             for index, whole, part in zip((row, column), view.shape[2:], size, strict=True)
         )
         return view[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _typical_diameter(objects: Objects) -> float | None:
+    """Give the median diameter of the objects of which a network is sure or, where there are none, of all."""
+    diameters = object_diameters(np.asarray(objects.instances))
+    sure = diameters[np.asarray(objects.scores) >= LEAST_SCORE]
+    chosen = sure if len(sure) else diameters
+    return float(np.median(chosen)) if len(chosen) else None

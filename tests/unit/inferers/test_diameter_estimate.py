@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.inferers import SimpleInferer
 from scipy import ndimage
+from skimage.segmentation import relabel_sequential
 
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.objects.objects import Objects
@@ -29,7 +30,9 @@ class Threshold:
                 labels = np.where(labels == number, pieces, labels)
         areas = np.bincount(labels.ravel())
         labels[areas[labels] < 15] = 0
-        return Objects(torch.from_numpy(labels[None]), torch.from_numpy((labels > 0)[None]), torch.ones(1))
+        labels = relabel_sequential(labels)[0]
+        scores = ndimage.maximum(grey, labels, np.arange(1, labels.max() + 1)).astype(np.float32)
+        return Objects(torch.from_numpy(labels[None]), torch.from_numpy((labels > 0)[None]), torch.from_numpy(scores))
 
 
 def disks(diameters, side=400, spacing=2.0, seed=0):
@@ -62,7 +65,7 @@ def test_objects_of_one_size(diameter, side):
         pytest.skip("no place for two")
     found, decoder = estimate(disks([diameter], side))
     assert found == pytest.approx(diameter, rel=0.25)
-    assert max(max(shape) for shape in decoder.seen) <= 200  # every look is cheap
+    assert max(max(shape) for shape in decoder.seen) <= 130  # every look is cheap
 
 
 @pytest.mark.parametrize("side", [64, 300, 2000])
@@ -74,14 +77,15 @@ def test_one_object_that_fills_the_image(side):
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("size", [(1, 1), (300, 300), (40, 1200)])
 def test_an_image_without_structure(value, size):
-    found, _ = estimate(torch.full((1, 3, *size), value))
+    found, _ = estimate(torch.full((1, 3, *size), value), largest_px=200)
     # what is bright all over is one object as large as the image
     assert found is None or (value == 1 and found == pytest.approx(2 * np.sqrt(size[0] * size[1] / np.pi), rel=0.3))
 
 
-def test_of_two_kinds_of_size_the_more_numerous_counts():
-    assert estimate(disks([15, 15, 45]))[0] == pytest.approx(15, rel=0.25)
-    assert estimate(disks([15, 45, 45]))[0] == pytest.approx(45, rel=0.25)
+@pytest.mark.parametrize("diameters", [(18, 18, 36), (18, 36, 36), (15, 15, 60), (15, 60, 60)])
+def test_of_two_kinds_of_size_the_estimate_lies_between(diameters):
+    found, _ = estimate(disks(diameters, 900))
+    assert 0.9 * min(diameters) < found < 1.1 * max(diameters)
 
 
 def test_few_small_objects_in_a_large_image_are_found_by_their_contrast():
@@ -89,9 +93,14 @@ def test_few_small_objects_in_a_large_image_are_found_by_their_contrast():
     image[:, :, 1200:1500, 300:600] = disks([18], 300)
     found, decoder = estimate(image)
     assert found == pytest.approx(18, rel=0.25)
-    assert max(max(shape) for shape in decoder.seen) <= 200
+    assert max(max(shape) for shape in decoder.seen) <= 130
 
 
 def test_looks_end_before_objects_are_cut_in_pieces():
     """A network that cannot take objects of twice its working diameter says 8 px of 40: its parts of them."""
     assert estimate(disks([60], 800), largest_px=30)[0] == pytest.approx(60, rel=0.25)
+
+
+def test_specks_of_which_the_network_is_not_sure_do_not_count():
+    image = disks([40], 800) + 0.8 * torch.roll(disks([10], 800, spacing=4), 20, dims=3)
+    assert estimate(image.clip(0, 1))[0] == pytest.approx(40, rel=0.25)
