@@ -35,8 +35,6 @@ TASK_DEFAULTS: dict[str, Any] = {
     "MASK_ON": True,
     "RPN.PRE_NMS_TOPK_TRAIN": 1000,
     "RPN.POST_NMS_TOPK_TRAIN": 500,
-    "RPN.PRE_NMS_TOPK_TEST": 2000,
-    "RPN.POST_NMS_TOPK_TEST": 1000,
     "ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128,
 }
 # Fit for training from scratch: nothing frozen, norms that learn. In the heads the norm is over groups, as an image
@@ -162,6 +160,9 @@ def make_config(
     defaults = TASK_DEFAULTS | {
         "ANCHOR_GENERATOR.SIZES": [[size] for size in anchor_sizes_px],
         "ROI_HEADS.SCORE_THRESH_TEST": score_threshold,
+        # An object can have a proposal of its own and one that is better placed.
+        "RPN.PRE_NMS_TOPK_TEST": 4 * detections_per_image,
+        "RPN.POST_NMS_TOPK_TEST": 2 * detections_per_image,
     }
     cfg = get_cfg()
     cfg.TEST.DETECTIONS_PER_IMAGE = detections_per_image

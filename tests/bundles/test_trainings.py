@@ -23,12 +23,20 @@ def test_every_bundle_has_its_trainings():
 def test_options_are_keys_of_the_config_with_values():
     for name, _, options in LINES:
         words = options.split()
-        if words[:1] == ["average"]:
+        if words[:1] in (["average"], ["start"]):
             continue
         config = json.loads((ROOT / "bundles" / name / "configs" / "train.json").read_text())
         assert {word.removeprefix("--") for word in words[::2]} <= set(config), name
         assert len(words) % 2 == 0, name
         assert not any(word.startswith("--") for word in words[1::2]), name
+
+
+def test_a_start_is_from_a_commit_and_comes_first():
+    for bundle in BUNDLES:
+        stages = [options.split() for name, _, options in LINES if name == bundle.name]
+        starts = [number for number, words in enumerate(stages) if words[:1] == ["start"]]
+        assert starts in ([], [0]), bundle.name
+        assert all(re.fullmatch(r"[0-9a-f]{7,40}", stages[0][1]) for _ in starts), bundle.name
 
 
 def test_an_average_is_of_two_trainings_before():
