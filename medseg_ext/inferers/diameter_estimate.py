@@ -21,6 +21,7 @@ LARGEST_SIDE = 6.4  # of a look: of hundreds of objects a part of the image show
 LEAST_SEEN, SURELY_SEEN = 0.75, 2.0  # objects: from there on no heap of them passes for one, or they are no noise
 MOST_OFF = 1.5  # times, between two looks that agree: what networks are trained to bear
 MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
+FEW = 3  # objects: fewer may be all that a coarse look shows of many small ones
 LEAST_SCORE = 0.85  # of an object that counts where there are any: specks and heaps have less
 
 
@@ -36,8 +37,9 @@ class DiameterEstimator:
 
     The first look is so coarse that no object is too large for the network; each further one is twice as fine, until
     objects are large enough to be told from noise and two looks agree. So it comes from the side on which a network
-    sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. Of a
-    large image finer looks see a part: where the last look found most objects, or where the contrast is highest.
+    sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. One
+    or two objects are believed only where no finer look shows many smaller ones: a field of small ones far away can
+    pass for a single one. Of a large image finer looks see a part: where the last look found most objects, or where the contrast is highest.
 
     Args:
         inferer: runs the network on an image.
@@ -58,24 +60,26 @@ class DiameterEstimator:
         """
         view, foreground = image, None
         scale = min(FIRST_SIDE * self.working_diameter_px / max(image.shape[2:]), MOST_SCALE)
-        earlier = agreed = None
+        earlier = agreed = few = None
         while scale <= MOST_SCALE:
             view = self._part(view, foreground, side=math.ceil(LARGEST_SIDE * self.working_diameter_px / scale))
             seen = resize_image(view, scaled_size((view.shape[2], view.shape[3]), scale))
             objects = self.decoder.decode(torch.as_tensor(self.inferer(seen, network))[0])
             foreground = (objects.instances > 0).float()[None]
-            seen_diameter = _typical_diameter(objects)
-            diameter = None if seen_diameter is None else seen_diameter / scale
-            if seen_diameter is not None and diameter is not None:
-                if earlier is not None and max(diameter / earlier, earlier / diameter) <= MOST_OFF:
-                    agreed = diameter
-                    if seen_diameter >= LEAST_SEEN * self.working_diameter_px:
+            diameters = _sure_diameters(objects)
+            diameter = float(np.median(diameters)) / scale if len(diameters) else None
+            if diameter is not None:
+                agrees = earlier is not None and max(diameter / earlier, earlier / diameter) <= MOST_OFF
+                least_seen = LEAST_SEEN if agrees else SURELY_SEEN
+                if diameter * scale >= least_seen * self.working_diameter_px:
+                    if len(diameters) >= FEW:
                         return diameter
-                if seen_diameter >= SURELY_SEEN * self.working_diameter_px:
-                    return diameter
+                    few = few or diameter
+                if agrees:
+                    agreed = diameter
             earlier = diameter
             scale *= 2
-        return agreed
+        return few or agreed
 
     @staticmethod
     def _part(view: torch.Tensor, foreground: torch.Tensor | None, *, side: int) -> torch.Tensor:
@@ -100,9 +104,8 @@ class DiameterEstimator:
         return view[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _typical_diameter(objects: Objects) -> float | None:
-    """Give the median diameter of the objects of which a network is sure or, where there are none, of all."""
+def _sure_diameters(objects: Objects) -> np.ndarray:
+    """Give the diameters (N,) of the objects of which a network is sure or, where there are none, of all."""
     diameters = object_diameters(np.asarray(objects.instances))
     sure = diameters[np.asarray(objects.scores) >= LEAST_SCORE]
-    chosen = sure if len(sure) else diameters
-    return float(np.median(chosen)) if len(chosen) else None
+    return sure if len(sure) else diameters

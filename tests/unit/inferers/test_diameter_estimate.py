@@ -104,3 +104,15 @@ def test_looks_end_before_objects_are_cut_in_pieces():
 def test_specks_of_which_the_network_is_not_sure_do_not_count():
     image = disks([40], 800) + 0.8 * torch.roll(disks([10], 800, spacing=4), 20, dims=3)
     assert estimate(image.clip(0, 1))[0] == pytest.approx(40, rel=0.25)
+
+
+def test_a_field_that_passes_for_one_object_from_afar_is_looked_into():
+    """Some networks take any texture for an object as large as the image where they see only a few pixels of it."""
+
+    class TakenForOne(Threshold):
+        def decode(self, output):
+            return super().decode(torch.ones_like(output) if max(output.shape) <= 64 else output)
+
+    decoder = TakenForOne()
+    estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=decoder, working_diameter_px=WORKING_PX)
+    assert estimator(disks([28], 500, spacing=1.4), torch.nn.Identity()) == pytest.approx(28, rel=0.25)
