@@ -38,8 +38,9 @@ class DiameterEstimator:
     The first look is so coarse that no object is too large for the network; each further one is twice as fine, until
     objects are large enough to be told from noise and two looks agree. So it comes from the side on which a network
     sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. One
-    or two objects are believed only where no finer look shows many smaller ones: a field of small ones far away can
-    pass for a single one. Of a large image finer looks see a part: where the last look found most objects, or where the contrast is highest.
+    or two objects are believed only where no finer look shows more: a field of small ones far away can pass for a
+    single one. Of a large image finer looks see a part: where the last look found most objects, or where the contrast
+    is highest.
 
     Args:
         inferer: runs the network on an image.
