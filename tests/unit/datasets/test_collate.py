@@ -18,6 +18,6 @@ def test_images_of_one_size_are_stacked():
 
 
 def test_images_that_differ_in_size_are_named_with_the_remedy():
-    message = r"a\.png \(3 x 5 x 6\) and c\.png \(3 x 7 x 6\) differ: set the dataloader's batch_size to 1, or working"
+    message = r"a\.png \(3 x 5 x 6\) and c\.png \(3 x 7 x 6\) differ: set the dataloader's batch_size to 1"
     with pytest.raises(DataError, match=message):
         collate_same_size([item("a.png", 5), item("b.png", 5), item("c.png", 7)])
