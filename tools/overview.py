@@ -113,7 +113,7 @@ def _results_table(
                 [
                     f"`{bundle}` ({len(comparison.ids)} images)",
                     "" if (reported := figures[bundle].reported_iou) is None else f"{reported:.2f}",
-                    f"{figures[bundle].floor:.2f}",
+                    f"{figures[bundle].floor:.3f}",
                     score_text(scores[HEADLINE]),
                     *(f"{scores[metric].value:.3f}" if metric in scores else "" for metric in SCORES),
                 ]

@@ -53,7 +53,7 @@ def test_each_bundle_has_its_row_with_report_floor_and_scores(evaluations, readm
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         scores = json.loads((evaluation / "metrics.json").read_text())["metrics"]
         assert cells[0].startswith(f"`{bundle.name}`")
-        assert cells[2] == f"{FIGURES[bundle.name].floor:.2f}"
+        assert cells[2] == f"{FIGURES[bundle.name].floor:.3f}"
         assert cells[3].startswith(f"{scores['foreground_iou']['value']:.3f} (")
         for cell, name in zip(cells[4:7], ("ap_50", "mean_matched_iou", "pq"), strict=True):
             assert cell == f"{scores[name]['value']:.3f}"
