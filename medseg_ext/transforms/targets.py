@@ -26,9 +26,8 @@ def centre_distances(instances: np.ndarray) -> np.ndarray:
     Source: Naylor et al., Segmentation of Nuclei in Histopathology Images by Deep Regression of the Distance Map. IEEE
         TMI 2019, whose distances are not normalised.
 
-    >>> centre_distances(np.array([[0, 1, 1, 1, 1, 1, 2]]))
-    array([[0.       , 0.3333333, 0.6666667, 1.       , 0.6666667, 0.3333333,
-            1.       ]], dtype=float32)
+    >>> centre_distances(np.array([[0, 1, 1, 1, 1, 1, 2]])).round(2)
+    array([[0.  , 0.33, 0.67, 1.  , 0.67, 0.33, 1.  ]], dtype=float32)
     """
     distances = np.zeros(instances.shape, dtype=np.float32)
     for number, box in enumerate(ndimage.find_objects(instances), start=1):

@@ -71,8 +71,12 @@ def test_tiles_give_the_objects_of_the_whole_image(bundle, mosaics, tmp_path):
     assert any((above[above > 0] == below[above > 0]).any() for above, below in borders), "no object lies on a border"
     kept, new = best_overlaps(whole, tiles), best_overlaps(tiles, whole)
     if bundle.name.endswith("mask_rcnn"):  # what it sees of an object depends a little on all that is around
-        assert np.mean(kept > 0.5) > 0.95
-        assert np.mean(new > 0.5) > 0.95
+        # and an object that it is half sure of can be one that it is too unsure of.
+        for name, overlaps in (("whole", kept), ("tiles", new)):
+            rows = csv.DictReader((tmp_path / name / "mosaic_objects.csv").open())
+            is_sure = np.array([float(row["score"]) for row in rows]) > 0.85
+            assert is_sure.sum() > 3
+            assert np.mean(overlaps[is_sure] > 0.5) > 0.95
     else:
         assert (kept == 1).all()
         assert (new == 1).all()
@@ -130,7 +134,7 @@ def test_the_gallery_shows_large_images(mosaics, tmp_path):
     assert page.count("data:image/") >= 2
 
 
-@pytest.mark.parametrize("object_diameter_px", [14.5, 31, "auto"])
+@pytest.mark.parametrize("object_diameter_px", [22, 31, "auto"])
 def test_a_scaled_image_gives_nearly_the_same_in_tiles(object_diameter_px, mosaics, tmp_path):
     bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
     options = {"object_diameter_px": object_diameter_px, "tile_margin": 96}
