@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from monai.data import MetaTensor
 from torch import nn
 
 from medseg_ext.networks.mask_rcnn_dense import dense_detections
+from medseg_ext.networks.mask_rcnn_regions import RegionwiseDetector
 from medseg_ext.networks.mask_rcnn_targets import targets_of_label
-from medseg_ext.networks.tracing import TracedForward
 
 
 class MaskRCNN(nn.Module):
@@ -39,7 +40,8 @@ class MaskRCNN(nn.Module):
             are skipped with a warning. A `.pkl` can run code: load only what you trust.
         anchor_sizes_px: side of the anchors on each of the five levels of the pyramid, in pixels. Those of a YAML that
             names its own win, as does its own score threshold.
-        detections_per_image: most detections in one image; of both kinds together.
+        detections_per_image: most detections in one look, of both kinds together; an image that holds more is looked at
+            region by region (`RegionwiseDetector`).
         score_threshold: detections that score less are left out.
         inner_score_threshold: likewise for inner parts.
         mask_threshold: pixels that an object's mask holds with less probability are not the object's, in (0, 1).
@@ -122,8 +124,7 @@ class MaskRCNN(nn.Module):
             image = image.as_tensor()
         if not self.training:
             with torch.no_grad():
-                # One by one, so that an image's objects don't depend on its batch.
-                return torch.cat([self._detect(image[index : index + 1]) for index in range(image.shape[0])])
+                return self._detect(image)
         if label is None:
             raise ValueError("in training, MaskRCNN needs the label: call network(image, label), or network.eval()")
         if isinstance(label, MetaTensor):
@@ -143,41 +144,61 @@ class MaskRCNN(nn.Module):
         return self.detector.losses(image, targets)
 
     def _detect(self, image: torch.Tensor) -> torch.Tensor:
-        boxes_xyxy, scores, classes, masks = self.detector.detect(image)
-        thresholds = self.inner_score_threshold, self.mask_threshold
-        return dense_detections(boxes_xyxy, scores, classes, masks, image, len(self.class_names), *thresholds)
+        return self._painter(_Look(self))(image)
+
+    def _painter(self, look: nn.Module) -> _EachImage:
+        detector = RegionwiseDetector(look, int(self.detector.cfg.TEST.DETECTIONS_PER_IMAGE))
+        return _EachImage(detector, len(self.class_names), float(self.inner_score_threshold), self.mask_threshold)
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Stand in for this network in `torch.jit.script`, which cannot compile Detectron2: trace what it computes."""
         device = next(self.parameters()).device
         # Noise rather than a constant: the trace then also runs through detections.
         example = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)).to(device)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             # Detectron2 asserts a lot; in a trace each assertion is a constant, which is the warning.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            return _EachImage(TracedForward(_OneImage(self), example))
+            return self._painter(torch.jit.trace(_Look(deepcopy(self).eval()), example, check_trace=False))
 
 
-class _OneImage(nn.Module):
+class _Look(nn.Module):
     """What is traced: a trace holds for one size of batch only."""
 
     def __init__(self, network: MaskRCNN) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network._detect(image)
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.network.detector.detect(image)
 
 
 class _EachImage(nn.Module):
-    """What is scripted: the traced network, image by image."""
+    """What is scripted: one by one, so that an image's objects don't depend on its batch."""
 
-    def __init__(self, one_image: nn.Module) -> None:
+    def __init__(
+        self, detector: RegionwiseDetector, n_classes: int, inner_score_threshold: float, mask_threshold: float
+    ) -> None:
         super().__init__()
-        self.one_image = one_image
+        self.detector = detector
+        self.n_classes = n_classes
+        self.inner_score_threshold = inner_score_threshold
+        self.mask_threshold = mask_threshold
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         outputs = []
         for index in range(image.shape[0]):
-            outputs.append(self.one_image(image[index : index + 1]))
+            one = image[index : index + 1]
+            boxes_xyxy, scores, classes, masks = self.detector(one)
+            outputs.append(
+                dense_detections(
+                    boxes_xyxy,
+                    scores,
+                    classes,
+                    masks,
+                    one,
+                    self.n_classes,
+                    self.inner_score_threshold,
+                    self.mask_threshold,
+                )
+            )
         return torch.cat(outputs)

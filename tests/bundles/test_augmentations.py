@@ -59,12 +59,17 @@ def test_labels_stay_under_their_image_in_the_whole_preprocessing(bundle, tmp_pa
         files = {key: tmp_path / f"{key}.png" for key in ("image", "instances", "classes")}
         for key, file in files.items():
             Image.fromarray(disc * (255 if key == "image" else 1)).save(file)
-        for _ in range(50):
+        for _ in range(200):
             changed = chain({key: str(file) for key, file in files.items()})
             image, *labels = (np.asarray(changed[key][0], dtype=float) for key in files)
             edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
             if edges.max() == 0 and image.max() > 0:  # else a part of the disc is outside
                 centres = np.array([ndimage.center_of_mass(each) for each in (image, *labels)])
                 shifts.append(centres[1:] - centres[0])
-        assert len(shifts) > 4
-        assert np.abs(np.mean(shifts, axis=0)).max() < 0.12  # pixels
+            if len(shifts) == 20:
+                break
+        assert len(shifts) >= 5
+        # A label map has whole pixels, so that each disc is a little off: by chance, and not to one side.
+        off, by_chance = np.mean(shifts, axis=0), np.std(shifts, axis=0, ddof=1) / len(shifts) ** 0.5
+        assert (np.abs(off) < 0.05 + 3 * by_chance).all()  # pixels
+        assert by_chance.max() < 0.1  # else it would see no quarter of a pixel
