@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +20,13 @@ from medseg_ext.objects.objects import Objects
 FIRST_SIDE = 1.6  # longer side of the first look, in which even an object as large as the image is not too large
 LARGEST_SIDE = 6.4  # of a look: of hundreds of objects a part of the image shows enough
 LEAST_SEEN, SURELY_SEEN = 0.75, 2.0  # objects: from there on no heap of them passes for one, or they are no noise
+SHOWN = 0.5  # objects: from there on they may be what heaps are made of
 MOST_OFF = 1.5  # times, between two looks that agree: what networks are trained to bear
 MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
 FEW = 3  # objects: fewer may be all that a coarse look shows of many small ones
 LEAST_SCORE = 0.85  # of an object that counts where there are any: specks and heaps have less
+SURE_PART = 0.6  # of the objects that a look shows; with less of them sure, heaps may pass for objects
+HEAP_COUNT, HEAP_SIZE = 2, 3  # objects that a heap is made of, and how many times it is wider than one, at least
 
 
 class Decoder(Protocol):
@@ -39,8 +43,8 @@ class DiameterEstimator:
     objects are large enough to be told from noise and two looks agree. So it comes from the side on which a network
     sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. One
     or two objects are believed only where no finer look shows more: a field of small ones far away can pass for a
-    single one. Of a large image finer looks see a part: where the last look found most objects, or where the contrast
-    is highest.
+    single one. Where it is unsure of many, a finer look tells whether they are heaps. Of a large image finer looks see
+    a part: where the last look found most objects, or where the contrast is highest.
 
     Args:
         inferer: runs the network on an image.
@@ -59,28 +63,36 @@ class DiameterEstimator:
         Returns:
             The median diameter of the objects; None where no two looks agree, as in an image without objects.
         """
-        view, foreground = image, None
-        scale = min(FIRST_SIDE * self.working_diameter_px / max(image.shape[2:]), MOST_SCALE)
-        earlier = agreed = few = None
+        view, foreground, working_px = image, None, self.working_diameter_px
+        scale = min(FIRST_SIDE * working_px / max(image.shape[2:]), MOST_SCALE)
+        earlier: _Look | None = None
+        agreed = few = parts = heaps = None
         while scale <= MOST_SCALE:
-            view = self._part(view, foreground, side=math.ceil(LARGEST_SIDE * self.working_diameter_px / scale))
+            view = self._part(view, foreground, side=math.ceil(LARGEST_SIDE * working_px / scale))
             seen = resize_image(view, scaled_size((view.shape[2], view.shape[3]), scale))
             objects = self.decoder.decode(torch.as_tensor(self.inferer(seen, network))[0])
             foreground = (objects.instances > 0).float()[None]
-            diameters = _sure_diameters(objects)
-            diameter = float(np.median(diameters)) / scale if len(diameters) else None
-            if diameter is not None:
-                agrees = earlier is not None and max(diameter / earlier, earlier / diameter) <= MOST_OFF
+            look = _Look.of(objects, scale=scale, area_px=view.shape[2] * view.shape[3])
+            if heaps is not None:
+                return (look if look.shows_parts_of(heaps) and look.shows(SHOWN * working_px) else heaps).diameter_px
+            if few is not None and look.shows_parts_of(few) and look.shows(LEAST_SEEN * working_px):
+                parts = look
+            if look.count:
+                agrees = earlier is not None and look.agrees_with(earlier)
                 least_seen = LEAST_SEEN if agrees else SURELY_SEEN
-                if diameter * scale >= least_seen * self.working_diameter_px:
-                    if len(diameters) >= FEW:
-                        return diameter
-                    few = few or diameter
+                is_seen = look.diameter_px * scale >= least_seen * working_px
+                if is_seen and look.count >= FEW:
+                    if look.sure_part >= SURE_PART:
+                        return look.diameter_px
+                    heaps = look
+                elif is_seen:
+                    few = few or look
                 if agrees:
-                    agreed = diameter
-            earlier = diameter
+                    agreed = look
+            earlier = look
             scale *= 2
-        return few or agreed
+        best = heaps or parts or few or agreed
+        return None if best is None else best.diameter_px
 
     @staticmethod
     def _part(view: torch.Tensor, foreground: torch.Tensor | None, *, side: int) -> torch.Tensor:
@@ -105,8 +117,44 @@ class DiameterEstimator:
         return view[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _sure_diameters(objects: Objects) -> np.ndarray:
-    """Give the diameters (N,) of the objects of which a network is sure or, where there are none, of all."""
-    diameters = object_diameters(np.asarray(objects.instances))
-    sure = diameters[np.asarray(objects.scores) >= LEAST_SCORE]
-    return sure if len(sure) else diameters
+@dataclass(frozen=True)
+class _Look:
+    """What a look shows.
+
+    Attributes:
+        scale: at which it was taken.
+        area_px: of what was looked at, in pixels of the image.
+        count: objects of which the network is sure; all, where it is sure of none.
+        sure_part: part of the objects of which it is sure, in [0, 1].
+        diameter_px: median diameter of the objects that count, in pixels of the image; NaN without objects.
+    """
+
+    scale: float
+    area_px: int
+    count: int
+    sure_part: float
+    diameter_px: float
+
+    @classmethod
+    def of(cls, objects: Objects, *, scale: float, area_px: int) -> _Look:
+        """Sum up the objects that a network found."""
+        diameters = object_diameters(np.asarray(objects.instances))
+        sure = diameters[np.asarray(objects.scores) >= LEAST_SCORE]
+        counted = sure if len(sure) else diameters
+        median = float(np.median(counted)) / scale if len(counted) else math.nan
+        return cls(scale, area_px, len(counted), len(sure) / max(1, len(diameters)), median)
+
+    def agrees_with(self, other: _Look) -> bool:
+        """Say whether objects are about as large as in another look."""
+        ratio = self.diameter_px / other.diameter_px
+        return max(ratio, 1 / ratio) <= MOST_OFF
+
+    def shows(self, least_px: float) -> bool:
+        """Say whether most of its objects are sure, and at least so large, in pixels that the network saw."""
+        return self.sure_part >= SURE_PART and self.diameter_px * self.scale >= least_px
+
+    def shows_parts_of(self, coarser: _Look) -> bool:
+        """Say whether what a coarser look showed, and was unsure of, are heaps of these: more and far smaller."""
+        is_denser = self.count / self.area_px >= HEAP_COUNT * coarser.count / coarser.area_px
+        is_smaller = self.diameter_px <= coarser.diameter_px / HEAP_SIZE
+        return coarser.sure_part < SURE_PART and self.count >= FEW and is_denser and is_smaller

@@ -116,3 +116,28 @@ def test_a_field_that_passes_for_one_object_from_afar_is_looked_into():
     decoder = TakenForOne()
     estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=decoder, working_diameter_px=WORKING_PX)
     assert estimator(disks([28], 500, spacing=1.4), torch.nn.Identity()) == pytest.approx(28, rel=0.25)
+
+
+class TakesHeaps(Threshold):
+    """A network that from afar takes heaps for objects, and says so by its scores."""
+
+    def __init__(self, reach_px):
+        super().__init__()
+        self.reach_px = reach_px
+
+    def decode(self, output):
+        grey = output.mean(dim=0)
+        distance = ndimage.distance_transform_edt(grey.numpy() <= 0.5)
+        taken = distance <= self.reach_px
+        objects = super().decode(torch.from_numpy(taken.astype(np.float32))[None])
+        scores = objects.scores.clone()
+        if taken.any() and grey.numpy()[taken].mean() < 0.6:  # there are gaps in them
+            scores[1::2] = 0.6
+        return Objects(objects.instances, objects.classes, scores)
+
+
+def test_heaps_of_which_the_network_is_unsure_are_looked_into():
+    heap = torch.nn.functional.pad(disks([16], 63, spacing=1.3), (40, 40, 40, 40))
+    image = heap.repeat(1, 1, 5, 5)
+    estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=TakesHeaps(1.0), working_diameter_px=WORKING_PX)
+    assert estimator(image, torch.nn.Identity()) == pytest.approx(16, rel=0.3)
