@@ -99,15 +99,15 @@ class EvaluationReport:
             sizes = noted_sizes(getattr(prediction.get("image"), "meta", {}))
             diameter = sizes.get(DIAMETER, math.nan)
             comparison = self.evaluation.add(item["id"], str(item.get("kind", "")), **maps, object_diameter_px=diameter)
-            matched_pred, matched_true = comparison.matches.T
+            matched_pred, matched_true = comparison.matched_ids
             write_found_and_missed(
                 self.output_dir,
                 item["id"],
                 read_rgb(item["image"].meta["filename_or_obj"]),
                 np.asarray(maps["pred_instances"])[0],
                 np.asarray(maps["true_instances"])[0],
-                matched_pred=comparison.pred_ids[matched_pred].numpy(),
-                matched_true=comparison.true_ids[matched_true].numpy(),
+                matched_pred=matched_pred.numpy(),
+                matched_true=matched_true.numpy(),
             )
 
     def write(self, engine: Engine) -> None:

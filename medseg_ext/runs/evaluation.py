@@ -151,8 +151,8 @@ class Evaluation:
             EvaluatedImage(
                 id=image_id,
                 kind=kind,
-                true_objects=comparison.n_true,
-                pred_objects=comparison.n_pred,
+                true_objects=comparison.overlaps.n_true,
+                pred_objects=comparison.overlaps.n_pred,
                 true_diameter_px=typical_diameter(np.asarray(true_instances)) or math.nan,
                 object_diameter_px=object_diameter_px,
                 truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
