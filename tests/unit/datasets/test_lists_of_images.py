@@ -39,6 +39,13 @@ def test_the_kind_of_an_image_is_read_as_folders_of_the_first_format_call_it_too
     assert load_datalist(data_set, "training")[0].get("kind") == kind
 
 
+@pytest.mark.parametrize(("value", "group"), [("13", "13"), (13, "13"), ("", ""), (None, "")])
+def test_a_group_is_a_text_and_empty_where_there_is_none(data_set, value, group):
+    item = {key: text for key, text in ITEM.items() if key != "group"} | ({} if value is None else {"group": value})
+    write(data_set, {"class_names": ["background", "nucleus"], "training": [item]})
+    assert load_datalist(data_set, "training")[0]["group"] == group
+
+
 def test_class_names_come_in_the_order_of_their_indices(data_set):
     assert load_class_names(data_set) == ["background", "nucleus"]
 

@@ -148,6 +148,44 @@ def test_other_classes_are_refused(folders, tmp_path):
         compare_run_folders([folders[0], other])
 
 
+def test_images_of_other_groups_are_never_paired(folders, tmp_path):
+    other = evaluate(tmp_path / "other", UNET, groups={"b": "mosaic", "d": "mosaic"})
+    with pytest.raises(DataError, match=r"unet and .*other.*groups differ in b, d: .*one data set folder"):
+        compare_run_folders([folders[0], other])
+
+
+def test_groups_are_kept_and_decide_the_intervals(folders, tmp_path):
+    """Images a and d are one group, and the lowest difference is that of b."""
+    groups = {"a": "mosaic", "d": "mosaic"}
+    runs = [
+        evaluate(tmp_path / name, dict(reversed(shifts.items())), model=name, groups=groups)
+        for name, shifts in (("one", UNET), ("two", SHIFTED))
+    ]
+    assert load_run(runs[0]).groups == ["mosaic", "", "", "mosaic"]
+    (comparison,) = compare_run_folders(runs)
+    assert comparison.n_groups == 3
+    own = [json.loads((run / "metrics.json").read_text()) for run in runs]
+    for score, metrics, run in zip(comparison.scores["foreground_iou"].values(), own, runs, strict=True):
+        assert metrics["groups"] == 3
+        assert [score.interval.low, score.interval.high] == metrics["metrics"]["foreground_iou"]["interval_95"]
+        rows = list(csv.DictReader((run / "metrics_per_image.csv").open()))
+        assert [row["group"] for row in rows] == ["mosaic", "", "", "mosaic"]
+    (without,) = compare_run_folders(folders)
+    assert without.n_groups == 4
+    one, plain = comparison.scores["foreground_iou"]["two"], without.scores["foreground_iou"]["SegFormer"]
+    assert one.interval.value == plain.interval.value
+    # One draw of three groups in 27 is b thrice, more than 2.5 %; one of four images in 256 is b alone.
+    assert one.difference.low == pytest.approx(7 / 13 - 9 / 11) < plain.difference.low
+
+
+def test_a_run_of_the_format_without_groups_is_refused_with_the_remedy(folders, tmp_path):
+    folder = copy_of(folders[0], tmp_path / "old")
+    content = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(content | {"format": 1}))
+    with pytest.raises(DataError, match=r"old has the format 1, expected 2: run the bundle's `evaluate` again"):
+        load_run(folder)
+
+
 @pytest.mark.parametrize("missing", ["run.json", "statistics.npz"])
 def test_a_folder_without_its_files_is_refused_with_the_remedy(folders, tmp_path, missing):
     folder = copy_of(folders[0], tmp_path / "old")
