@@ -4,7 +4,8 @@
     python tools/evaluation_sets.py zoomed DATA_SET TARGET
 
 SOURCE has folders with images/<id>.png and instances/<id>.png; ids that differ only after their last `_` are of one
-patient, slide or well, as `01_1` and `01_2`, and form a group, which intervals draw as a whole. Of a data set come TARGET/x0.25 to TARGET/x3.
+patient, slide or well, as `01_1` and `01_2`, and form a group, which intervals draw as a whole. Of a data set come
+TARGET/x0.25 to TARGET/x3.
 
 All images stand in the section `testing`. An image shrinks by area and grows bicubically, a label map by majority, so
 that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as nobody could

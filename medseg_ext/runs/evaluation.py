@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from medseg_ext.datasets.data_set_folder import read_dataset_json
+from medseg_ext.files import check_id
 from medseg_ext.metrics.bootstrap import count_groups
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
@@ -150,7 +151,11 @@ class Evaluation:
             true_classes: that of the truth.
             group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
             object_diameter_px: diameter for which the image was scaled.
+
+        Raises:
+            DataError: the id cannot name the files of the image.
         """
+        check_id(image_id, f"{self.folder}")
         comparison = compare_image(pred_instances, true_instances, pred_classes, true_classes)
         self.images.append(
             EvaluatedImage(

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import check_ids
 from medseg_ext.metrics.definitions import metrics_for
 
 FORMAT = 2  # 1 had no groups
@@ -159,6 +160,7 @@ def load_run(folder: Path) -> EvaluatedRun:
         with np.load(folder / STATISTICS_FILE, allow_pickle=False) as file:
             arrays = dict(file)
         run = _run_from(folder, content, arrays)
+        check_ids((name, f"{folder / STATISTICS_FILE}, image {number}") for number, name in enumerate(run.ids))
         is_whole = run.fingerprint == content["fingerprint"]
     except DataError:
         raise

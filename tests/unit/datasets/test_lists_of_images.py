@@ -70,6 +70,37 @@ def test_broken_descriptions_are_refused_by_file(data_set, content, complaint):
     assert "dataset.json" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "image_id",
+    ["", ".", "..", "../../a", "/tmp/a", "a/b", "..\\a", "a\0b", "a\nb", "a\ud800", "ä" * 111, 7, None, ["a"]],
+)
+def test_ids_that_would_be_written_elsewhere_or_nowhere_are_refused(data_set, image_id):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": image_id}]})
+    with pytest.raises(DataError, match=r"dataset.json, testing item 0: the id .* cannot name a file") as error:
+        load_datalist(data_set, "testing")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("image_id", ["a", "plate #1", ".a", "a..b", "...", "C:a", "Ä 細胞", "ä" * 110])
+def test_ids_that_name_a_file_are_taken_as_they_are(data_set, image_id):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": image_id}]})
+    assert load_datalist(data_set, "testing")[0]["id"] == image_id
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "b", "a"], "item 2 and .*item 0 have the same id 'a'"),
+        (["straße", "STRASSE"], "have the ids 'STRASSE' and 'straße', which are one file on macOS and Windows"),
+        (["\u00e4", "a\u0308"], "which are one file on macOS and Windows"),  # ä, and a with a combining diaeresis
+    ],
+)
+def test_ids_of_one_file_are_refused(data_set, ids, message):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": each} for each in ids]})
+    with pytest.raises(DataError, match=message):
+        load_datalist(data_set, "testing")
+
+
 def test_the_first_missing_file_is_named(data_set):
     (data_set / "instances" / "a.png").unlink()
     with pytest.raises(DataError, match=r"instances/a.png is missing"):

@@ -211,6 +211,16 @@ def test_a_broken_file_is_refused_by_name(folders, tmp_path, content):
         load_run(folder)
 
 
+def test_ids_that_lead_out_of_a_run_folder_are_refused(folders, tmp_path):
+    folder = copy_of(folders[0], tmp_path / "odd")
+    with np.load(folder / "statistics.npz") as file:
+        arrays = dict(file)
+    arrays["ids"] = np.array(["../a", *arrays["ids"][1:]])
+    np.savez(folder / "statistics.npz", **arrays)
+    with pytest.raises(DataError, match=r"odd/statistics.npz, image 0: the id '../a' cannot name a file"):
+        load_run(folder)
+
+
 def test_metrics_of_another_version_are_refused(folders, tmp_path):
     folder = copy_of(folders[0], tmp_path / "old")
     with np.load(folder / "statistics.npz") as file:
