@@ -18,7 +18,7 @@ from skimage.draw import disk
 from skimage.measure import label
 
 from medseg_ext.datasets.dsb2018 import prepare_dsb2018
-from medseg_ext.metrics.image_comparison import compare_image
+from medseg_ext.metrics.matching import pairwise_iou
 from medseg_ext.objects.watershed import decode_semantic
 from medseg_ext.synthetic.make import make_sample
 from medseg_ext.transforms.targets import centre_distances
@@ -73,14 +73,14 @@ def bench_iou() -> Row:
     """Pairwise IoU of all objects against a loop over pairs of masks."""
     true, pred = disks(), disks(shift_px=3)
     true_map, pred_map = torch.from_numpy(true), torch.from_numpy(pred)
-    ours = compare_image(pred_map, true_map).iou
+    ours = pairwise_iou(pred_map, true_map)
     # The loop has every sixteenth object, and its time is scaled: with all it takes minutes.
     share = 16
     few = np.where(pred % share == 0, pred, 0)
     np.testing.assert_allclose(ours[share - 1 :: share].numpy(), naive_iou(few, true))
-    (ours_s,) = fastest_s(lambda: compare_image(pred_map, true_map).iou)
+    (ours_s,) = fastest_s(lambda: pairwise_iou(pred_map, true_map))
     (loop_s,) = fastest_s(lambda: naive_iou(few, true), repetitions=1)
-    return Row("compare_image(...).iou", "loop over pairs of masks", ours_s, loop_s * share)
+    return Row("pairwise_iou", "loop over pairs of masks", ours_s, loop_s * share)
 
 
 def bench_decoder() -> Row:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+import torch
 from scipy import ndimage
+
+from medseg_ext.metrics import label_overlaps, match_objects
 
 
 def main() -> None:
@@ -37,25 +40,24 @@ def main() -> None:
 
 
 def found_and_doubled(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell of each true object whether it is found, and whether two predicted objects lie mostly in it; bool (N,)."""
-    both = (truth > 0) & (predicted > 0)
-    width = int(predicted.max()) + 1
-    pairs, shared = np.unique(truth[both] * width + predicted[both], return_counts=True)
-    true, other = pairs // width, pairs % width
-    areas, other_areas = np.bincount(truth.ravel()), np.bincount(predicted.ravel())
-    found = np.zeros(len(areas), dtype=bool)
-    found[true[shared >= 0.5 * (areas[true] + other_areas[other] - shared)]] = True
-    inside = np.bincount(true[shared > 0.5 * other_areas[other]], minlength=len(areas))
-    return found[1:], inside[1:] > 1
+    """Tell of each true object whether it is found, and whether two predicted objects lie mostly in it; bool (T,)."""
+    overlaps = label_overlaps(torch.from_numpy(predicted), torch.from_numpy(truth))
+    found = np.zeros(overlaps.n_true, dtype=bool)
+    found[match_objects(overlaps, threshold=0.5)[:, 1]] = True
+    is_inside = 2 * overlaps.pixels > overlaps.pred_areas[overlaps.pred_index]
+    inside = np.bincount(overlaps.true_index[is_inside], minlength=overlaps.n_true)
+    return found, inside > 1
 
 
 def crosses_seam(labels: np.ndarray, tile_size: int) -> np.ndarray:
-    """Tell of each object whether its box crosses a border of tiles; bool (N,)."""
+    """Tell of each object, in the order of their ids, whether its box crosses a border of tiles; bool (N,)."""
     return np.array(
         [
-            box is not None and any(side.start // tile_size != (side.stop - 1) // tile_size for side in box)
+            any(side.start // tile_size != (side.stop - 1) // tile_size for side in box)
             for box in ndimage.find_objects(labels.astype(np.int32))
-        ]
+            if box is not None  # ids may have gaps
+        ],
+        dtype=bool,
     )
 
 

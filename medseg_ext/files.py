@@ -4,9 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from medseg_ext.errors import DataError
+
+LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
+NOT_IN_IDS = re.compile(
+    r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+)  # separators, control characters, bytes that are no text
+
+
+def check_id(image_id: object, where: str) -> str:
+    """Refuse an id of an image that cannot name files: it would be written elsewhere, or nowhere.
+
+    Args:
+        image_id: what is given as id.
+        where: it stands, for the message.
+    Returns: the id.
+    Raises: DataError: it is no text, is empty, "." or "..", holds a separator of folders, a control character or bytes
+        that are no text, or is longer than 220 bytes, which leave room for endings.
+
+    >>> check_id("plate 1, well A3", "dataset.json")
+    'plate 1, well A3'
+    """
+    is_name = isinstance(image_id, str) and image_id not in ("", ".", "..") and not NOT_IN_IDS.search(image_id)
+    if not is_name or len(str(image_id).encode()) > LONGEST_ID_BYTES:
+        raise DataError(
+            f"{where}: the id {image_id!r} cannot name a file: give the image another id, a text of at most "
+            f"{LONGEST_ID_BYTES} bytes without slashes and control characters"
+        )
+    return str(image_id)
+
+
+def check_ids(ids: Iterable[tuple[object, str]]) -> None:
+    """Refuse ids of images that cannot name files, or of which two would name the same one.
+
+    Args:
+        ids: id of each image, and where it stands, for the messages.
+    Raises: DataError: as `check_id`; two are the same, for macOS and Windows too: there, case is ignored, and so is how
+        accents are written.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for image_id, where in ids:
+        name = check_id(image_id, where)
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        if key in seen:
+            other, elsewhere = seen[key]
+            if other == name:
+                raise DataError(f"{where} and {elsewhere} have the same id '{name}': remove or rename one")
+            what = f"the ids '{name}' and '{other}', which are one file on macOS and Windows: rename one"
+            raise DataError(f"{where} and {elsewhere} have {what}")
+        seen[key] = name, where
 
 
 def as_text(name: str) -> str:

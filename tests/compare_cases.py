@@ -33,9 +33,10 @@ def evaluate(
     side=10,
     curve=(),
     kind="fluorescence",
+    groups=None,
     **options,
 ) -> Path:
-    """Evaluate a toy model; the order of `shifts` is that of its images."""
+    """Evaluate a toy model; the order of `shifts` is that of its images, and `groups` names those of some of them."""
     source = folder.parent / f"{folder.name}_source"
     (source / "configs").mkdir(parents=True)
     (source / "configs" / "metadata.json").write_text(json.dumps({"name": model}))
@@ -49,7 +50,7 @@ def evaluate(
     def step(engine, name):
         top, left = truths[name]
         predicted, true = square(top, left + shifts[name], side=side), square(top, left, side=side)
-        engine.state.batch = [{"id": name, "image": image, "kind": kind}]
+        engine.state.batch = [{"id": name, "image": image, "kind": kind, "group": (groups or {}).get(name, "")}]
         maps = {"pred_instances": predicted, "true_instances": true}
         return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
 

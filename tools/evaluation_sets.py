@@ -3,7 +3,9 @@
     python tools/evaluation_sets.py unseen SOURCE TARGET
     python tools/evaluation_sets.py zoomed DATA_SET TARGET
 
-SOURCE has folders with images/<id>.png and instances/<id>.png. Of a data set come TARGET/x0.25 to TARGET/x3.
+SOURCE has folders with images/<id>.png and instances/<id>.png; ids that differ only after their last `_` are of one
+patient, slide or well, as `01_1` and `01_2`, and form a group, which intervals draw as a whole. Of a data set come
+TARGET/x0.25 to TARGET/x3.
 
 All images stand in the section `testing`. An image shrinks by area and grows bicubically, a label map by majority, so
 that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as nobody could
@@ -33,14 +35,14 @@ from medseg_ext.objects.diameters import typical_diameter
 ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0, 3.0)
 LEAST_DIAMETER_PX = 8
 
-Sample = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]
-"""Id, kind, image uint8 (H, W, 3), label map and class map, integers (H, W)."""
+Sample = tuple[str, str, str, np.ndarray, np.ndarray, np.ndarray]
+"""Id, group, kind, image uint8 (H, W, 3), label map and class map, integers (H, W)."""
 
 
 def write_evaluation_set(target: Path, samples: Iterable[Sample], *, name: str, class_names: Sequence[str]) -> int:
     """Write a data set folder of which all images are for testing, none where there are none; returns their number."""
     items = []
-    for image_id, kind, image, instances, classes in samples:
+    for image_id, group, kind, image, instances, classes in samples:
         files = {
             key: Path(key if key != "image" else "images") / f"{image_id}.png"
             for key in ("image", "instances", "classes")
@@ -51,9 +53,7 @@ def write_evaluation_set(target: Path, samples: Iterable[Sample], *, name: str, 
         (target / files["instances"]).write_bytes(encode_png(instances.astype(np.uint16)))
         (target / files["classes"]).write_bytes(encode_png(classes.astype(np.uint8)))
         kinds = {"kind": kind} if kind else {}
-        items.append(
-            {"id": image_id, "group": image_id, **kinds, **{key: file.as_posix() for key, file in files.items()}}
-        )
+        items.append({"id": image_id, "group": group, **kinds, **{key: file.as_posix() for key, file in files.items()}})
     if not items:
         return 0
     content = {"name": name, "class_names": list(class_names), "training": [], "validation": [], "testing": items}
@@ -65,7 +65,8 @@ def unseen_samples(folder: Path) -> Iterator[Sample]:
     """Read images with nuclei."""
     for file in sorted((folder / "images").glob("*.png")):
         instances = read_labels(folder / "instances" / file.name)
-        yield file.stem, "", np.asarray(Image.open(file).convert("RGB")), instances, instances > 0
+        group = file.stem.rpartition("_")[0] or file.stem
+        yield file.stem, group, "", np.asarray(Image.open(file).convert("RGB")), instances, instances > 0
 
 
 def zoomed_samples(items: Iterable[dict[str, str]], zoom: float) -> Iterator[Sample]:
@@ -79,7 +80,8 @@ def zoomed_samples(items: Iterable[dict[str, str]], zoom: float) -> Iterator[Sam
         resampling = Image.Resampling.BOX if zoom < 1 else Image.Resampling.BICUBIC
         maps = torch.from_numpy(np.stack([instances.astype(np.int32), read_labels(item["classes"]).astype(np.int32)]))
         zoomed = resize_labels(maps, size).numpy()
-        yield item["id"], item.get("kind", ""), np.asarray(image.resize(size[::-1], resampling)), zoomed[0], zoomed[1]
+        pixels = np.asarray(image.resize(size[::-1], resampling))
+        yield item["id"], item["group"], item.get("kind", ""), pixels, zoomed[0], zoomed[1]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import check_ids
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -46,10 +47,10 @@ def load_datalist(
         dataset_dir: the data set folder.
         section: training, validation or testing.
         class_names: those of the bundle, which must be those of the data set; None takes any.
-    Returns: for each image its `id`, `group` and, where it has one, `kind`; absolute paths under `image`, `instances`
-        and `classes`.
-    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; a listed file is missing;
-        the classes are others.
+    Returns: for each image its `id`, its `group`, empty where it has none, and its `kind`, where it has one; absolute
+        paths under `image`, `instances` and `classes`.
+    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; an id cannot name files, or two
+        are the same, see `check_ids`; a listed file is missing; the classes are others.
     """
     if section not in SECTIONS:
         raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
@@ -66,10 +67,12 @@ def load_datalist(
         raise DataError(f"{file} has no image in its section '{section}': {ADVICE} with other --fractions")
     datalist = []
     for number, item in enumerate(items):
-        if not isinstance(item, dict) or not {*FOLDER_OF_KEY, "id", "group"} <= item.keys():
+        if not isinstance(item, dict) or not {*FOLDER_OF_KEY, "id"} <= item.keys():
             raise DataError(f"{file}, {section} item {number} lacks a key: delete the folder, then {ADVICE}")
         kind = {"kind": item["cluster"]} if "cluster" in item else {}  # as folders of the first format call it
-        datalist.append(kind | item | {key: str(folder / item[key]) for key in FOLDER_OF_KEY})
+        group = {"group": str(item.get("group", ""))}  # of what others wrote, it may be a number
+        datalist.append(kind | item | group | {key: str(folder / item[key]) for key in FOLDER_OF_KEY})
+    check_ids((item["id"], f"{file}, {section} item {number}") for number, item in enumerate(datalist))
     for item in datalist:
         for key in FOLDER_OF_KEY:
             if not Path(item[key]).is_file():

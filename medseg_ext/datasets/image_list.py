@@ -10,10 +10,8 @@ from itertools import chain, count
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import as_text
+from medseg_ext.files import LONGEST_ID_BYTES, as_text
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
-
-LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
 
 logger = logging.getLogger(__name__)
 

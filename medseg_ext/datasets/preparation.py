@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS
 from medseg_ext.datasets.groups import Group, groups_of
-from medseg_ext.datasets.raw_images import RawPart, check_ids
+from medseg_ext.datasets.raw_images import RawPart, check_ids_of_parts
 from medseg_ext.datasets.splits import choose_sections
 from medseg_ext.datasets.workspace import Note, Workspace, path_in_data_set
 from medseg_ext.datasets.write_images import write_images
@@ -83,7 +83,7 @@ def write_data_set(
     images = sorted((image for part in parts for image in part.images), key=lambda image: image.id)
     if not images:
         raise DataError(f"{parts[0].source.path} holds no image with masks: check that it is complete")
-    check_ids(parts)
+    check_ids_of_parts(parts)
     group_of, without_group = groups_of([image.id for image in images], groups)
     section_of = choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
     recipe = {

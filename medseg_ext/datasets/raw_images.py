@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from medseg_ext.datasets.annotations import Annotation
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
+from medseg_ext.files import check_ids
 
-UNSAFE_ID = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|^$')  # it becomes a file name, on any system
+NOT_ON_EVERY_SYSTEM = re.compile(r'[:*?"<>|]|^\.')  # a data set folder may be carried to Windows
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,13 @@ class RawPart:
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
 
-def check_ids(parts: Collection[RawPart]) -> None:
-    """Refuse ids that are unfit as file names, or that stand for two images.
+def check_ids_of_parts(parts: Collection[RawPart]) -> None:
+    """Refuse ids that are unfit as file names on any system, or that stand for two images.
 
-    Raises: DataError: naming both files.
+    Raises: DataError: naming the file, or both files.
     """
-    seen: dict[str, str] = {}
-    for part in parts:
-        for image in part.images:
-            where = part.source.where(image.file)
-            if UNSAFE_ID.search(image.id):
-                raise DataError(f"{where}: the id '{image.id}' cannot be a file name: rename the image")
-            key = image.id.casefold()  # macOS and Windows ignore case in file names
-            if key in seen:
-                raise DataError(f"{where} and {seen[key]} have the same id '{image.id}': remove or rename one")
-            seen[key] = where
+    where_of = [(image.id, part.source.where(image.file)) for part in parts for image in part.images]
+    check_ids(where_of)
+    for image_id, where in where_of:
+        if NOT_ON_EVERY_SYSTEM.search(image_id):
+            raise DataError(f"{where}: the id '{image_id}' cannot be a file name on every system: rename the image")

@@ -28,8 +28,9 @@ class EvaluationReport:
     """Hand each image of an evaluator to an `Evaluation`, and write its files and `report.html` at the end.
 
     Attach it to an evaluator whose data have an `id`, and whose output has `pred_instances`, `pred_classes`,
-    `true_instances` and `true_classes` at the size of the original image. With several processes, the first one
-    gathers and writes.
+    `true_instances` and `true_classes` at the size of the original image. Data may have a `kind` and a `group`: those
+    of one group, such as a mosaic or a patient, are drawn together for the intervals. With several processes, the
+    first one gathers and writes.
 
     Args:
         output_dir: folder of the files.
@@ -98,16 +99,22 @@ class EvaluationReport:
             maps = {name: torch.as_tensor(prediction[name]) for name in names}
             sizes = noted_sizes(getattr(prediction.get("image"), "meta", {}))
             diameter = sizes.get(DIAMETER, math.nan)
-            comparison = self.evaluation.add(item["id"], str(item.get("kind", "")), **maps, object_diameter_px=diameter)
-            matched_pred, matched_true = comparison.matches.T
+            comparison = self.evaluation.add(
+                item["id"],
+                str(item.get("kind", "")),
+                **maps,
+                group=str(item.get("group", "")),
+                object_diameter_px=diameter,
+            )
+            matched_pred, matched_true = comparison.matched_ids
             write_found_and_missed(
                 self.output_dir,
                 item["id"],
                 read_rgb(item["image"].meta["filename_or_obj"]),
                 np.asarray(maps["pred_instances"])[0],
                 np.asarray(maps["true_instances"])[0],
-                matched_pred=comparison.pred_ids[matched_pred].numpy(),
-                matched_true=comparison.true_ids[matched_true].numpy(),
+                matched_pred=matched_pred.numpy(),
+                matched_true=matched_true.numpy(),
             )
 
     def write(self, engine: Engine) -> None:

@@ -2,10 +2,11 @@
 
 from medseg_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from medseg_ext.metrics.average_precision import AP_THRESHOLDS, average_precision
-from medseg_ext.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_difference
+from medseg_ext.metrics.bootstrap import Interval, bootstrap_interval, count_groups, paired_bootstrap_difference
 from medseg_ext.metrics.definitions import MetricDefinition, metric_named, metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.matching import match_objects, pairwise_iou
+from medseg_ext.metrics.overlap import ObjectOverlaps, label_overlaps
 from medseg_ext.metrics.panoptic_quality import PanopticQuality, panoptic_quality
 from medseg_ext.metrics.summary import (
     image_statistics,
@@ -20,12 +21,15 @@ __all__ = [
     "ImageComparison",
     "Interval",
     "MetricDefinition",
+    "ObjectOverlaps",
     "PanopticQuality",
     "aggregated_jaccard_index",
     "average_precision",
     "bootstrap_interval",
     "compare_image",
+    "count_groups",
     "image_statistics",
+    "label_overlaps",
     "match_objects",
     "metric_named",
     "metrics_for",

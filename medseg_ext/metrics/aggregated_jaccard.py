@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from medseg_ext.metrics.matching import iou_from_overlaps
+from medseg_ext.metrics.overlap import ObjectOverlaps
 from medseg_ext.metrics.ratios import pooled_ratio, ratio_terms
 
 
-def aggregated_jaccard_terms(overlaps: Tensor) -> Tensor:
+def aggregated_jaccard_terms(overlaps: ObjectOverlaps) -> Tensor:
     """Give the aggregated intersection and the aggregated union of an image.
 
     Each true object takes the prediction of largest IoU with it; their intersection and their union are added up. A
@@ -20,7 +21,7 @@ def aggregated_jaccard_terms(overlaps: Tensor) -> Tensor:
     is taken, and of those the one of lowest index.
 
     Args:
-        overlaps: pixel counts, shape (P + 1, T + 1); row 0 and column 0 are the background.
+        overlaps: the objects, from `label_overlaps`.
 
     Returns:
         float64 terms, shape (2,).
@@ -30,37 +31,38 @@ def aggregated_jaccard_terms(overlaps: Tensor) -> Tensor:
 
     One prediction of 10 px covers two true objects of 6 and 4 px, so (6 + 4) / (10 + 10):
 
-    >>> aggregated_jaccard_terms(torch.tensor([[5, 0, 0], [0, 6, 4]]))
+    >>> from medseg_ext.metrics.overlap import label_overlaps
+    >>> one, two = torch.tensor([[1] * 10]), torch.tensor([[1] * 6 + [2] * 4])
+    >>> aggregated_jaccard_terms(label_overlaps(one, two))
     tensor([10., 20.], dtype=torch.float64)
     """
-    pred_areas, true_areas = overlaps[1:].sum(dim=1), overlaps[:, 1:].sum(dim=0)
-    taken, taker = _best_predictions(overlaps)
-    intersection = overlaps[1:, 1:][taken, taker].sum()
+    pairs = _best_pairs(overlaps)
+    taken, taker = overlaps.pred_index[pairs], overlaps.true_index[pairs]
+    pred_areas, true_areas = overlaps.pred_areas, overlaps.true_areas
+    intersection = overlaps.pixels[pairs].sum()
     missed_area = true_areas.sum() - true_areas[taker].sum()
     spurious_area = pred_areas.sum() - pred_areas[taken.unique()].sum()
     union = pred_areas[taken].sum() + true_areas[taker].sum() - intersection
     return ratio_terms(intersection, union + missed_area + spurious_area)
 
 
-def aggregated_jaccard_index(overlaps: Tensor) -> float:
+def aggregated_jaccard_index(overlaps: ObjectOverlaps) -> float:
     """Score the objects of one image; arguments as of `aggregated_jaccard_terms`.
 
     Returns:
         AJI in [0, 1]; NaN when there is no object at all.
 
-    >>> aggregated_jaccard_index(torch.tensor([[5, 0, 0], [0, 6, 4]]))
+    >>> from medseg_ext.metrics.overlap import label_overlaps
+    >>> aggregated_jaccard_index(label_overlaps(torch.tensor([[1, 1]]), torch.tensor([[1, 0]])))
     0.5
     """
     return float(pooled_ratio(aggregated_jaccard_terms(overlaps)[None]))
 
 
-def _best_predictions(overlaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the indices of the predictions taken, and of the true objects that take them, each of shape (K,)."""
-    intersections, iou = overlaps[1:, 1:], iou_from_overlaps(overlaps)
-    if iou.numel() == 0:
-        nothing = overlaps.new_zeros(0)
-        return nothing, nothing
-    best_iou = iou.amax(dim=0)
-    best = torch.where(iou == best_iou, intersections, -1).argmax(dim=0)
-    taker = (best_iou > 0).nonzero().flatten()
-    return best[taker], taker
+def _best_pairs(overlaps: ObjectOverlaps) -> Tensor:
+    """Give the position of the pair that each true object takes, among those that any prediction touches; (K,)."""
+    true_index = overlaps.true_index.numpy()
+    # The last key sorts first; pairs stand in the order of their predictions, which a stable sort keeps.
+    order = np.lexsort((-overlaps.pixels.numpy(), -overlaps.iou.numpy(), true_index))
+    _, first = np.unique(true_index[order], return_index=True)
+    return torch.from_numpy(order[first])

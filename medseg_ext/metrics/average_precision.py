@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from medseg_ext.metrics.matching import match_objects
+from medseg_ext.metrics.matching import matched_pairs
+from medseg_ext.metrics.overlap import ObjectOverlaps
 from medseg_ext.metrics.ratios import pooled_ratio, ratio_terms
 
 # Written out: a running sum of 0.05 misses 0.6 by one unit in the last place.
@@ -22,7 +23,7 @@ def average_precision_terms(matched_iou: Tensor, n_pred: int, n_true: int, thres
     """Give TP and TP + FP + FN of an image at each threshold.
 
     Args:
-        matched_iou: IoU of the pairs that `match_objects` gives at 0.5, shape (K,). One matching serves all
+        matched_iou: IoU of the pairs that `matched_pairs` gives at 0.5, shape (K,). One matching serves all
             thresholds, since pairs above 0.5 have no rival.
         n_pred: number of predicted objects.
         n_true: number of true objects.
@@ -41,11 +42,11 @@ def average_precision_terms(matched_iou: Tensor, n_pred: int, n_true: int, thres
     return ratio_terms(true_positives, n_pred + n_true - true_positives)
 
 
-def average_precision(iou: Tensor, threshold: float = 0.5) -> float:
+def average_precision(overlaps: ObjectOverlaps, threshold: float = 0.5) -> float:
     """Score the detections of one image at one threshold.
 
     Args:
-        iou: pairwise IoU in [0, 1], shape (P, T); neither side overlaps itself.
+        overlaps: the objects, from `label_overlaps`.
         threshold: IoU in [0.5, 1) that a pair must reach.
 
     Returns:
@@ -56,10 +57,10 @@ def average_precision(iou: Tensor, threshold: float = 0.5) -> float:
 
     Source: Schmidt et al., Cell Detection with Star-convex Polygons, MICCAI 2018.
 
-    >>> average_precision(torch.tensor([[0.5], [0.5]]))  # one square, cut into two halves
+    >>> from medseg_ext.metrics.overlap import label_overlaps
+    >>> average_precision(label_overlaps(torch.tensor([[1, 2]]), torch.tensor([[1, 1]])))  # one, cut into two halves
     0.5
     """
-    pred_index, true_index = match_objects(iou, threshold).T
-    n_pred, n_true = iou.shape
-    terms = average_precision_terms(iou[pred_index, true_index], n_pred, n_true, [threshold])
+    matched_iou = overlaps.iou[matched_pairs(overlaps, threshold)]
+    terms = average_precision_terms(matched_iou, overlaps.n_pred, overlaps.n_true, [threshold])
     return float(pooled_ratio(terms[None]))

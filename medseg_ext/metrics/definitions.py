@@ -165,13 +165,13 @@ def _average_precisions() -> Iterator[MetricDefinition]:
 
 def _panoptic_qualities() -> Iterator[MetricDefinition]:
     def pq(image: ImageComparison) -> Tensor:
-        return pq_terms(image.matched_iou, image.n_pred, image.n_true)
+        return pq_terms(image.matched_iou, image.overlaps.n_pred, image.overlaps.n_true)
 
     def sq(image: ImageComparison) -> Tensor:
         return sq_terms(image.matched_iou)
 
     def rq(image: ImageComparison) -> Tensor:
-        return rq_terms(image.matched_iou, image.n_pred, image.n_true)
+        return rq_terms(image.matched_iou, image.overlaps.n_pred, image.overlaps.n_true)
 
     pq_what = "panoptic quality at IoU > .5"
     sq_what = "mean IoU of the pairs with IoU > .5"
@@ -198,10 +198,10 @@ def _aggregated_jaccards() -> Iterator[MetricDefinition]:
 def _segpc_scores() -> Iterator[MetricDefinition]:
     what = "mean over true cells of the largest IoU with a predicted cell"
     source = "SegPC-2021's official score; false positives cost nothing"
-    yield _pooled("segpc_miou", what, lambda image: segpc_miou_terms(image.iou), source=source)
+    yield _pooled("segpc_miou", what, lambda image: segpc_miou_terms(image.overlaps), source=source)
     what = "summed IoU of cells paired one-to-one / (true cells + unpaired predictions)"
     source = "ours, beside SegPC-2021's official score"
-    yield _pooled("segpc_miou_matched", what, lambda image: segpc_miou_matched_terms(image.iou), source=source)
+    yield _pooled("segpc_miou_matched", what, lambda image: segpc_miou_matched_terms(image.overlaps), source=source)
 
 
 def _foreground_statistics(image: ImageComparison, terms: Callable[[RegionAreas], Tensor]) -> Tensor:
@@ -214,4 +214,4 @@ def _class_statistics(image: ImageComparison, n_classes: int, chosen: tuple[int,
 
 
 def _average_precision_statistics(image: ImageComparison, thresholds: tuple[float, ...]) -> Tensor:
-    return average_precision_terms(image.matched_iou, image.n_pred, image.n_true, thresholds)
+    return average_precision_terms(image.matched_iou, image.overlaps.n_pred, image.overlaps.n_true, thresholds)

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from medseg_ext.metrics.matching import iou_from_overlaps, match_objects
-from medseg_ext.metrics.overlap import check_same_shape, class_overlaps, label_overlaps
+from medseg_ext.metrics.matching import matched_pairs
+from medseg_ext.metrics.overlap import ObjectOverlaps, check_same_shape, class_overlaps, label_overlaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,42 +16,28 @@ class ImageComparison:
     """Predicted and true objects of one image, compared once for all metrics. Made by `compare_image`.
 
     Attributes:
-        overlaps: int64 pixel counts, shape (P + 1, T + 1); row 0 and column 0 are the background.
-        pred_ids: ids of the predicted objects in ascending order, shape (P,).
-        true_ids: ids of the true objects in ascending order, shape (T,).
+        overlaps: the objects of both sides, and the pairs of them that share pixels.
         optional_class_overlaps: confusion matrix of the class maps, shape (C, C), or None without class maps.
     """
 
-    overlaps: Tensor
-    pred_ids: Tensor
-    true_ids: Tensor
+    overlaps: ObjectOverlaps
     optional_class_overlaps: Tensor | None = None
 
+    @cached_property
+    def _matches(self) -> Tensor:
+        """Positions of the pairs of IoU >= 0.5, int64 (K,)."""
+        return matched_pairs(self.overlaps, threshold=0.5)
+
     @property
-    def n_pred(self) -> int:
-        """Number of predicted objects, P."""
-        return len(self.pred_ids)
-
-    @property
-    def n_true(self) -> int:
-        """Number of true objects, T."""
-        return len(self.true_ids)
-
-    @cached_property
-    def iou(self) -> Tensor:
-        """Pairwise IoU in [0, 1], float64, shape (P, T)."""
-        return iou_from_overlaps(self.overlaps)
-
-    @cached_property
-    def matches(self) -> Tensor:
-        """Pairs of IoU >= 0.5, int64 rows (prediction, truth) of indices into the ids, shape (K, 2)."""
-        return match_objects(self.iou, threshold=0.5)
-
-    @cached_property
     def matched_iou(self) -> Tensor:
-        """IoU of the matches, float64, shape (K,)."""
-        pred_index, true_index = self.matches.T
-        return self.iou[pred_index, true_index]
+        """IoU of the pairs of IoU >= 0.5, float64 (K,)."""
+        return self.overlaps.iou[self._matches]
+
+    @property
+    def matched_ids(self) -> tuple[Tensor, Tensor]:
+        """Ids of the predicted and of the true objects of these pairs, int64 (K,) each."""
+        overlaps, matches = self.overlaps, self._matches
+        return overlaps.pred_ids[overlaps.pred_index[matches]], overlaps.true_ids[overlaps.true_index[matches]]
 
     @property
     def class_overlaps(self) -> Tensor:
@@ -88,15 +74,14 @@ def compare_image(
 
     >>> import torch
     >>> comparison = compare_image(torch.tensor([[0, 5, 5, 2]]), torch.tensor([[3, 3, 3, 0]]))
-    >>> comparison.iou
-    tensor([[0.0000],
-            [0.6667]], dtype=torch.float64)
+    >>> comparison.matched_iou, comparison.matched_ids
+    (tensor([0.6667], dtype=torch.float64), (tensor([5]), tensor([3])))
     """
-    pixels, pred_ids, true_ids = label_overlaps(pred_instances, true_instances)
+    overlaps = label_overlaps(pred_instances, true_instances)
     if pred_classes is None and true_classes is None:
-        return ImageComparison(pixels, pred_ids, true_ids)
+        return ImageComparison(overlaps)
     if pred_classes is None or true_classes is None:
         which = "true" if pred_classes is None else "predicted"
         raise ValueError(f"both class maps or none must be given, got only the {which} one")
     check_same_shape(pred_classes, true_instances, "classes and instances")
-    return ImageComparison(pixels, pred_ids, true_ids, class_overlaps(pred_classes, true_classes))
+    return ImageComparison(overlaps, class_overlaps(pred_classes, true_classes))

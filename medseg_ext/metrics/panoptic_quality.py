@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from medseg_ext.metrics.matching import match_objects
+from medseg_ext.metrics.matching import matched_pairs
+from medseg_ext.metrics.overlap import ObjectOverlaps
 from medseg_ext.metrics.ratios import pooled_ratio, ratio_terms
 
 # Strictly above, as in the paper, so that pairs are unique.
@@ -26,7 +27,7 @@ def pq_terms(matched_iou: Tensor, n_pred: int, n_true: int) -> Tensor:
     """Give the summed IoU of the true positives, and TP + FP / 2 + FN / 2.
 
     Args:
-        matched_iou: IoU of the pairs that `match_objects` gives at 0.5, shape (K,).
+        matched_iou: IoU of the pairs that `matched_pairs` gives at 0.5, shape (K,).
         n_pred: number of predicted objects.
         n_true: number of true objects.
 
@@ -59,22 +60,24 @@ def rq_terms(matched_iou: Tensor, n_pred: int, n_true: int) -> Tensor:
     return ratio_terms(len(_true_positives(matched_iou)), (n_pred + n_true) / 2)
 
 
-def panoptic_quality(iou: Tensor) -> PanopticQuality:
+def panoptic_quality(overlaps: ObjectOverlaps) -> PanopticQuality:
     """Score the detections of one image and their masks.
 
     Args:
-        iou: pairwise IoU in [0, 1], shape (P, T); neither side overlaps itself.
+        overlaps: the objects, from `label_overlaps`.
 
     Returns:
         `pq` and `rq` in [0, 1], NaN when there is no object at all; `sq` in (0.5, 1], NaN when no pair is above 0.5.
 
     Source: Kirillov et al., Panoptic Segmentation, CVPR 2019.
 
-    >>> panoptic_quality(torch.tensor([[0.75, 0.0], [0.0, 0.2], [0.0, 0.0]], dtype=torch.float64))
+    >>> from medseg_ext.metrics.overlap import label_overlaps
+    >>> pred, true = torch.tensor([[1, 1, 1, 0, 2, 3, 0]]), torch.tensor([[4, 4, 4, 4, 0, 0, 5]])
+    >>> panoptic_quality(label_overlaps(pred, true))
     PanopticQuality(pq=0.3, sq=0.75, rq=0.4)
     """
-    pred_index, true_index = match_objects(iou, PQ_THRESHOLD).T
-    matched_iou, (n_pred, n_true) = iou[pred_index, true_index], iou.shape
+    matched_iou = overlaps.iou[matched_pairs(overlaps, PQ_THRESHOLD)]
+    n_pred, n_true = overlaps.n_pred, overlaps.n_true
     every_terms = (pq_terms(matched_iou, n_pred, n_true), sq_terms(matched_iou), rq_terms(matched_iou, n_pred, n_true))
     return PanopticQuality(*(float(pooled_ratio(terms[None])) for terms in every_terms))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from medseg_ext.metrics.overlap import ObjectOverlaps
 from medseg_ext.metrics.ratios import ratio_terms
 
 
@@ -18,18 +19,17 @@ class RegionAreas(NamedTuple):
     true: Tensor
 
 
-def foreground_areas(overlaps: Tensor) -> RegionAreas:
+def foreground_areas(overlaps: ObjectOverlaps) -> RegionAreas:
     """Count the pixels of the region of all objects together.
 
     Args:
-        overlaps: pixel counts, shape (P + 1, T + 1); row 0 and column 0 are the background.
+        overlaps: the objects, from `label_overlaps`.
 
     Returns:
         Areas of one region.
     """
-    pred, true = overlaps[1:].sum(dim=1), overlaps[:, 1:].sum(dim=0)
-    outside_truth = overlaps[1:, 0]
-    return RegionAreas(*(area.sum().reshape(1) for area in (pred - outside_truth, pred, true)))
+    counts = (overlaps.pixels, overlaps.pred_areas, overlaps.true_areas)
+    return RegionAreas(*(count.sum().reshape(1) for count in counts))
 
 
 def class_areas(overlaps: Tensor, n_classes: int) -> RegionAreas:

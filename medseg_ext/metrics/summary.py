@@ -62,15 +62,17 @@ def summarise(
     statistics: Mapping[str, Tensor],
     definitions: Mapping[str, MetricDefinition],
     *,
+    groups: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Score a set of images by each metric, with 95 % bootstrap intervals over images.
+    """Score a set of images by each metric, with 95 % bootstrap intervals over groups of images.
 
     Args:
         statistics: of each metric one row an image, shape (N, K).
         definitions: the metrics by name.
-        resamples: number of resampled sets of images.
+        groups: name of each image's group, as of `bootstrap_interval`.
+        resamples: number of resampled sets of groups.
         seed: seed of the resampling.
 
     Returns:
@@ -84,7 +86,9 @@ def summarise(
     """
     summary = {}
     for name, values in per_image_values(statistics, definitions).items():
-        interval = bootstrap_interval(statistics[name], definitions[name].reduce, resamples=resamples, seed=seed)
+        interval = bootstrap_interval(
+            statistics[name], definitions[name].reduce, groups=groups, resamples=resamples, seed=seed
+        )
         summary[name] = _entry("value", interval, values)
     return summary
 
@@ -94,6 +98,7 @@ def summarise_difference(
     second: Mapping[str, Tensor],
     definitions: Mapping[str, MetricDefinition],
     *,
+    groups: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
@@ -106,7 +111,8 @@ def summarise_difference(
         first: statistics of the first model, of each metric one row an image, shape (N, K).
         second: statistics of the second model on the same images in the same order.
         definitions: the metrics by name.
-        resamples: number of resampled sets of images.
+        groups: name of each image's group, as of `bootstrap_interval`.
+        resamples: number of resampled sets of groups.
         seed: seed of the resampling.
 
     Returns:
@@ -122,6 +128,7 @@ def summarise_difference(
             first[name],
             second[name],
             definition.reduce,
+            groups=groups,
             only_defined=definition.averages_images,
             resamples=resamples,
             seed=seed,

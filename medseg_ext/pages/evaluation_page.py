@@ -56,7 +56,7 @@ def write_report(
             (_caption(row, key), picture_as_data(picture_path(folder, row["id"])))
             for row in _choose(summary.rows, key, pictures)
         ],
-        "groups": {kind: {name: scores[name] for name in headline} for kind, scores in summary.by_kind.items()},
+        "kinds": {kind: {name: scores[name] for name in headline} for kind, scores in summary.by_kind.items()},
         "per_image": [{name: row[name] for name in shown} for row in summary.rows],
         "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
     }
@@ -85,5 +85,5 @@ def _number(value: Any) -> str:
 
 
 def _interval(bounds: Sequence[float]) -> str:
-    """Write an interval; a single image has none."""
+    """Write an interval; a single group of images has none."""
     return "" if any(math.isnan(bound) for bound in bounds) else f"{_number(bounds[0])} to {_number(bounds[1])}"

@@ -68,9 +68,9 @@ def result_panel(run: EvaluatedRun, image_id: str, *, panel_px: int = PANEL_PX) 
     """
     true_instances, pred_instances = _labels_of(run, image_id, of_truth=True), _labels_of(run, image_id)
     found = compare_image(torch.from_numpy(pred_instances), torch.from_numpy(true_instances))
-    pred_index, true_index = found.matches.T
-    is_found = np.isin(true_instances, found.true_ids[true_index])
-    is_right = np.isin(pred_instances, found.pred_ids[pred_index])
+    pred_ids, true_ids = found.matched_ids
+    is_found = np.isin(true_instances, true_ids)
+    is_right = np.isin(pred_instances, pred_ids)
     image = image_panel(run, image_id, panel_px=panel_px)
     return _outline(
         image,

@@ -24,8 +24,9 @@ COLUMNS = (
     "images",
 )
 NOTES = (
-    "Intervals: 95 % bootstrap over the images of the evaluation; they say nothing of another training of the model.",
-    "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same images. A mean "
+    "Intervals: 95 % bootstrap over the groups of images of the evaluation (those of one mosaic, slide or patient are "
+    "drawn together, and an image without a group by itself); they say nothing of another training of the model.",
+    "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same groups. A mean "
     "over images is compared only over those where it is defined for both runs: then the difference is not that of the "
     "two values shown, and may be above 0. * marks those whose interval lies below 0. The best run is chosen on the "
     "same images, and the many comparisons are not corrected for.",
@@ -56,7 +57,7 @@ def difference_text(score: Score) -> str:
 
 
 def bounds_text(interval: Interval, *, signed: bool = False) -> str:
-    """Write the bounds of an interval in brackets, after a blank; a single image has none."""
+    """Write the bounds of an interval in brackets, after a blank; a single group of images has none."""
     if math.isnan(interval.low):
         return ""
     low, high = (_signed(bound) if signed else f"{bound:.3f}" for bound in interval[1:])

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from medseg_ext.datasets.data_set_folder import read_dataset_json
+from medseg_ext.files import check_id
+from medseg_ext.metrics.bootstrap import count_groups
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
@@ -41,6 +43,7 @@ class EvaluatedImage:
     Attributes:
         id: its name.
         kind: of microscopy; may be empty.
+        group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
         true_objects, pred_objects: how many.
         true_diameter_px: median diameter of the true objects, NaN without any.
         object_diameter_px: diameter for which the image was scaled, NaN where none was known.
@@ -50,6 +53,7 @@ class EvaluatedImage:
 
     id: str
     kind: str
+    group: str
     true_objects: int
     pred_objects: int
     true_diameter_px: float
@@ -63,13 +67,13 @@ class EvaluationSummary:
     """What an evaluation found.
 
     Attributes:
-        facts: what was evaluated, such as data set and checkpoint, and the number of images.
+        facts: what was evaluated, such as data set and checkpoint, and the numbers of images and of their groups.
         metrics: of each metric its value and interval, as `medseg_ext.metrics.summarise` gives them.
         by_kind: the same for the images of each kind; empty where images have none.
         definitions: a line on each metric.
         sizes: how often the diameter of objects was taken wrongly, see `summarise_sizes`.
-        rows: one an image, with `id`, `kind`, `true_objects`, `pred_objects`, `true_diameter_px`, `object_diameter_px`
-            and the image's own value of each metric.
+        rows: one an image, with `id`, `kind`, `group`, `true_objects`, `pred_objects`, `true_diameter_px`,
+            `object_diameter_px` and the image's own value of each metric.
         statistics: of each metric one row an image, float64 (N, K).
     """
 
@@ -133,6 +137,7 @@ class Evaluation:
         true_instances: torch.Tensor,
         pred_classes: torch.Tensor,
         true_classes: torch.Tensor,
+        group: str = "",
         object_diameter_px: float = math.nan,
     ) -> ImageComparison:
         """Compare one image with its truth, and keep both label maps.
@@ -144,15 +149,21 @@ class Evaluation:
             true_instances: that of the truth.
             pred_classes: class map, integers (1, H, W).
             true_classes: that of the truth.
+            group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
             object_diameter_px: diameter for which the image was scaled.
+
+        Raises:
+            DataError: the id cannot name the files of the image.
         """
+        check_id(image_id, f"{self.folder}")
         comparison = compare_image(pred_instances, true_instances, pred_classes, true_classes)
         self.images.append(
             EvaluatedImage(
                 id=image_id,
                 kind=kind,
-                true_objects=comparison.n_true,
-                pred_objects=comparison.n_pred,
+                group=group,
+                true_objects=comparison.overlaps.n_true,
+                pred_objects=comparison.overlaps.n_pred,
                 true_diameter_px=typical_diameter(np.asarray(true_instances)) or math.nan,
                 object_diameter_px=object_diameter_px,
                 truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
@@ -169,10 +180,12 @@ class Evaluation:
         """Score all images."""
         statistics = stack_statistics([image.statistics for image in self.images])
         values = per_image_values(statistics, self.definitions)
+        groups = [image.group for image in self.images]
         rows = [
             {
                 "id": image.id,
                 "kind": image.kind,
+                "group": image.group,
                 "true_objects": image.true_objects,
                 "pred_objects": image.pred_objects,
                 "true_diameter_px": image.true_diameter_px,
@@ -182,8 +195,8 @@ class Evaluation:
             for index, image in enumerate(self.images)
         ]
         return EvaluationSummary(
-            facts={**self.facts, "images": len(self.images)},
-            metrics=summarise(statistics, self.definitions),
+            facts={**self.facts, "images": len(self.images), "groups": count_groups(groups)},
+            metrics=summarise(statistics, self.definitions, groups=groups),
             by_kind=self._summarise_kinds(),
             definitions={name: definition.description for name, definition in self.definitions.items()},
             sizes=summarise_sizes(self.images),
@@ -207,6 +220,7 @@ class Evaluation:
                 facts=self.facts,
                 ids=[image.id for image in self.images],
                 kinds=[image.kind for image in self.images],
+                groups=[image.group for image in self.images],
                 truth_digests=[image.truth_digest for image in self.images],
                 statistics=summary.statistics,
             )
@@ -216,12 +230,12 @@ class Evaluation:
         kinds = sorted({image.kind for image in self.images})
         if kinds == [""]:
             return {}
-        return {
-            kind: summarise(
-                stack_statistics([image.statistics for image in self.images if image.kind == kind]), self.definitions
-            )
-            for kind in kinds
-        }
+        summaries = {}
+        for kind in kinds:
+            images = [image for image in self.images if image.kind == kind]
+            statistics = stack_statistics([image.statistics for image in images])
+            summaries[kind] = summarise(statistics, self.definitions, groups=[image.group for image in images])
+        return summaries
 
 
 def summarise_sizes(images: Sequence[EvaluatedImage]) -> dict[str, Any]:

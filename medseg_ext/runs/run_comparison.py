@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.metrics.bootstrap import Interval
+from medseg_ext.metrics.bootstrap import Interval, count_groups
 from medseg_ext.metrics.definitions import MetricDefinition, metrics_for
 from medseg_ext.metrics.summary import summarise, summarise_difference
 from medseg_ext.runs.run_folder import EvaluatedRun, load_run
@@ -21,7 +21,7 @@ class Score:
     """What a run reaches by one metric.
 
     Attributes:
-        interval: the score with its 95 % bootstrap interval over images.
+        interval: the score with its 95 % bootstrap interval over groups of images.
         images: how many images have a defined value of their own.
         best_run: name of the run of the highest score; empty where no run has a defined one.
         difference: score minus that of the best run, with its paired 95 % interval, a mean over images only over those
@@ -60,6 +60,11 @@ class DataSetComparison:
         """The images, which are those of every run."""
         return next(iter(self.runs.values())).ids
 
+    @property
+    def n_groups(self) -> int:
+        """How many groups the images belong to, such as mosaics or patients."""
+        return count_groups(next(iter(self.runs.values())).groups)
+
 
 def compare_run_folders(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[DataSetComparison]:
     """Compare runs; those on one data set with each other.
@@ -73,7 +78,7 @@ def compare_run_folders(folders: Sequence[Path], names: Sequence[str] | None = N
 
     Raises:
         DataError: a folder is no run folder or given twice, the names do not fit the folders, or runs on one data set
-            differ in images, truth or classes; names the folder and what to do.
+            differ in images, truth, groups or classes; names the folder and what to do.
     """
     for position, folder in enumerate(folders):
         if folder.resolve() in {other.resolve() for other in folders[:position]}:
@@ -100,13 +105,13 @@ def compare_runs(runs: Mapping[str, EvaluatedRun]) -> DataSetComparison:
         runs: the runs by name, at least one, all on one data set.
 
     Raises:
-        DataError: the runs differ in images, truth or classes.
+        DataError: the runs differ in images, truth, groups or classes.
     """
     first, *others = runs.values()
     for other in others:
         _check_same_images(first, other)
     definitions = metrics_for(first.class_names)
-    summaries = {name: summarise(run.statistics, definitions) for name, run in runs.items()}
+    summaries = {name: summarise(run.statistics, definitions, groups=run.groups) for name, run in runs.items()}
     scores = {}
     for metric in definitions:
         values = {name: summary[metric]["value"] for name, summary in summaries.items()}
@@ -131,9 +136,8 @@ def _best(values: Mapping[str, float]) -> str:
 
 def _difference(run: EvaluatedRun, best: EvaluatedRun, definition: MetricDefinition) -> Interval:
     name = definition.name
-    summary = summarise_difference({name: run.statistics[name]}, {name: best.statistics[name]}, {name: definition})[
-        name
-    ]
+    own, others = ({name: each.statistics[name]} for each in (run, best))
+    summary = summarise_difference(own, others, {name: definition}, groups=run.groups)[name]
     return Interval(summary["difference"], *summary["interval_95"])
 
 
@@ -156,6 +160,12 @@ def _check_same_images(first: EvaluatedRun, other: EvaluatedRun) -> None:
     if differing:
         raise DataError(
             f"{both}, but the truth differs in {_some(differing)}: evaluate them on one data set folder, "
+            "or compare them apart"
+        )
+    groups = zip(first.ids, first.groups, other.groups, strict=True)
+    if regrouped := [name for name, one, another in groups if one != another]:
+        raise DataError(
+            f"{both}, but the groups differ in {_some(regrouped)}: evaluate them on one data set folder, "
             "or compare them apart"
         )
 

@@ -9,8 +9,8 @@ The files of an evaluation, beside those that are for people to read (`metrics.j
 
 | file | what |
 |---|---|
-| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of the images and their truth |
-| `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `truth_digests`; `statistics.<metric>`, float64 (N, K) |
+| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of images, groups and truth |
+| `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `groups`, `truth_digests`; `statistics.<metric>` (N, K) |
 | `predictions/<id>.tif`, `truths/<id>.tif` | label maps, at the size of the original image |
 | `comparisons/<id>.png` | of which the first panel is the image, stretched for the eye |
 | `training_curve.csv` | the training's `iou_curve.csv`, where there was one |
@@ -34,9 +34,10 @@ import torch
 from torch import Tensor
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import check_ids
 from medseg_ext.metrics.definitions import metrics_for
 
-FORMAT = 1
+FORMAT = 2  # 1 had no groups
 RUN_FILE, STATISTICS_FILE, KEPT_CURVE_FILE = "run.json", "statistics.npz", "training_curve.csv"
 STATISTICS_PREFIX = "statistics."
 EVALUATE_AGAIN = "run the bundle's `evaluate` again with this output_dir"
@@ -54,6 +55,7 @@ class EvaluatedRun:
         facts: what was evaluated, such as section and checkpoint.
         ids: the images, N of them.
         kinds: kind of each image; may be empty strings.
+        groups: group of each image, such as its mosaic or patient; an empty string is an image by itself.
         truth_digests: `digest_of_truth` of each image.
         statistics: of each metric one row an image, float64 (N, K).
     """
@@ -65,14 +67,15 @@ class EvaluatedRun:
     facts: Mapping[str, Any]
     ids: Sequence[str]
     kinds: Sequence[str]
+    groups: Sequence[str]
     truth_digests: Sequence[str]
     statistics: Mapping[str, Tensor]
 
     @property
     def fingerprint(self) -> str:
-        """One digest of all images and their truth; runs that differ in it cannot be paired."""
-        lines = sorted(f"{name} {digest}\n" for name, digest in zip(self.ids, self.truth_digests, strict=True))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        """One digest of all images, their groups and their truth; runs that differ in it cannot be paired."""
+        images = zip(self.ids, self.groups, self.truth_digests, strict=True)
+        return hashlib.sha256("".join(sorted(f"{' '.join(image)}\n" for image in images)).encode()).hexdigest()
 
     def picture_path(self, image_id: str) -> Path:
         """Where the picture of an image is."""
@@ -122,7 +125,7 @@ def save_run(run: EvaluatedRun) -> None:
         run: the run; its label maps and pictures are written by who makes them.
     """
     order = sorted(range(len(run.ids)), key=lambda position: run.ids[position])
-    columns = {"ids": run.ids, "kinds": run.kinds, "truth_digests": run.truth_digests}
+    columns = {"ids": run.ids, "kinds": run.kinds, "groups": run.groups, "truth_digests": run.truth_digests}
     arrays = {name: np.array([column[position] for position in order], dtype=str) for name, column in columns.items()}
     for name, rows in run.statistics.items():
         arrays[STATISTICS_PREFIX + name] = rows[order].numpy()
@@ -157,6 +160,7 @@ def load_run(folder: Path) -> EvaluatedRun:
         with np.load(folder / STATISTICS_FILE, allow_pickle=False) as file:
             arrays = dict(file)
         run = _run_from(folder, content, arrays)
+        check_ids((name, f"{folder / STATISTICS_FILE}, image {number}") for number, name in enumerate(run.ids))
         is_whole = run.fingerprint == content["fingerprint"]
     except DataError:
         raise
@@ -180,6 +184,7 @@ def _run_from(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.
         facts=content["facts"],
         ids=arrays["ids"][order].tolist(),
         kinds=arrays["kinds"][order].tolist(),
+        groups=arrays["groups"][order].tolist(),
         truth_digests=arrays["truth_digests"][order].tolist(),
         statistics={
             name.removeprefix(STATISTICS_PREFIX): torch.from_numpy(rows[order])

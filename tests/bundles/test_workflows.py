@@ -89,7 +89,8 @@ def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_pa
     rows = list(csv.DictReader((tmp_path / "metrics_per_image.csv").open()))
     assert np.mean([float(row["foreground_iou"]) for row in rows]) == pytest.approx(value, abs=1e-5)
     testing = json.loads((dataset_dir / "dataset.json").read_text())["testing"]
-    assert sorted(row["id"] for row in rows) == sorted(item["id"] for item in testing)
+    assert {row["id"]: row["group"] for row in rows} == {item["id"]: item["group"] for item in testing}
+    assert metrics["groups"] == len({item["group"] for item in testing})
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page.partition("<body>")[2]
     assert f"{value:.3f}" in page

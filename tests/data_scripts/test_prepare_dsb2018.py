@@ -236,7 +236,7 @@ def test_more_than_255_nuclei_keep_their_own_labels(tmp_path):
 
 def test_ids_that_differ_only_in_case_are_refused(raw, tmp_path):
     draw(raw / "stage1_train", "ID3")
-    with pytest.raises(DataError, match="have the same id"):
+    with pytest.raises(DataError, match=r"id3.png and .*ID3.png have the ids 'id3' and 'ID3', which are one file"):
         prepare_dsb2018(raw, tmp_path / "out", workers=1)
 
 

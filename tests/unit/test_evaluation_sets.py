@@ -31,8 +31,8 @@ def unseen(tmp_path_factory):
             (source / name / folder).mkdir(parents=True)
         instances = np.kron(np.arange(1, 10).reshape(3, 3), np.ones((side, side))).astype(np.uint16)
         instances = np.pad(instances * (np.indices(instances.shape) % side < 0.8 * side).all(axis=0), 5)
-        (source / name / "instances" / "a.png").write_bytes(encode_png(instances))
-        Image.fromarray(np.where(instances > 0, 255, 0).astype(np.uint8)).save(source / name / "images" / "a.png")
+        (source / name / "instances" / "p7_3.png").write_bytes(encode_png(instances))
+        Image.fromarray(np.where(instances > 0, 255, 0).astype(np.uint8)).save(source / name / "images" / "p7_3.png")
     target = tmp_path_factory.mktemp("target")
     done = run("unseen", source, target)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def for_validation(folder, copy):
 def test_unseen_images_are_for_testing_only(unseen):
     for name in ("large", "small"):
         (item,) = load_datalist(unseen / name, "testing", class_names=["background", "nucleus"])
-        assert item["id"] == "a"
+        assert (item["id"], item["group"]) == ("p7_3", "p7")  # the third image of patient 7
         instances, classes = read_labels(item["instances"]), read_labels(item["classes"])
         assert sorted(np.unique(instances)) == list(range(10))
         assert ((classes == 1) == (instances > 0)).all()
@@ -65,6 +65,7 @@ def test_zoomed_images_have_their_labels_under_them_and_no_specks(unseen, tmp_pa
     for folder in (tmp_path / "zoomed").iterdir():
         assert load_class_names(folder) == ["background", "nucleus"]
         (item,) = load_datalist(folder, "testing")
+        assert item["group"] == "p7"
         image, instances = np.asarray(Image.open(item["image"]))[:, :, 0], read_labels(item["instances"])
         assert image.shape == instances.shape
         assert ((image > 127) == (instances > 0))[~np.isin(image, (127, 128))].mean() > 0.98  # but for ties

@@ -39,6 +39,13 @@ def test_the_kind_of_an_image_is_read_as_folders_of_the_first_format_call_it_too
     assert load_datalist(data_set, "training")[0].get("kind") == kind
 
 
+@pytest.mark.parametrize(("value", "group"), [("13", "13"), (13, "13"), ("", ""), (None, "")])
+def test_a_group_is_a_text_and_empty_where_there_is_none(data_set, value, group):
+    item = {key: text for key, text in ITEM.items() if key != "group"} | ({} if value is None else {"group": value})
+    write(data_set, {"class_names": ["background", "nucleus"], "training": [item]})
+    assert load_datalist(data_set, "training")[0]["group"] == group
+
+
 def test_class_names_come_in_the_order_of_their_indices(data_set):
     assert load_class_names(data_set) == ["background", "nucleus"]
 
@@ -61,6 +68,37 @@ def test_broken_descriptions_are_refused_by_file(data_set, content, complaint):
     with pytest.raises(DataError, match=complaint) as error:
         load_datalist(data_set, "training")
     assert "dataset.json" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    ["", ".", "..", "../../a", "/tmp/a", "a/b", "..\\a", "a\0b", "a\nb", "a\ud800", "ä" * 111, 7, None, ["a"]],
+)
+def test_ids_that_would_be_written_elsewhere_or_nowhere_are_refused(data_set, image_id):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": image_id}]})
+    with pytest.raises(DataError, match=r"dataset.json, testing item 0: the id .* cannot name a file") as error:
+        load_datalist(data_set, "testing")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("image_id", ["a", "plate #1", ".a", "a..b", "...", "C:a", "Ä 細胞", "ä" * 110])
+def test_ids_that_name_a_file_are_taken_as_they_are(data_set, image_id):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": image_id}]})
+    assert load_datalist(data_set, "testing")[0]["id"] == image_id
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "b", "a"], "item 2 and .*item 0 have the same id 'a'"),
+        (["straße", "STRASSE"], "have the ids 'STRASSE' and 'straße', which are one file on macOS and Windows"),
+        (["\u00e4", "a\u0308"], "which are one file on macOS and Windows"),  # ä, and a with a combining diaeresis
+    ],
+)
+def test_ids_of_one_file_are_refused(data_set, ids, message):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"id": each} for each in ids]})
+    with pytest.raises(DataError, match=message):
+        load_datalist(data_set, "testing")
 
 
 def test_the_first_missing_file_is_named(data_set):

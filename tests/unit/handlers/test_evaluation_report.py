@@ -12,6 +12,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from PIL import Image
 
+from medseg_ext.errors import DataError
 from medseg_ext.handlers.evaluation_report import EvaluationReport
 from medseg_ext.images.read import read_labels
 from medseg_ext.pages.found_and_missed import GAP_PX, MATCHED, MISSED, SPURIOUS, draw_found_and_missed
@@ -119,6 +120,12 @@ def test_two_processes_write_one_report_of_all_images(tmp_path):
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(_evaluate_share, args=(port, tmp_path), nprocs=2)
     assert_all_in_order(tmp_path / "out")
+
+
+def test_an_id_that_leads_out_of_the_folder_writes_nothing(tmp_path):
+    with pytest.raises(DataError, match=r"the id '../../elsewhere' cannot name a file"):
+        evaluate(tmp_path, [("../../elsewhere", "", square(2, 2), square(2, 2))])
+    assert {path.name for path in tmp_path.rglob("*")} == {"image.png"}
 
 
 def test_undefined_values_are_null_in_json(tmp_path):

@@ -9,7 +9,7 @@ from medseg_ext.metrics.overlap import label_overlaps
 
 
 def aji(pred, true):
-    return aggregated_jaccard_index(label_overlaps(torch.as_tensor(pred), torch.as_tensor(true)).pixels)
+    return aggregated_jaccard_index(label_overlaps(torch.as_tensor(pred), torch.as_tensor(true)))
 
 
 def test_a_case_worked_by_hand():

@@ -114,3 +114,79 @@ def test_impossible_options_are_refused(terms, option, message):
 def test_models_scored_on_different_images_are_refused(terms):
     with pytest.raises(ValueError, match=r"got \(40, 2\) and \(39, 2\)"):
         paired_bootstrap_difference(terms, terms[1:], mean_ratio)
+
+
+def width(interval):
+    return interval.high - interval.low
+
+
+@pytest.mark.parametrize("reduce", [mean_ratio, pooled_ratio])
+def test_copies_within_groups_are_no_further_images(terms, reduce):
+    """Each image three times, in one group: all sums of a draw are three times as large, and no ratio changes."""
+    copies, names = terms.repeat_interleave(3, dim=0), [f"mosaic {number // 3}" for number in range(3 * len(terms))]
+    as_groups = bootstrap_interval(copies, reduce, groups=names)
+    assert as_groups == pytest.approx(bootstrap_interval(terms, reduce))
+    assert width(bootstrap_interval(copies, reduce)) < 0.75 * width(as_groups)
+
+
+@pytest.mark.parametrize("reduce", [mean_ratio, pooled_ratio])
+def test_copies_within_groups_make_no_difference_surer(terms, reduce):
+    copies, names = terms.repeat_interleave(2, dim=0), [str(number // 2) for number in range(2 * len(terms))]
+    alone = paired_bootstrap_difference(terms, terms.flip(0), reduce)
+    assert paired_bootstrap_difference(copies, copies.flip(0), reduce, groups=names) == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("groups", [None, [""] * 40, [f"image:{number}" for number in range(40)]])
+def test_images_that_are_their_own_groups_are_drawn_as_without_groups(terms, groups):
+    assert torch.equal(
+        resampled_scores(terms, mean_ratio, groups=groups, resamples=50),
+        resampled_scores(terms, mean_ratio, resamples=50),
+    )
+
+
+def test_all_images_of_a_drawn_group_come_and_no_other(terms):
+    """Of groups of one, two and four images, two images apart in the list, and one that has no name."""
+    names = ["a", "b", "c", "b", "c", "", "c", "c"]
+    members = {"a": [0], "b": [1, 3], "c": [2, 4, 6, 7], "": [5]}
+    drawn = torch.randint(4, (30, 4), generator=torch.Generator().manual_seed(2))
+    order = list(dict.fromkeys(names))
+    expected = [
+        float(mean_ratio(torch.cat([terms[members[order[number]]] for number in groups]))) for groups in drawn.tolist()
+    ]
+    scores = resampled_scores(terms[: len(names)], mean_ratio, groups=names, resamples=30, seed=2)
+    assert scores.tolist() == pytest.approx(expected)
+
+
+def test_the_interval_of_two_groups_worked_by_hand():
+    """Three images of 1 in one group, and one of 0: draws have the mean 1, 3 / 4 (half of them) or 0."""
+    statistics = torch.tensor([[1.0], [1.0], [0.0], [1.0]])
+
+    def mean(rows):
+        return rows.mean(dim=(-1, -2))
+
+    scores = resampled_scores(statistics, mean, groups=["m", "m", "", "m"], resamples=4000)
+    values, counts = scores.unique(return_counts=True)
+    assert values.tolist() == [0, 0.75, 1]
+    assert (counts / 4000).tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    assert bootstrap_interval(statistics, mean, groups=["m", "m", "", "m"]) == (0.75, 0, 1)
+
+
+def test_one_group_has_a_score_and_no_interval(terms):
+    interval = bootstrap_interval(terms, pooled_ratio, groups=["mosaic"] * len(terms))
+    assert interval.value == bootstrap_interval(terms, pooled_ratio).value
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
+def test_groups_are_those_of_the_images_that_stay():
+    """Two of the four images are undefined for one model: what is left is of one group, which has no interval."""
+    first = torch.tensor([[0.9, 1.0], [0.5, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    second = torch.ones(4, 2)
+    difference = paired_bootstrap_difference(first, second, mean_ratio, groups=["a", "a", "b", "c"], only_defined=True)
+    assert difference.value == pytest.approx(-0.3)
+    assert math.isnan(difference.low)
+
+
+def test_groups_of_another_number_of_images_are_refused(terms):
+    with pytest.raises(ValueError, match="one group an image, got 3 for 40 images"):
+        bootstrap_interval(terms, mean_ratio, groups=["a", "b", "c"])

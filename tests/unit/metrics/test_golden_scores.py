@@ -28,7 +28,7 @@ def statistics():
 def test_counts_equal_those_of_stardist(name):
     image, golden = compare_image(*scene(name)), GOLDEN["scenes"][name]
     true_positives, total = average_precision_terms(
-        image.matched_iou, image.n_pred, image.n_true, GOLDEN["thresholds"]
+        image.matched_iou, image.overlaps.n_pred, image.overlaps.n_true, GOLDEN["thresholds"]
     ).chunk(2)
     assert true_positives.tolist() == golden["tp"]
     assert total.tolist() == [sum(counts) for counts in zip(golden["tp"], golden["fp"], golden["fn"], strict=True)]

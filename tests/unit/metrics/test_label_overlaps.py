@@ -1,11 +1,17 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from metric_cases import scene, square
+from metric_scenes import SCENES
 from pycocotools import mask as coco_mask
+from skimage.metrics import contingency_table
 
+from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import compare_image
 from medseg_ext.metrics.matching import pairwise_iou
-from medseg_ext.metrics.overlap import LARGEST_TABULATED_ID, consecutive_labels, label_overlaps
+from medseg_ext.metrics.overlap import ObjectOverlaps, label_overlaps
+from medseg_ext.metrics.summary import image_statistics
 
 
 @pytest.mark.parametrize("name", ["random_0", "random_6", "tied_0"])
@@ -24,24 +30,47 @@ def test_shifting_a_square_by_half_gives_a_third():
 
 
 def test_ids_may_have_gaps_and_be_huge():
-    ids = torch.tensor([[0, 3, LARGEST_TABULATED_ID + 9, 3]])
-    labels, present = consecutive_labels(ids)
-    assert labels.tolist() == [[0, 1, 2, 1]]
-    assert present.tolist() == [3, LARGEST_TABULATED_ID + 9]
+    overlaps = label_overlaps(torch.tensor([[0, 3, 2**40, 3]]), torch.tensor([[2**62, 2**62, 2**62, 7]]))
+    assert overlaps.pred_ids.tolist() == [3, 2**40]
+    assert overlaps.true_ids.tolist() == [7, 2**62]
+    pairs = zip(overlaps.pred_index, overlaps.true_index, overlaps.pixels, strict=True)
+    assert [tuple(map(int, pair)) for pair in pairs] == [(0, 0, 1), (0, 1, 1), (1, 1, 1)]
 
 
-@pytest.mark.parametrize("values", [[[5, 5, 2]], [[LARGEST_TABULATED_ID + 9, 5, 5]]])
-def test_background_keeps_its_row_where_there_is_none(values):
-    labels, present = consecutive_labels(torch.tensor(values))
-    assert labels.min() == 1
-    assert len(present) == labels.max() == 2
+@pytest.mark.parametrize("name", SCENES)
+def test_every_pixel_of_an_object_is_counted_once(name):
+    """The oracle is scikit-image's dense table, whose row and column 0 are the background."""
+    pred, true = (label_map.numpy() for label_map in scene(name))
+    overlaps, table = label_overlaps(*scene(name)), contingency_table(pred, true).toarray()
+    for ids, areas, counts in (
+        (overlaps.pred_ids, overlaps.pred_areas, table.sum(axis=1)),
+        (overlaps.true_ids, overlaps.true_areas, table.sum(axis=0)),
+    ):
+        assert ids.tolist() == [number for number in counts.nonzero()[0].tolist() if number]
+        assert areas.tolist() == counts[ids].tolist()
+    pred_of_pair, true_of_pair = overlaps.pred_ids[overlaps.pred_index], overlaps.true_ids[overlaps.true_index]
+    assert overlaps.pixels.tolist() == table[pred_of_pair, true_of_pair].tolist()
+    assert len(overlaps.pixels) == (table[1:, 1:] > 0).sum()
 
 
-def test_every_pixel_is_counted_once():
-    pred, true = scene("random_1")
-    pixels = label_overlaps(pred, true).pixels
-    assert pixels.sum() == pred.numel()
-    assert pixels[0, 0] == ((pred == 0) & (true == 0)).sum()
+@pytest.mark.parametrize("side", [10, 40])
+def test_pairs_grow_with_the_objects_that_touch_and_not_with_all_pairs_of_objects(side):
+    """Squares of 4 px, shifted by a half: one touches four, but for those at two borders, and 16 million pairs none."""
+    squares = torch.arange(4 * side) // 4
+    true = (squares[:, None] * side + squares + 1).int()
+    pred = torch.zeros_like(true)
+    pred[2:, 2:] = true[:-2, :-2]
+    assert len(label_overlaps(pred, true).pixels) == 4 * (side - 1) ** 2 + 4 * (side - 1) + 1
+
+
+def test_what_is_held_of_ten_thousand_objects_is_less_than_their_map():
+    squares = torch.arange(400) // 4
+    true = (squares[:, None] * 100 + squares + 1).int()
+    image = compare_image(true.roll(1, 0), true)
+    image_statistics(image, metrics_for())
+    held = [value for value in vars(image.overlaps).values() if isinstance(value, torch.Tensor)]
+    assert sum(value.numel() for value in held) < true.numel()
+    assert len(held) == len(fields(ObjectOverlaps)) + 1  # and the IoU of the pairs, once asked for
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32, torch.int64])

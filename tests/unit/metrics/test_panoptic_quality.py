@@ -7,7 +7,7 @@ from metric_scenes import SCENES
 from torchmetrics.detection import PanopticQuality as TorchmetricsPanopticQuality
 
 from medseg_ext.handlers.object_metric import ObjectMetric
-from medseg_ext.metrics.matching import pairwise_iou
+from medseg_ext.metrics.overlap import label_overlaps
 from medseg_ext.metrics.panoptic_quality import panoptic_quality
 
 
@@ -28,7 +28,7 @@ def test_an_image_scores_as_in_torchmetrics(name):
     metric = oracle()
     metric.update(with_category(pred), with_category(true))
     theirs = dict(zip([*metric.things, *metric.stuffs], metric.compute().squeeze(0).tolist(), strict=True))[1]
-    assert panoptic_quality(pairwise_iou(pred, true)) == pytest.approx(theirs)
+    assert panoptic_quality(label_overlaps(pred, true)) == pytest.approx(theirs)
 
 
 def test_a_pooled_set_scores_as_in_torchmetrics():
@@ -44,15 +44,15 @@ def test_a_pooled_set_scores_as_in_torchmetrics():
 
 
 def test_an_iou_of_exactly_one_half_is_no_match():
-    score = panoptic_quality(pairwise_iou(halved_square(), square()))
+    score = panoptic_quality(label_overlaps(halved_square(), square()))
     assert (score.pq, score.rq) == (0, 0)
     assert math.isnan(score.sq)
 
 
 def test_an_image_without_objects_is_undefined_and_one_half_empty_is_zero():
-    assert all(math.isnan(part) for part in panoptic_quality(pairwise_iou(empty(), empty())))
-    assert panoptic_quality(pairwise_iou(empty(), square())).pq == 0
-    assert panoptic_quality(pairwise_iou(square(), empty())).pq == 0
+    assert all(math.isnan(part) for part in panoptic_quality(label_overlaps(empty(), empty())))
+    assert panoptic_quality(label_overlaps(empty(), square())).pq == 0
+    assert panoptic_quality(label_overlaps(square(), empty())).pq == 0
 
 
 def test_undefined_images_are_left_out_of_the_mean():

@@ -148,6 +148,45 @@ def test_other_classes_are_refused(folders, tmp_path):
         compare_run_folders([folders[0], other])
 
 
+def test_images_of_other_groups_are_never_paired(folders, tmp_path):
+    other = evaluate(tmp_path / "other", UNET, groups={"b": "mosaic", "d": "mosaic"})
+    with pytest.raises(DataError, match=r"unet and .*other.*groups differ in b, d: .*one data set folder"):
+        compare_run_folders([folders[0], other])
+
+
+def test_groups_are_kept_and_decide_the_intervals(folders, tmp_path):
+    """Images a and d are one group, and the lowest difference is that of b."""
+    groups = {"a": "mosaic", "d": "mosaic"}
+    runs = [
+        evaluate(tmp_path / name, dict(reversed(shifts.items())), model=name, groups=groups)
+        for name, shifts in (("one", UNET), ("two", SHIFTED))
+    ]
+    assert load_run(runs[0]).groups == ["mosaic", "", "", "mosaic"]
+    (comparison,) = compare_run_folders(runs)
+    assert comparison.n_groups == 3
+    own = [json.loads((run / "metrics.json").read_text()) for run in runs]
+    for score, metrics, run in zip(comparison.scores["foreground_iou"].values(), own, runs, strict=True):
+        assert metrics["groups"] == 3
+        assert [score.interval.low, score.interval.high] == metrics["metrics"]["foreground_iou"]["interval_95"]
+        rows = list(csv.DictReader((run / "metrics_per_image.csv").open()))
+        assert [row["group"] for row in rows] == ["mosaic", "", "", "mosaic"]
+    (without,) = compare_run_folders(folders)
+    assert without.n_groups == 4
+    one, plain = comparison.scores["foreground_iou"]["two"], without.scores["foreground_iou"]["SegFormer"]
+    assert one.interval.value == plain.interval.value
+    # One draw of three groups in 27 is b thrice, more than 2.5 %; one of four images in 256 is b alone.
+    assert one.difference.low == pytest.approx(7 / 13 - 9 / 11)
+    assert plain.difference.low > one.difference.low + 0.01
+
+
+def test_a_run_of_the_format_without_groups_is_refused_with_the_remedy(folders, tmp_path):
+    folder = copy_of(folders[0], tmp_path / "old")
+    content = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(content | {"format": 1}))
+    with pytest.raises(DataError, match=r"old has the format 1, expected 2: run the bundle's `evaluate` again"):
+        load_run(folder)
+
+
 @pytest.mark.parametrize("missing", ["run.json", "statistics.npz"])
 def test_a_folder_without_its_files_is_refused_with_the_remedy(folders, tmp_path, missing):
     folder = copy_of(folders[0], tmp_path / "old")
@@ -170,6 +209,16 @@ def test_a_broken_file_is_refused_by_name(folders, tmp_path, content):
     folder = copy_of(folders[0], tmp_path / "broken")
     (folder / "statistics.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"broken is broken.*again"):
+        load_run(folder)
+
+
+def test_ids_that_lead_out_of_a_run_folder_are_refused(folders, tmp_path):
+    folder = copy_of(folders[0], tmp_path / "odd")
+    with np.load(folder / "statistics.npz") as file:
+        arrays = dict(file)
+    arrays["ids"] = np.array(["../a", *arrays["ids"][1:]])
+    np.savez(folder / "statistics.npz", **arrays)
+    with pytest.raises(DataError, match=r"odd/statistics.npz, image 0: the id '../a' cannot name a file"):
         load_run(folder)
 
 
