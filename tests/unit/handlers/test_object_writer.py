@@ -3,11 +3,13 @@
 import csv
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from ignite.engine import Engine
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
@@ -264,3 +266,27 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_half_written(tmp_path,
     with pytest.raises(OSError, match="no space"):
         write_objects(tmp_path, "a", objects_of(np.array([[1, 1]])), np.zeros((1, 2, 3)), **options)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class ListedImages(list):
+    """Items that count how often somebody goes through all of them."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_the_work_for_an_image_does_not_grow_with_their_number(tmp_path, count):
+    items = ListedImages({"image": str(tmp_path / f"{number}.png"), "id": str(number)} for number in range(count))
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    results = ResultFolder(
+        tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus"
+    )
+    engine = Engine(lambda engine, batch: [{"error": "is cut short"}])
+    ObjectWriter(results).attach(engine)
+    with pytest.raises(DataError, match=f"none of {count} images is done"):
+        engine.run([[{"id": str(number)}] for number in range(count)])
+    assert items.walks < 10
