@@ -25,6 +25,7 @@ SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
 SUMMARY_COLUMNS = (
     "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE
 )  # fmt: skip
+DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,12 @@ class ResultFolder:
         self.images = images
         self._rows: dict[str, dict[str, Any]] = {}  # by id
 
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """File name of each image that could not be done so far, and the reason."""
+        rows = (row for row in self._rows.values() if row["status"] != DONE)
+        return [(row["image"], row["status"].removeprefix(FAILED)) for row in rows]
+
     def start(self) -> None:
         """Make the folder ready.
 
@@ -119,11 +126,11 @@ class ResultFolder:
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = _row(item, status="ok", **summary)
+        self._rows[item["id"]] = _row(item, status=DONE, **summary)
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
-        self._rows[item["id"]] = _row(item, status=f"error: {reason}")
+        self._rows[item["id"]] = _row(item, status=f"{FAILED}{reason}")
 
     def write(
         self,
@@ -169,7 +176,7 @@ class ResultFolder:
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows.values(), key=lambda row: row["image"])
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
-        done = [row for row in rows if row["status"] == "ok"]
+        done = [row for row in rows if row["status"] == DONE]
         if rows and not done:
             raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(
