@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -155,6 +156,33 @@ def test_two_images_of_one_stem_do_not_share_files(images, tmp_path):
     rows = segment(images, tmp_path / "out")
     assert {row["id"]: row["width"] for row in rows.values()} == {"a.bmp": "25", "a.png": "20"}
     assert tifffile.imread(tmp_path / "out" / "a.bmp_instances.tif").shape == (15, 25)
+
+
+def test_two_images_that_differ_only_in_case_do_not_share_files(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "A.png")
+    Image.fromarray(two_bars(15, 25)).save(images / "a.png")
+    rows = segment(images, tmp_path / "out")
+    assert {row["id"]: row["width"] for row in rows.values()} == {"A": "20", "a_2": "25"}
+    names = [path.name.lower() for path in (tmp_path / "out").iterdir()]
+    assert len(set(names)) == len(names) == 11
+
+
+def test_ids_that_are_one_name_on_some_systems_are_refused(tmp_path):
+    items = [{"image": f"/in/{name}.png", "id": name} for name in ("Plate", "plate")]
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    folder = ResultFolder(tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus")
+    with pytest.raises(DataError, match=r"/in/plate\.png and /in/Plate\.png would share their files"):
+        folder.start()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_is_not_overwritten_under_a_name_in_other_case(images):
+    """A hard link is what both names are where the file system ignores case."""
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars()).save(images / "A_overlay.png")
+    os.link(images / "A_overlay.png", images / "a_overlay.png")
+    with pytest.raises(DataError, match=r"_overlay\.png is one of the images, and would be overwritten"):
+        segment([images / "a.png", images / "A_overlay.png"], images)
 
 
 def test_damaged_images_are_reported_and_the_others_done(images, tmp_path, caplog):
