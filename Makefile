@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-deploy check fix render reproduce table cards bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check fix render reproduce table cards bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -50,6 +50,9 @@ test-all: $(STAMP)  ## run all tests
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
+
+test-spawned: $(STAMP)  ## run the tests of bundles with processes spawned, as on macOS and Windows (long)
+	PYTHONPATH=$(CURDIR)/tests/spawned $(TEST) $(PYTEST_ARGS) tests/bundles tests/unit/datasets
 
 $(STAMP_DEPLOY): pyproject.toml tools/setup.sh tools/setup_deploy.sh tools/install_detectron2.sh tools/detectron2.txt
 	@bash tools/setup_deploy.sh

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from medseg_ext.errors import DataError
@@ -50,7 +51,7 @@ def check_ids(ids: Iterable[tuple[object, str]]) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for image_id, where in ids:
         name = check_id(image_id, where)
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        key = file_key(name)
         if key in seen:
             other, elsewhere = seen[key]
             if other == name:
@@ -69,14 +70,37 @@ def as_text(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name first, so that an interruption leaves no half-written file."""
-    temporary = path.with_name(f".{os.getpid()}.part")  # short: the path itself may be as long as names can be
+def file_key(name: str) -> str:
+    r"""Give what is the same for names that are one file somewhere: as macOS does, ignore case and the form of accents.
+
+    >>> file_key("Zelle\u0301 A.png") == file_key("zell\u00e9 a.PNG")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file, which replaces it at the end, so that an interruption leaves nothing half.
+
+    Its name is random: containers that share a folder may have processes of one number. It is short, as the file's own
+    may be as long as names can be. Where writing fails, it is removed.
+
+    Args:
+        path: the file; it need not exist.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name first, see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def file_sha256(path: Path) -> str:

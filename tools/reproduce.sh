@@ -64,7 +64,7 @@ for number in "${!stages[@]}"; do
         continue
     fi
     [ "$number" -ne "$last" ] || options+=("${further[@]}")
-    resume=()
+    resume=(--overwrite True) # of a training that was interrupted before its first checkpoint
     [ ! -e "$stage/checkpoint.pt" ] || resume=(--resume True)
     if [ ! -e "$stage/finished" ]; then
         printf '== training %s of %s: %s\n' "$((number + 1))" "${#stages[@]}" "${options[*]}"

@@ -1,6 +1,12 @@
 from .export import export_bundle
 from .find import find_bundle
-from .monai_command_line import OverrideError, end_with_the_cause, find_bundle_root, refuse_unknown_overrides
+from .monai_command_line import (
+    OverrideError,
+    end_with_failed_images,
+    end_with_the_cause,
+    find_bundle_root,
+    refuse_unknown_overrides,
+)
 from .render import RenderError, merge_fragments, read_recipes, render_all, stale_files, stray_files
 from .segmentation import segment
 from .ship import ship_weights
@@ -8,6 +14,7 @@ from .ship import ship_weights
 __all__ = [
     "OverrideError",
     "RenderError",
+    "end_with_failed_images",
     "end_with_the_cause",
     "export_bundle",
     "find_bundle",

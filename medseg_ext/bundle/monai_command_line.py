@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
 
 from medseg_ext.errors import DataError
+from medseg_ext.objects.result_folder import SUMMARY_FILE, ResultFolder
 
 
 class OverrideError(ValueError):
@@ -95,6 +96,27 @@ def end_with_the_cause() -> None:
         print(f"error: {message_of(cause)}", file=sys.stderr)
 
     sys.excepthook = show
+
+
+def end_with_failed_images(results: ResultFolder) -> None:
+    """End MONAI's command line with the status 1 if images of an inference could not be done, as `medseg segment` does.
+
+    A script then notices. It belongs to the end of a workflow, when all files are written. A workflow that is run from
+    Python goes on: what failed is in `summary.csv`, the log, and `ResultFolder.failed`.
+
+    Args:
+        results: the folder that took the results.
+
+    Raises:
+        SystemExit: on MONAI's command line, with a line that names the first of the images.
+    """
+    failed = results.failed
+    if failed and _monai_arguments():
+        (name, reason), count = failed[0], len(failed)
+        raise SystemExit(
+            f"error: {count} image{'' if count == 1 else 's'} could not be done, the others are; see "
+            f"{results.output_dir / SUMMARY_FILE}; the first: {name}: {reason}"
+        )
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.datasets.mask_polarity import are_complements, without_complements
 from medseg_ext.datasets.run_length import decode_run_length
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
-from medseg_ext.images.class_masks import read_class_map
+from medseg_ext.images.class_masks import is_white_zero, read_class_map
 
 
 class Annotation(Protocol):
@@ -49,12 +50,37 @@ class MaskFiles:
         return self.files
 
     def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-        """Read the mask files. Raises: DataError: one is broken, has other values or another size."""
-        for name in self.files:
-            class_map = read_class_map(source.read(name), source.where(name), self.class_of_value)
-            if class_map.shape != shape:
-                raise DataError(_other_size(source.where(name), class_map.shape, shape))
-            yield class_map
+        """Read the mask files, as they are shown or, where white is zero, as they are stored if that is what is meant.
+
+        Raises: DataError: one is broken, has other values or another size, or shows all but its object.
+        """
+        stored = self._complements(source)
+        maps = (self._class_map(source, name, shape, is_complement=name in stored) for name in self.files)
+        return without_complements(maps, [source.where(name) for name in self.files])
+
+    def _class_map(
+        self, source: Source, name: str, shape: tuple[int, int], *, is_complement: bool
+    ) -> NDArray[np.uint8]:
+        where = source.where(name)
+        class_map = read_class_map(source.read(name), where, self.class_of_value, is_complement=is_complement)
+        if class_map.shape != shape:
+            raise DataError(_other_size(where, class_map.shape, shape))
+        return class_map
+
+    def _complements(self, source: Source) -> set[str]:
+        """Name the files whose objects are what is shown as black; only those are asked whose white is zero."""
+        names = [name for name in self.files if is_white_zero(source.read(name))]
+        if not names:
+            return set()
+        shown = dict.fromkeys(range(256), 1) | {0: 0}  # whatever the values mean
+        masks = (read_class_map(source.read(name), source.where(name), shown) > 0 for name in names)
+        complements = are_complements(masks)
+        if complements is None:
+            raise DataError(
+                f"{source.where(names[0])}: white is zero there, and it cannot be told whether what is black or what is"
+                " white is the object: save it as PNG, with the object bright and all else 0"
+            )
+        return set(names) if complements else set()
 
 
 @dataclass(frozen=True)

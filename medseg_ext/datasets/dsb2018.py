@@ -9,10 +9,9 @@ from typing import Any, Unpack
 from medseg_ext.datasets.annotations import Annotation, MaskFiles, RunLengths
 from medseg_ext.datasets.groups import read_csv
 from medseg_ext.datasets.preparation import DataSetFacts, SplitOptions, write_data_set
-from medseg_ext.datasets.raw_images import RawImage, RawPart
+from medseg_ext.datasets.raw_images import RawImage, RawPart, is_image_name, refuse_other_files
 from medseg_ext.datasets.sources import Source, open_source
 from medseg_ext.errors import DataError
-from medseg_ext.images.raster import IMAGE_SUFFIXES
 
 DSB2018 = DataSetFacts(
     name="DSB2018",
@@ -66,16 +65,17 @@ def find_images(
         folder_name: stage1_train or stage1_test.
         section: section that the images are bound to.
         solution: table of run-length codes to use instead of mask files.
-    Raises: DataError: none found; an image without masks or masks without an image; an unusable table.
+    Raises: DataError: none found; an image without masks or masks without an image; a file among masks that is none; an
+        unusable table.
     """
-    files = _files_by_id(source, folder_name)
+    files, skipped = _files_by_id(source, folder_name)
     if not files:
         raise DataError(
             f"{source.path} holds no <id>/images/<id>.png (it begins with '{source.names[0]}'): "
             f"give {folder_name} as folder or ZIP; an archive inside an archive must be unpacked first"
         )
     annotations = _read_solution(solution) if solution else {}
-    images, ignored = [], []
+    images = []
     for image_id, folders in sorted(files.items()):
         pictures, masks = folders["images"], folders["masks"]
         if not pictures:
@@ -91,29 +91,49 @@ def find_images(
                     f"{source.where(pictures[0])} has no row in {solution}: give the table of this test set"
                 )
             annotation = annotations.pop(image_id)
+            skipped["mask in whose stead the solution is taken"] += masks
         elif not masks:
             raise DataError(
-                f"{source.where(pictures[0])} has no masks: add them or remove the image; "
-                "the masks of stage1_test come as a table, see --test-solution"
+                f"{source.where(pictures[0])} has no masks: add them, or remove the image; one without nuclei has a "
+                "mask that is all black; the masks of stage1_test come as a table, see --test-solution"
             )
         if annotation is not None:
             images.append(RawImage(image_id, pictures[0], annotation, section))
         else:
-            ignored.append(pictures[0])
+            skipped["image that the solution says to ignore"].append(pictures[0])
     if annotations:
         raise DataError(f"{solution} has masks of '{min(annotations)}', which is no image of {source.path}: add it")
-    return RawPart(source, images, {"image that the solution says to ignore": ignored} if ignored else {})
+    return RawPart(source, images, {reason: names for reason, names in skipped.items() if names})
 
 
-def _files_by_id(source: Source, folder_name: str) -> dict[str, dict[str, list[str]]]:
-    """Sort the files `<id>/images/*` and `<id>/masks/*` by id and folder."""
-    parts_of = {name: source.parts(name) for name in source.names if name.lower().endswith(IMAGE_SUFFIXES)}
+def _files_by_id(
+    source: Source, folder_name: str
+) -> tuple[dict[str, dict[str, list[str]]], defaultdict[str, list[str]]]:
+    """Sort the files `<id>/images/*` and `<id>/masks/*` by id and folder.
+
+    Returns: the files; those that are left out, under the reason.
+    Raises: DataError: a file among masks is none.
+    """
+    parts_of = {name: source.parts(name) for name in source.names}
     below = {name: parts for name, parts in parts_of.items() if folder_name in parts}
     files: dict[str, dict[str, list[str]]] = defaultdict(lambda: {"images": [], "masks": []})
-    for name, (*_, image_id, folder, _file) in ((n, p) for n, p in (below or parts_of).items() if len(p) > 3):
-        if folder in ("images", "masks"):
-            files[image_id][folder].append(name)
-    return files
+    skipped: defaultdict[str, list[str]] = defaultdict(list)
+    no_masks = []
+    for name, parts in parts_of.items():
+        folders = parts[1:-1]
+        if below and name not in below:
+            if is_image_name(name):
+                skipped[f"image outside of {folder_name}"].append(name)
+        elif len(folders) > 1 and folders[-1] in ("images", "masks") and is_image_name(name):
+            files[folders[-2]][folders[-1]].append(name)
+        elif "masks" in folders[1:]:
+            no_masks.append(name)
+        elif folders[-1:] == ("images",):
+            skipped["file in images that is no image"].append(name)
+        elif is_image_name(name):
+            skipped["image in neither <id>/images nor <id>/masks"].append(name)
+    refuse_other_files(source, no_masks, "masks", "the mask of one nucleus")
+    return files, skipped
 
 
 def _read_solution(path: Path) -> dict[str, Annotation | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from itertools import chain, count
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import LONGEST_ID_BYTES, as_text
+from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,10 @@ def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]
     Args:
         path: an image, or a folder of images; folders inside it are left out. Or several of both.
     Returns: in the order of `path`, those of a folder sorted by name, none twice; for each its absolute path under
-        `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike; with
-        the folder's before it where the suffix is the same, too; with a number after it as the last resort;
-        shortened where no file could have it with an ending.
+        `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike, in
+        other letters' case too, as macOS and Windows take such names for one; with the folder's before it where the
+        suffix is the same, too; with a number after it as the last resort; shortened where no file could have it with
+        an ending.
         What else a folder holds is logged as passed over, but for hidden files.
     Raises: DataError: nothing there, or no file of a format that can be read.
     """
@@ -86,11 +87,11 @@ def _unique_names(files: Sequence[Path]) -> list[str]:
         names = [NAMINGS[step](file) for step, file in zip(steps, files, strict=True)]
         alike = defaultdict(list)
         for position, name in enumerate(names):
-            alike[name].append(position)
+            alike[file_key(name)].append(position)
         before = list(steps)
         for group in (each for each in alike.values() if len(each) > 1):
             for step in range(max(steps[each] for each in group), len(NAMINGS)):
-                if len({NAMINGS[step](files[each]) for each in group}) == len(group):
+                if len({file_key(NAMINGS[step](files[each])) for each in group}) == len(group):
                     for each in group:
                         steps[each] = step
                     break
@@ -100,10 +101,17 @@ def _unique_names(files: Sequence[Path]) -> list[str]:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Put numbers after names that are there already: folders of one name hold files of one name."""
-    taken = set(names)
-    unique: dict[str, None] = {}
+    taken = set(map(file_key, names))
+    given: set[str] = set()
+    unique: list[str] = []
     for name in names:
         numbered = (f"{name}_{number}" for number in count(2))
-        free = (each for each in chain([name], numbered) if each not in unique and (each == name or each not in taken))
-        unique[next(free)] = None
-    return list(unique)
+        unique.append(next(each for each in chain([name], numbered) if _is_free(each, name, taken, given)))
+        given.add(file_key(unique[-1]))
+    return unique
+
+
+def _is_free(name: str, own: str, taken: Set[str], given: Set[str]) -> bool:
+    """Say whether a name is given to no file yet, nor that of another."""
+    key = file_key(name)
+    return key not in given and (name == own or key not in taken)

@@ -17,7 +17,7 @@ from medseg_ext.datasets.write_images import write_images
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_sha256
 
-FORMAT = 2  # raise it when the same source gives other files than before
+FORMAT = 3  # raise it when the same source gives other files than before
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def write_data_set(
         "origin": facts.origin,
         "preparation": recipe,
         "counts": {section: _count(items, notes) for section, items in sections.items()},
-        "skipped": _merge([part.skipped for part in parts] + [note["skipped"] for note in notes.values()]),
+        "skipped": _merge([*map(_skipped, parts), *(note["skipped"] for note in notes.values())]),
         "overlap_px": sum(note["overlap_px"] for note in notes.values()),
         "without_group": without_group,
         **sections,
@@ -132,6 +132,12 @@ def _item(image_id: str, group: Group) -> dict[str, str]:
 
 def _count(items: Sequence[Mapping[str, str]], notes: Mapping[str, Note]) -> dict[str, int]:
     return {"images": len(items), "objects": sum(notes[item["id"]]["objects"] for item in items)}
+
+
+def _skipped(part: RawPart) -> Mapping[str, list[str]]:
+    """Give what a source has left out: files, and links to folders that it has entered already."""
+    links = list(part.source.passed_over)
+    return part.skipped | ({"link to a folder that is read under another name": links} if links else {})
 
 
 def _merge(skipped: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:

@@ -5,13 +5,50 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import PurePosixPath
+
+from PIL import Image
 
 from medseg_ext.datasets.annotations import Annotation
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids
+from medseg_ext.images.raster import IMAGE_SUFFIXES
 
 NOT_ON_EVERY_SYSTEM = re.compile(r'[:*?"<>|]|^\.')  # a data set folder may be carried to Windows
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    return frozenset(Image.registered_extensions()) | frozenset(IMAGE_SUFFIXES)
+
+
+def is_image_name(name: str) -> bool:
+    """Say whether a file has a name of an image, of any format that is known.
+
+    >>> [is_image_name(name) for name in ("a/x.PNG", "x.gif", "notes.txt", "png")]
+    [True, True, False, False]
+    """
+    return PurePosixPath(name).suffix.lower() in _suffixes()
+
+
+def refuse_other_files(source: Source, names: Collection[str], folder: str, what: str) -> None:
+    """Refuse files in a folder of masks that are none: one that is left out is an object that is missing.
+
+    Args:
+        source: where they are.
+        names: the files.
+        folder: of masks, such as "masks".
+        what: a file there is, such as "the mask of one nucleus".
+    Raises: DataError: there is one; naming the first, and telling how many more.
+    """
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise DataError(
+            f"{source.where(min(names))}{more}: every file in {folder}/ is taken for {what}, and this is no image: "
+            "move it away, or save the mask as PNG"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import Any, Unpack
 
 from medseg_ext.datasets.annotations import MaskFiles
 from medseg_ext.datasets.preparation import DataSetFacts, SplitOptions, write_data_set
-from medseg_ext.datasets.raw_images import RawImage, RawPart
+from medseg_ext.datasets.raw_images import RawImage, RawPart, is_image_name, refuse_other_files
 from medseg_ext.datasets.sources import Source, open_source
 from medseg_ext.errors import DataError
-from medseg_ext.images.raster import IMAGE_SUFFIXES
 
 SEGPC2021 = DataSetFacts(
     name="SegPC-2021",
@@ -23,6 +22,7 @@ SEGPC2021 = DataSetFacts(
 )
 CLASS_OF_VALUE = {0: 0, 20: 1, 40: 2}
 SECTION_OF_FOLDER = {"train": None, "validation": "testing", "test": "testing"}
+WITHOUT_MASKS = "image without any mask (one without cells has a mask that is all black)"
 MASK_NAME = re.compile(r"(?P<image_id>.+)_(?P<number>\d+)")
 
 
@@ -57,14 +57,23 @@ def find_images(source: Source, *, section: str | None = None) -> RawPart:
         section: section that all images are bound to; else the official folder decides.
     Raises: DataError: none found; masks without an image; a mask whose name has no number; two masks of one number.
     """
-    pictures = [name for name in source.names if _folder(name) == "x"]
+    pictures = [name for name in source.names if _folder(name) == "x" and is_image_name(name)]
     if not pictures:
         raise DataError(
             f"{source.path} holds no x/<id>.bmp (it begins with '{source.names[0]}'): give the official folder or ZIP "
             "with x and y inside; an archive inside an archive must be unpacked first"
         )
     masks_of = _masks_by_image(source)
-    images, without_masks = [], []
+    images = []
+    skipped: dict[str, list[str]] = {
+        WITHOUT_MASKS: [],
+        "file in x that is no image": [
+            each for each in source.names if _folder(each) == "x" and not is_image_name(each)
+        ],
+        "image in neither x nor y": [
+            each for each in source.names if _folder(each) not in ("x", "y") and is_image_name(each)
+        ],
+    }
     seen: dict[tuple[PurePosixPath, str], str] = {}
     for name in pictures:
         path = PurePosixPath(name)
@@ -78,17 +87,19 @@ def find_images(source: Source, *, section: str | None = None) -> RawPart:
             bound_to = section or _official_section(source, name)
             images.append(RawImage(path.stem, name, MaskFiles(files, CLASS_OF_VALUE), bound_to))
         else:
-            without_masks.append(name)
+            skipped[WITHOUT_MASKS].append(name)
     if masks_of:
         name = min(min(masks.values()) for masks in masks_of.values())
         raise DataError(f"{source.where(name)} is a mask without an image: add the image to x, or remove the mask")
-    return RawPart(source, images, {"image without any mask": without_masks} if without_masks else {})
+    return RawPart(source, images, {reason: names for reason, names in skipped.items() if names})
 
 
 def _masks_by_image(source: Source) -> dict[tuple[PurePosixPath, str], dict[int, str]]:
     """Sort the masks by the folder that x and y are in, the id of the image and their number."""
     masks: dict[tuple[PurePosixPath, str], dict[int, str]] = defaultdict(dict)
-    for name in (name for name in source.names if _folder(name) == "y"):
+    names = [name for name in source.names if _folder(name) == "y"]
+    refuse_other_files(source, [name for name in names if not is_image_name(name)], "y", "the mask of one cell")
+    for name in names:
         path = PurePosixPath(name)
         match = MASK_NAME.fullmatch(path.stem)
         if not match:
@@ -100,10 +111,8 @@ def _masks_by_image(source: Source) -> dict[tuple[PurePosixPath, str], dict[int,
     return masks
 
 
-def _folder(name: str) -> str | None:
-    """Name the folder of an image file; None for any other file."""
-    path = PurePosixPath(name)
-    return path.parent.name if path.suffix.lower() in IMAGE_SUFFIXES else None
+def _folder(name: str) -> str:
+    return PurePosixPath(name).parent.name
 
 
 def _official_section(source: Source, name: str) -> str | None:

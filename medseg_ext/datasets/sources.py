@@ -7,9 +7,10 @@ import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.errors import DataError
@@ -25,10 +26,12 @@ class Source(ABC):
     Attributes:
         path: the folder or archive.
         names: file names inside it with forward slashes, sorted, without what operating systems leave behind.
+        passed_over: names of links to folders whose files are in `names` already, under another name.
     """
 
     path: Path
     names: list[str]
+    passed_over: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -53,10 +56,9 @@ class FolderSource(Source):
 
     @classmethod
     def open(cls, path: Path) -> FolderSource:
-        """List all files. Raises: DataError: a folder cannot be read."""
-        walk = os.walk(path, onerror=_refuse, followlinks=True)
-        files = (Path(folder, name) for folder, _, names in walk for name in names)
-        return cls(path, sorted(filter(_is_wanted, (file.relative_to(path).as_posix() for file in files))))
+        """List all files, each real folder once. Raises: DataError: a folder cannot be read."""
+        names, repeated = _files_below(path)
+        return cls(path, sorted(filter(_is_wanted, names)), passed_over=tuple(sorted(filter(_is_wanted, repeated))))
 
     def read(self, name: str) -> bytes:
         """Give the content of one file. Raises: DataError: it cannot be read."""
@@ -126,6 +128,30 @@ def open_source(path: Path | str) -> Source:
     if not source.names:
         raise DataError(f"{path} is empty: give the folder or the ZIP archive as downloaded")
     return source
+
+
+def _files_below(top: Path) -> tuple[list[str], list[str]]:
+    """List all files below a folder, also by way of links, of which one may lead back to a folder above.
+
+    Each folder is entered once: by its own name if it lies below `top`, else by the first link to it.
+
+    Returns: names of the files; names of the links that were not followed, as their folders are listed already.
+    """
+    names: list[Path] = []
+    repeated: list[Path] = []
+    entered: set[str] = set()
+    pending = deque([top])  # then links, after all real folders
+    while pending:
+        for folder, folders, files in os.walk(pending.popleft(), onerror=_refuse):
+            if (place := os.path.realpath(folder)) in entered:
+                repeated.append(Path(folder))
+                folders.clear()
+                continue
+            entered.add(place)
+            names += [Path(folder, file) for file in files]
+            pending += [Path(folder, name) for name in sorted(folders) if Path(folder, name).is_symlink()]
+    listed, passed_over = ([path.relative_to(top).as_posix() for path in paths] for paths in (names, repeated))
+    return listed, passed_over
 
 
 def _refuse(error: OSError) -> None:

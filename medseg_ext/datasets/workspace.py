@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,7 +103,7 @@ class Workspace:
         return self.target.is_dir() and any(entry != self._notes for entry in self.target.iterdir())
 
     def _write(self, path: Path, data: bytes) -> None:
-        temporary = self._notes / f"{path.parent.name}-{path.name}.tmp"
+        temporary = self._notes / f"{secrets.token_hex(8)}.tmp"  # an interruption leaves it in a folder that goes
         temporary.write_bytes(data)
         temporary.replace(path)
 

@@ -1,5 +1,5 @@
 from .averaging import AveragedWeights
-from .checkpoint import BestModel, ResumableState
+from .checkpoint import BestModel, ResumableState, refuse_to_replace
 from .distributed import is_first_process
 from .evaluation_report import EvaluationReport
 from .failing_images import iterate_or_report
@@ -25,4 +25,5 @@ __all__ = [
     "WeightsLoader",
     "is_first_process",
     "iterate_or_report",
+    "refuse_to_replace",
 ]

@@ -14,6 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.networks.weights import save_state
+from medseg_ext.runs.training_curve import CURVE_FILES
+
+MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,32 @@ def _save(content: Any, path: Path) -> None:
     """Save with `save_state`; of several processes only the first one writes."""
     if is_first_process():
         save_state(content, path)
+
+
+def refuse_to_replace(output_dir: str, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Stop before a new training replaces what an earlier one has left, which may have taken days.
+
+    Call it before anything is loaded or written.
+
+    Args:
+        output_dir: folder of the training's files; it need not exist.
+        resume: the training goes on with what is there.
+        overwrite: what is there is to be replaced, see `ResumableState`.
+
+    Raises:
+        DataError: the folder holds weights, a checkpoint or a curve; or both options are given.
+    """
+    if resume and overwrite:
+        raise DataError(
+            f"{output_dir}: --resume True goes on with the training that is there, --overwrite True replaces it: "
+            "give one of them"
+        )
+    there = [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
+    if there and not (resume or overwrite):
+        raise DataError(
+            f"{output_dir} holds {', '.join(there)} of an earlier training, which a new one would replace: give "
+            "--resume True to go on with it, another folder to train anew, or --overwrite True to replace it"
+        )
 
 
 class BestModel:
@@ -73,21 +102,31 @@ class ResumableState:
         parts: what has a state dict, by name: network, optimiser, schedule, trainer, best model, curve.
         path: the file, such as `output_dir/checkpoint.pt`.
         resume: load the file when training starts; else start anew and replace it.
+        overwrite: remove the files of an earlier training beside it when the first step is done, so that those of two
+            trainings never stand side by side, and a training that fails at once costs nothing.
     """
 
-    def __init__(self, parts: Mapping[str, Any], path: str, *, resume: bool = False) -> None:
+    def __init__(self, parts: Mapping[str, Any], path: str, *, resume: bool = False, overwrite: bool = False) -> None:
         self.parts = parts
         self.path = Path(path)
         self.resume = resume
+        self.overwrite = overwrite
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.STARTED, self.load)
+        if self.overwrite:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._remove_earlier)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
         _save({name: _unwrapped(part).state_dict() for name, part in self.parts.items()}, self.path)
+
+    def _remove_earlier(self, engine: Engine) -> None:
+        if is_first_process():
+            for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
+                self.path.with_name(name).unlink(missing_ok=True)
 
     def load(self, engine: Engine) -> None:
         """Load the state of every part if the training is to be resumed.
@@ -105,7 +144,7 @@ class ResumableState:
         if missing:
             raise DataError(
                 f"{self.path}: holds no {', '.join(missing)}, as those of this version do: train anew without "
-                f"--resume; --ckpt_path {self.path.with_name('model.pt')} begins with its best weights"
+                f"--resume; --ckpt_path {self.path.with_name(MODEL_FILE)} begins with its best weights"
             )
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():

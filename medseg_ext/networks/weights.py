@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import replacing
 
 
 def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
@@ -47,9 +48,8 @@ def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", r
 def save_state(content: Any, path: Path) -> None:
     """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:

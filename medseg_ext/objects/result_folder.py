@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from medseg_ext.errors import DataError, reason_of
-from medseg_ext.files import as_text, write_atomically
+from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
@@ -25,6 +25,7 @@ SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
 SUMMARY_COLUMNS = (
     "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE
 )  # fmt: skip
+DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 
 logger = logging.getLogger(__name__)
 
@@ -87,25 +88,41 @@ class ResultFolder:
         self.images = images
         self._rows: dict[str, dict[str, Any]] = {}  # by id
 
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """File name of each image that could not be done so far, and the reason."""
+        rows = (row for row in self._rows.values() if row["status"] != DONE)
+        return [(row["image"], row["status"].removeprefix(FAILED)) for row in rows]
+
     def start(self) -> None:
         """Make the folder ready.
 
         Raises:
-            DataError: an image would be overwritten by a file that is to be written, or a label map of the same name
-                but another format is there, which would be taken for one of this run.
+            DataError: an image would be overwritten by a file that is to be written, two images would share files, or
+                a label map of the same name but another format is there, which would be taken for one of this run.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
+        by_id: dict[str, Item] = {}
+        for item in inputs:
+            other = by_id.setdefault(file_key(item["id"]), item)
+            if other is not item:
+                raise DataError(
+                    f"{item['image']} and {other['image']} would share their files, as the ids '{item['id']}' and "
+                    f"'{other['id']}' are one name on some systems: rename one"
+                )
         written = {
-            os.path.realpath(path)  # not Path.resolve, which refuses a link to itself
+            file_key(place): place
             for item in inputs
             for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+            for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
-            if os.path.realpath(item["image"]) in written:
+            place = os.path.realpath(item["image"])
+            if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
-        for other in [name for name in ENCODERS if name != self.output_format]:
+        for encoding in [name for name in ENCODERS if name != self.output_format]:
             for item in inputs:
-                label_map = output_paths(self.output_dir, item["id"], output_format=other)[0]
+                label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
                 if os.path.lexists(label_map):
                     raise DataError(
                         f"{label_map} is there already, and would stand beside the label map that is to be written as "
@@ -119,11 +136,11 @@ class ResultFolder:
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = _row(item, status="ok", **summary)
+        self._rows[item["id"]] = _row(item, status=DONE, **summary)
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
-        self._rows[item["id"]] = _row(item, status=f"error: {reason}")
+        self._rows[item["id"]] = _row(item, status=f"{FAILED}{reason}")
 
     def write(
         self,
@@ -169,7 +186,7 @@ class ResultFolder:
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows.values(), key=lambda row: row["image"])
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
-        done = [row for row in rows if row["status"] == "ok"]
+        done = [row for row in rows if row["status"] == DONE]
         if rows and not done:
             raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(
@@ -179,6 +196,16 @@ class ResultFolder:
             len(rows) - len(done),
             self.output_dir.absolute(),
         )
+
+
+def _is_one_file(place: str, other: str | None) -> bool:
+    """Say whether two real paths, alike but for letters' case, are one file: the file system decides."""
+    if other is None or place == other:
+        return place == other
+    try:
+        return Path(place).samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _row(item: Item, *, status: str, **values: Any) -> dict[str, Any]:

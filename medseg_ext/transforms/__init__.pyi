@@ -1,6 +1,7 @@
 from .decoders import DecodeDetectionsd, DecodeObjectsd, DecodeSemanticd
 from .foreground import ForegroundOfLogitsd
 from .object_size import ObjectDiameterd, RandCropAtObjectSized
+from .other_microscopy import inverted, one_channel_in_grey
 from .readers import LabelReader, RGBReader
 from .stain import RandStainJitterd, scale_stains
 from .targets import SemanticTargetd, centre_distances
@@ -17,5 +18,7 @@ __all__ = [
     "RandStainJitterd",
     "SemanticTargetd",
     "centre_distances",
+    "inverted",
+    "one_channel_in_grey",
     "scale_stains",
 ]

@@ -118,7 +118,7 @@ def run(tmp_path_factory):
     folder, out = tmp_path_factory.mktemp("hostile images"), tmp_path_factory.mktemp("out")
     make_files(folder)
     result = infer(folder, out)
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 1, result.stderr[-3000:]
     return folder, out, {row["image"]: row for row in rows_of(out / "summary.csv")}, result
 
 
@@ -139,6 +139,14 @@ def test_each_file_is_done_at_its_size_or_reported_with_the_reason(run, name):
     else:
         assert row["status"] == "ok"
         assert objects_in(out, row).shape == (int(row["height"]), int(row["width"])) == outcome
+
+
+def test_the_last_line_tells_how_many_images_failed_and_where_the_reasons_are(run):
+    _, out, rows, result = run
+    failed = [name for name, row in rows.items() if row["status"] != "ok"]
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {len(failed)} images could not be done, the others are; see {out}/summary.csv; the")
+    assert "Traceback" not in last
 
 
 @pytest.mark.parametrize("name", LOOKS_LIKE_A_DISC, ids=lambda name: name[:20])

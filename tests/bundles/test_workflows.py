@@ -76,6 +76,21 @@ def test_a_resumed_training_goes_on_where_it_stopped(a_bundle, trained, dataset_
     assert (before["averaged_weights"][name] - before["network"][name]).norm() > 2 * changed
 
 
+def test_training_again_into_a_folder_is_refused_before_anything_is_written(a_bundle, trained, dataset_dir, tmp_path):
+    copy, out = trained(a_bundle)
+    again = shutil.copytree(out, tmp_path / "out")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in again.iterdir()}
+    result = run_bundle(
+        "training", "--config_file", TRAIN, "--dataset_dir", dataset_dir, "--output_dir", again, *quick(max_epochs=1),
+        cwd=copy,
+    )  # fmt: skip
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {again} holds model.pt, checkpoint.pt, iou_curve.csv, iou_curve.png")
+    assert "Traceback" not in result.stderr
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in again.iterdir()} == before
+
+
 def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_path):
     copy, out = trained(bundle)
     result = run_bundle(

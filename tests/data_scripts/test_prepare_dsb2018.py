@@ -221,6 +221,13 @@ def test_empty_masks_are_skipped_and_counted(raw, tmp_path):
     assert sum(count["objects"] for count in dataset["counts"].values()) == 20
 
 
+def test_a_link_that_loops_lists_no_image_again_and_stands_in_the_table(raw, tmp_path):
+    (raw / "stage1_train" / "again").symlink_to(raw)
+    dataset = prepare_dsb2018(raw, tmp_path / "out", workers=1)
+    assert sum(count["images"] for count in dataset["counts"].values()) == 10
+    assert dataset["skipped"] == {"link to a folder that is read under another name": ["stage1_train/again"]}
+
+
 def test_more_than_255_nuclei_keep_their_own_labels(tmp_path):
     image = tmp_path / "raw" / "crowded"
     save(image / "images" / "crowded.png", np.zeros((20, 30, 3), np.uint8))

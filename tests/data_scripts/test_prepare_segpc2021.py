@@ -9,7 +9,7 @@ import pytest
 from prepare_helpers import ROOT, cut_short, hashes, load, pack, run_script, save
 
 from medseg_ext.datasets.data_set_folder import load_class_names
-from medseg_ext.datasets.segpc2021 import prepare_segpc2021
+from medseg_ext.datasets.segpc2021 import WITHOUT_MASKS, prepare_segpc2021
 from medseg_ext.errors import DataError
 
 REAL_DATA = Path(os.environ.get("MEDSEG_REAL_DATA", ROOT.parent / "shared" / "data")) / "segpc2021"
@@ -80,7 +80,7 @@ def test_nucleus_wins_over_another_cells_cytoplasm_and_overlap_is_counted(raw, t
 def test_an_image_without_any_mask_is_skipped_and_counted(raw, tmp_path):
     draw(raw / "train", "999", cells=0)
     dataset = prepare_segpc2021(raw, tmp_path / "out", workers=1)
-    assert dataset["skipped"] == {"image without any mask": ["train/x/999.bmp"]}
+    assert dataset["skipped"] == {WITHOUT_MASKS: ["train/x/999.bmp"]}
     assert sum(count(dataset, "images")) == 10
 
 

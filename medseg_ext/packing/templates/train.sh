@@ -6,7 +6,8 @@
 #   OUTPUT=folder                for weights, curves and report (default output, in this folder)
 #   EVALUATE_ARGS=...            further options of the evaluation, such as "--num_workers 0"
 #
-# Started again, it goes on after the last epoch, or where it had only to evaluate.
+# Started again, it goes on after the last epoch, or where it had only to evaluate. With --overwrite True it begins anew, and
+# replaces what is in OUTPUT.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,7 +27,7 @@ if [ -e "$trained" ] && [ "$(cat "$trained")" = "$*" ]; then
 else
     rm -f "$trained"
     resume=()
-    [ ! -e "$output/checkpoint.pt" ] || resume=(--resume True)
+    [[ ! -e $output/checkpoint.pt || $* == *--overwrite* ]] || resume=(--resume True)
     "$python" -m monai.bundle run training --config_file "$here/bundle/configs/train.json" \
         --dataset_dir "$here/data" --output_dir "$output" "${resume[@]}" "$@"
     printf '%s' "$*" >"$trained"

@@ -1,8 +1,15 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from medseg_ext.bundle.monai_command_line import OverrideError, find_bundle_root, refuse_unknown_overrides
+from medseg_ext.bundle.monai_command_line import (
+    OverrideError,
+    end_with_failed_images,
+    find_bundle_root,
+    refuse_unknown_overrides,
+)
+from medseg_ext.objects.result_folder import ResultFolder
 
 
 @pytest.fixture
@@ -81,3 +88,35 @@ def test_the_bundle_is_found_by_its_config_file(value, root):
 
 def test_without_a_command_line_the_bundle_is_the_working_directory():
     assert find_bundle_root() == "."
+
+
+@pytest.fixture
+def results(tmp_path):
+    images = SimpleNamespace(
+        data=[], large=[], unreadable=[({"image": "/in/a.png", "id": "a"}, "is cut short")], page=0
+    )
+    names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+    results = ResultFolder(tmp_path, images=images, **names)
+    results.start()
+    results.add({"image": "/in/b.png", "id": "b"}, {"objects": 3})
+    return results
+
+
+def test_failed_images_end_monais_command_line_with_the_first_of_them(monkeypatch, results, tmp_path):
+    assert results.failed == [("a.png", "is cut short")]
+    monkeypatch.setattr("sys.argv", ["/site-packages/monai/bundle/__main__.py", "run", "inference"])
+    with pytest.raises(SystemExit) as end:
+        end_with_failed_images(results)
+    assert end.value.code == (
+        f"error: 1 image could not be done, the others are; see {tmp_path}/summary.csv; the first: a.png: is cut short"
+    )
+
+
+def test_failed_images_end_no_other_program(results):
+    end_with_failed_images(results)
+
+
+def test_images_that_are_all_done_end_nothing(monkeypatch, results):
+    results.add({"image": "/in/a.png", "id": "a"}, {"objects": 0})
+    monkeypatch.setattr("sys.argv", ["/site-packages/monai/bundle/__main__.py", "run", "inference"])
+    end_with_failed_images(results)

@@ -17,7 +17,7 @@ EVERYWHERE = {
 }  # fmt: skip
 IN_TRAINING = {
     "max_epochs", "learning_rate", "cache_rate", "val_interval", "early_stop_patience", "augmentation_strength",
-    "ema_momentum", "resume",
+    "ema_momentum", "resume", "overwrite",
 }  # fmt: skip
 
 

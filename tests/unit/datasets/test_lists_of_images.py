@@ -1,5 +1,6 @@
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,16 @@ def test_ids_are_unique_where_names_differ_only_in_suffix(tmp_path):
         (tmp_path / name).touch()
     ids = {Path(item["image"]).name: item["id"] for item in list_images(tmp_path)}
     assert ids == {"a.png": "a.png", "a.tif": "a.tif", "a.png.tif": "a.png.tif", "b.png": "b"}
+
+
+def test_ids_are_unique_where_case_or_the_form_of_accents_makes_no_difference(tmp_path):
+    names = ["A.png", "a.png", "B.png", "b.tif", "c/X.png", "d/x.png", "Zelle\u00e9.png", "zellee\u0301.png", "a_2.png"]
+    make_images(tmp_path, *names)
+    ids = ids_of(tmp_path, *names)
+    assert len({unicodedata.normalize("NFD", name).lower() for name in ids.values()}) == len(names)
+    assert ids["A.png"] == "A"
+    assert (ids["B.png"], ids["b.tif"]) == ("B.png", "b.tif")
+    assert (ids["c/X.png"], ids["d/x.png"]) == ("c_X", "d_x")
 
 
 def test_inputs_without_an_image_are_refused(tmp_path):

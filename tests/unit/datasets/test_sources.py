@@ -86,3 +86,42 @@ def test_hash_tells_changed_and_renamed_files(tmp_path):
     (tmp_path / "b").rename(tmp_path / "c")
     (tmp_path / "c").write_bytes(b"2")
     assert open_source(tmp_path).sha256(["a", "c"]) != before
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder with an image, to which links lead from beside it, from inside and from a folder elsewhere."""
+    (tmp_path / "set" / "b").mkdir(parents=True)
+    (tmp_path / "set" / "b" / "x.png").touch()
+    (tmp_path / "elsewhere" / "c").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "c" / "y.png").touch()
+    return tmp_path / "set"
+
+
+def test_a_link_that_leads_back_ends_at_once_and_is_told(linked):
+    (linked / "b" / "loop").symlink_to(linked)
+    source = open_source(linked)
+    assert source.names == ["b/x.png"]
+    assert source.passed_over == ("b/loop",)
+
+
+def test_links_to_folders_elsewhere_are_followed_once(linked):
+    (linked / "far").symlink_to(linked.parent / "elsewhere")
+    (linked / "near").symlink_to(linked.parent / "elsewhere" / "c")
+    (linked.parent / "elsewhere" / "back").symlink_to(linked)
+    source = open_source(linked)
+    assert source.names == ["b/x.png", "far/c/y.png"]
+    assert source.passed_over == ("far/back", "near")
+
+
+def test_a_folder_keeps_its_own_name_whatever_the_names_of_links_to_it(linked):
+    (linked / "a").symlink_to(linked / "b")
+    assert open_source(linked).names == ["b/x.png"]
+
+
+def test_links_through_one_another_end(linked):
+    for name, other in (("p", "q"), ("q", "p")):
+        (linked / name).mkdir()
+        (linked / name / f"to_{other}").symlink_to(linked / other)
+    assert open_source(linked).names == ["b/x.png"]
+    assert open_source(linked).passed_over == ("p/to_q", "q/to_p")

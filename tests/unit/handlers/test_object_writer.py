@@ -3,11 +3,14 @@
 import csv
 import json
 import logging
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from ignite.engine import Engine
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
@@ -155,6 +158,33 @@ def test_two_images_of_one_stem_do_not_share_files(images, tmp_path):
     assert tifffile.imread(tmp_path / "out" / "a.bmp_instances.tif").shape == (15, 25)
 
 
+def test_two_images_that_differ_only_in_case_do_not_share_files(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "A.png")
+    Image.fromarray(two_bars(15, 25)).save(images / "a.png")
+    rows = segment(images, tmp_path / "out")
+    assert {row["id"]: row["width"] for row in rows.values()} == {"A": "20", "a_2": "25"}
+    names = [path.name.lower() for path in (tmp_path / "out").iterdir()]
+    assert len(set(names)) == len(names) == 11
+
+
+def test_ids_that_are_one_name_on_some_systems_are_refused(tmp_path):
+    items = [{"image": f"/in/{name}.png", "id": name} for name in ("Plate", "plate")]
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    folder = ResultFolder(tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus")
+    with pytest.raises(DataError, match=r"/in/plate\.png and /in/Plate\.png would share their files"):
+        folder.start()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_is_not_overwritten_under_a_name_in_other_case(images):
+    """A hard link is what both names are where the file system ignores case."""
+    Image.fromarray(two_bars()).save(images / "a.png")
+    Image.fromarray(two_bars()).save(images / "A_overlay.png")
+    os.link(images / "A_overlay.png", images / "a_overlay.png")
+    with pytest.raises(DataError, match=r"_overlay\.png is one of the images, and would be overwritten"):
+        segment([images / "a.png", images / "A_overlay.png"], images)
+
+
 def test_damaged_images_are_reported_and_the_others_done(images, tmp_path, caplog):
     Image.fromarray(two_bars()).save(images / "good.png")
     noise = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
@@ -264,3 +294,27 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_half_written(tmp_path,
     with pytest.raises(OSError, match="no space"):
         write_objects(tmp_path, "a", objects_of(np.array([[1, 1]])), np.zeros((1, 2, 3)), **options)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class ListedImages(list):
+    """Items that count how often somebody goes through all of them."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_the_work_for_an_image_does_not_grow_with_their_number(tmp_path, count):
+    items = ListedImages({"image": str(tmp_path / f"{number}.png"), "id": str(number)} for number in range(count))
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    results = ResultFolder(
+        tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus"
+    )
+    engine = Engine(lambda engine, batch: [{"error": "is cut short"}])
+    ObjectWriter(results).attach(engine)
+    with pytest.raises(DataError, match=f"none of {count} images is done"):
+        engine.run([[{"id": str(number)}] for number in range(count)])
+    assert items.walks < 10

@@ -10,7 +10,7 @@ from PIL import Image
 
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.averaging import AveragedWeights
-from medseg_ext.handlers.checkpoint import BestModel, ResumableState
+from medseg_ext.handlers.checkpoint import BestModel, ResumableState, refuse_to_replace
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
 
@@ -238,14 +238,14 @@ def test_a_curve_without_a_trainer_says_so(tmp_path):
         training.run(1)
 
 
-def with_state(training: Training, folder, *, resume: bool) -> BestModel:
+def with_state(training: Training, folder, **options: bool) -> BestModel:
     best = BestModel(training.network, str(folder / "model.pt"))
     best.attach(training.evaluator)
     curve = IoUCurve(str(folder))
     curve.attach(training.evaluator)
     curve.set_trainer(training.trainer)
     parts = {"network": training.network, "trainer": training.trainer, "best": best, "curve": curve}
-    ResumableState(parts, str(folder / "checkpoint.pt"), resume=resume).attach(training.trainer)
+    ResumableState(parts, str(folder / "checkpoint.pt"), **options).attach(training.trainer)
     return best
 
 
@@ -260,12 +260,65 @@ def test_a_resumed_training_does_not_replace_better_weights(tmp_path):
     assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["1", "2", "3"]
 
 
-def test_a_new_training_starts_anew_beside_an_old_checkpoint(tmp_path):
-    with_state(first := Training([0.9]), tmp_path, resume=False)
-    first.run(1)
-    with_state(second := Training([0.6]), tmp_path, resume=False)
+FILES = {"model.pt", "checkpoint.pt", "iou_curve.csv", "iou_curve.png"}
+
+
+def test_a_training_that_overwrites_begins_anew(tmp_path):
+    with_state(first := Training([0.9, 0.9]), tmp_path)
+    first.run(2)
+    with_state(second := Training([0.6]), tmp_path, overwrite=True)
     second.run(1)
-    assert len(list(csv.DictReader((tmp_path / "iou_curve.csv").open()))) == 1
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1
+    assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["1"]
+
+
+def test_files_of_two_trainings_never_stand_side_by_side(tmp_path):
+    """The second one is interrupted before its first validation."""
+    with_state(first := Training([0.9]), tmp_path)
+    first.run(1)
+    second = Training([])
+    second.validate = lambda trainer: None
+    second.trainer = Engine(second.step)
+    with_state(second, tmp_path, overwrite=True)
+    second.run(1)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"}
+
+
+def test_an_earlier_training_outlives_one_that_fails_at_its_first_step(tmp_path):
+    with_state(first := Training([0.9]), tmp_path)
+    first.run(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    second = Training([0.6])
+    second.trainer = Engine(fail_for_want_of_memory)
+    with_state(second, tmp_path, overwrite=True)
+    with pytest.raises(MemoryError):
+        second.run(1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def fail_for_want_of_memory(engine: Engine, batch: float) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_what_an_earlier_training_left_is_not_replaced_unless_told(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=rf"{tmp_path} holds {name} .*--resume True.*another folder.*--overwrite True"):
+        refuse_to_replace(str(tmp_path))
+    refuse_to_replace(str(tmp_path), resume=True)
+    refuse_to_replace(str(tmp_path), overwrite=True)
+
+
+def test_a_folder_without_a_training_is_taken(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    refuse_to_replace(str(tmp_path))
+    refuse_to_replace(str(tmp_path / "new"))
+
+
+def test_going_on_and_replacing_exclude_each_other(tmp_path):
+    with pytest.raises(DataError, match="give one of them"):
+        refuse_to_replace(str(tmp_path), resume=True, overwrite=True)
 
 
 def test_resuming_without_a_checkpoint_names_the_file(tmp_path):

@@ -190,6 +190,13 @@ def test_training_goes_on_where_there_is_a_checkpoint(folder):
     assert "--resume" not in evaluate
 
 
+def test_training_begins_anew_where_it_is_to_overwrite_a_checkpoint(folder):
+    (folder / "run").mkdir()
+    (folder / "run" / "checkpoint.pt").touch()
+    _, train, _ = calls_of_train(folder, "--overwrite", "True")
+    assert train.endswith(f"--output_dir {folder}/run --overwrite True")
+
+
 def test_training_that_ended_is_only_evaluated_again_unless_more_is_asked_for(folder):
     calls_of_train(folder)
     _, evaluate = calls_of_train(folder)

@@ -1,5 +1,7 @@
 """Objects of tiles become those of the image: each once, whole, with one number."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from medseg_ext.images.blocks import pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.objects.objects import Objects
 from medseg_ext.tiling.pixel_store import PixelStore
-from medseg_ext.tiling.stitching import Stitcher
+from medseg_ext.tiling.stitching import Stitcher, _overlaps
 from medseg_ext.tiling.tiles import plan_tiles
 
 
@@ -240,3 +242,15 @@ def test_an_image_without_objects_has_none(stores):
 def test_objects_of_another_size_than_their_region_are_refused(stores):
     with pytest.raises(ValueError, match="expected objects of size"):
         Stitcher(*stores).add(objects_of(np.ones((3, 4), int)), region=Box(0, 0, 4, 4), core=Box(0, 0, 4, 4))
+
+
+@pytest.mark.parametrize("largest", [3, 2**32 - 1])
+def test_shared_pixels_are_those_that_counting_one_by_one_gives(largest):
+    rng = np.random.default_rng(0)
+    labels = rng.choice(np.array([0, 1, 2, 2**24], np.int32), (40, 30))
+    written = rng.choice(np.array([0, 1, largest], np.uint32), (40, 30))
+    pairs = Counter(zip(labels.ravel().tolist(), written.ravel().tolist(), strict=True))
+    counted = {pair: count for pair, count in pairs.items() if all(pair)}
+    overlaps = _overlaps(labels, written)
+    assert {(label, number): count for label, of_one in overlaps.items() for number, count in of_one.items()} == counted
+    assert _overlaps(labels, np.zeros_like(written)) == {}
