@@ -202,7 +202,7 @@ def test_a_tiff_cut_short_is_refused_or_whole(compression):
 
 
 def test_an_image_of_many_channels_is_refused_by_name():
-    with pytest.raises(DataError, match=r"stack.tif has the shape \(9, 8, 5\)"):
+    with pytest.raises(DataError, match=r"stack.tif has 5 channels"):
         read_rgb_8_bit(tiff(noise(9, 8, 5), photometric="minisblack", planarconfig="contig"), "stack.tif")
 
 
