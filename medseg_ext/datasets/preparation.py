@@ -17,7 +17,7 @@ from medseg_ext.datasets.write_images import write_images
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_sha256
 
-FORMAT = 2  # raise it when the same source gives other files than before
+FORMAT = 3  # raise it when the same source gives other files than before
 
 
 @dataclass(frozen=True)

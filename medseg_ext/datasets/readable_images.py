@@ -74,10 +74,10 @@ class ReadableImages(Dataset):
                 logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
                 continue
             (self.large if is_large else readable).append(item)
-            if header.remarks:
-                self.remarks[item["id"]] = [*header.remarks]
-                for remark in header.remarks:
-                    logger.warning("%s: %s", as_text(item["image"]), as_text(remark))
+            for text, remedy in header.left_out:
+                remark = f"{text}; {remedy}"
+                self.remarks.setdefault(item["id"], []).append(remark)
+                logger.warning("%s: %s", as_text(item["image"]), as_text(remark))
         if not readable and not self.large:
             first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
             raise DataError(f"none of {len(data)} images can be read{first}")

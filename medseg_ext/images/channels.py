@@ -10,6 +10,18 @@ from medseg_ext.errors import DataError
 MOST_CHANNELS = 4  # of which the first three are taken for red, green and blue: with more, a person has to say
 
 
+class LeftOut(NamedTuple):
+    """A remark on a part of a file that is not read.
+
+    Attributes:
+        text: what is read of it.
+        remedy: how inference is told to read another part.
+    """
+
+    text: str
+    remedy: str
+
+
 class Channels(NamedTuple):
     """The channels of an image, alpha not counted, and which are read.
 
@@ -24,14 +36,15 @@ class Channels(NamedTuple):
     chosen: bool = False
 
     @property
-    def remark(self) -> str:
-        """Say which channels are left out that nobody chose to leave out; empty if there are none."""
+    def left_out(self) -> LeftOut | None:
+        """Say which channels are left out that nobody chose to leave out; None if there are none."""
         if self.chosen or len(self.taken) == len(self.names):
-            return ""
+            return None
         taken = listed([self.names[number] for number in self.taken], self.taken)
-        return (
-            f"of {len(self.names)} channels ({listed(self.names)}) {taken} {'was' if len(self.taken) == 1 else 'were'} "
-            "taken, counted from 0; --channel chooses one"
+        verb = "was" if len(self.taken) == 1 else "were"
+        return LeftOut(
+            f"of {len(self.names)} channels ({listed(self.names)}) {taken} {verb} taken, counted from 0",
+            "--channel chooses one",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from medseg_ext.images.channels import LeftOut
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_size, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
 from medseg_ext.images.raster import IMAGE_SUFFIXES, image_size, is_tiff
@@ -43,11 +44,11 @@ class Header(NamedTuple):
 
     Attributes:
         size: (H, W); None where it is not known.
-        remarks: what a person is to be told, such as which of several pages is read.
+        left_out: what a person is to be told, such as which of several pages is read.
     """
 
     size: tuple[int, int] | None
-    remarks: Sequence[str] = ()
+    left_out: Sequence[LeftOut] = ()
 
 
 def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) -> Header:
@@ -59,7 +60,7 @@ def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) 
             return Header(dicom_size(str(file)))
         if is_tiff(file):
             image = TiffImage(file, str(file), page=page, channel=channel)
-            return Header(image.size, image.remarks)
+            return Header(image.size, image.left_out)
         return Header(image_size(file))
     except Exception:  # of the libraries that read, such as ITK's TypeError for some names
         return Header(None)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from medseg_ext.errors import DataError
-from medseg_ext.images.channels import choose_channels
+from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.orientation import TAG_ORIENTATION, upright
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
@@ -49,6 +49,11 @@ def decode_image_file(path: Path, *, page: int = 0, channel: int | str | None = 
     if is_tiff(path):
         return TiffImage(path, str(path), page=page, channel=channel).read_all()
     return decode_image(path.read_bytes(), str(path), page=page, channel=channel)
+
+
+def left_out_of(data: bytes, where: str) -> list[LeftOut]:
+    """Tell what `decode_image` leaves out of a file. Raises: DataError: as it does, by the header."""
+    return TiffImage(data, where).left_out if data.startswith(TIFF_STARTS) else []
 
 
 def is_tiff(path: Path) -> bool:

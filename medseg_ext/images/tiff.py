@@ -12,7 +12,7 @@ import tifffile
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.channels import Channels, choose_channels
+from medseg_ext.images.channels import Channels, LeftOut, choose_channels
 from medseg_ext.images.colours import check_colours, n_channels, other_samples, samples_of_colour, to_full_range, to_rgb
 from medseg_ext.images.orientation import TAG_ORIENTATION, box_in_file, upright, upright_size
 from medseg_ext.images.sizes import MAX_PIXELS
@@ -40,7 +40,7 @@ class TiffImage:
         size: (H, W) of the upright image.
         dtype: of its values, in this machine's order of bytes.
         channels: those of the image, with names, and which are read.
-        remarks: what a person is to be told: which of several pages, and of more channels than are read, were taken.
+        left_out: what a person is to be told: which of several pages, and of more channels than are read, were taken.
 
     Raises:
         DataError: broken or cut short; of a compression or of colours that cannot be read; too many channels; no such
@@ -74,9 +74,11 @@ class TiffImage:
                 if stack is None:
                     self.channels = in_page
                 self._segments = TiffSegments(source, self._header, plane.number, where)
-                self.remarks = [self.channels.remark] if self.channels.remark else []
+                self.left_out = [self.channels.left_out] if self.channels.left_out else []
                 if n_others > 0:
-                    self.remarks.insert(0, _page_remark(len(pages.planes), pages.planes.index(plane)))
+                    number = pages.planes.index(plane)
+                    text = f"of {len(pages.planes)} pages page {number} was taken, counted from 0"
+                    self.left_out.insert(0, LeftOut(text, "--page chooses another"))
         except (DataError, OSError):
             raise
         except Exception as error:  # tifffile raises a dozen kinds for broken files
@@ -169,10 +171,6 @@ class TiffImage:
             values = to_rgb(values, self._header)
         values = values[..., self._taken]
         return values if values.shape[2] == 3 else values[..., 0]
-
-
-def _page_remark(n_pages: int, page: int) -> str:
-    return f"of {n_pages} pages page {page} was taken, counted from 0; --page chooses another"
 
 
 def _broken(where: str, reason: object) -> DataError:
