@@ -24,9 +24,8 @@ def read_rgb_8_bit(data: bytes, where: str) -> NDArray[np.uint8]:
     Raises: DataError: as `decode_image`; values that are not finite.
     """
     array = decode_image(data, where)
-    if array.dtype != np.uint8:
-        array = _stretched(to_unit_range(array, unit_range(array, where)))
-    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    return rgb if rgb.dtype == np.uint8 else _stretched(to_unit_range(rgb, unit_range(rgb, where)))
 
 
 def _stretched(array: NDArray[np.float32]) -> NDArray[np.uint8]:
