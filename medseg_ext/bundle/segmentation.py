@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS
 from medseg_ext.pages.gallery import write_gallery
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
@@ -21,15 +23,11 @@ class Segmented(NamedTuple):
         output_dir: the folder of the files.
         rows: those of `summary.csv`.
         gallery: the page, if there is one.
-        n_pages: number of pages of the files that have several, by the `id` of their row.
-        page: the one that was taken of them, counted from 0.
     """
 
     output_dir: Path
     rows: list[dict[str, str]]
     gallery: Path | None
-    n_pages: Mapping[str, int]
-    page: int
 
     @property
     def unreadable(self) -> list[dict[str, str]]:
@@ -42,13 +40,7 @@ class Segmented(NamedTuple):
         lines = [f"{_count(sum(int(row['objects']) for row in done), 'object')} in {_count(len(done), 'image')}"]
         if empty := sum(row["objects"] == "0" for row in done):
             lines.append(f"nothing found in {_count(empty, 'image')}")
-        if self.n_pages:
-            files = [f"{row['image']} ({self.n_pages[row['id']]})" for row in self.rows if row["id"] in self.n_pages]
-            more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
-            lines.append(
-                f"of several pages, page {self.page} was taken, counted from 0; --page chooses another: "
-                f"{', '.join(files[:FILES_SHOWN])}{more}"
-            )
+        lines += self._remarks()
         if self.unreadable:
             lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
             lines += [
@@ -59,6 +51,20 @@ class Segmented(NamedTuple):
         lines.append(f"files    {self.output_dir}")
         lines.append(f"table    {self.output_dir / 'summary.csv'}")
         return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
+
+    def _remarks(self) -> list[str]:
+        """Say each remark once, with the images that it is about."""
+        images: dict[str, list[str]] = defaultdict(list)
+        for row in self.rows:
+            for remark in filter(None, row["remarks"].split(BETWEEN_REMARKS)):
+                images[remark].append(row["image"])
+        lines = []
+        for remark, names in [*images.items()][:FILES_SHOWN]:
+            more = f" and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else ""
+            lines.append(f"{remark}: {', '.join(names[:FILES_SHOWN])}{more}")
+        if len(images) > FILES_SHOWN:
+            lines.append(f"and {_count(len(images) - FILES_SHOWN, 'more remark')}, see summary.csv")
+        return lines
 
 
 def segment(
@@ -102,7 +108,7 @@ def segment(
         rows = list(csv.DictReader(file))
     dataset = workflow.parser.get_parsed_content("dataset")
     if not gallery:
-        return Segmented(output_dir, rows, None, dataset.n_pages, dataset.page)
+        return Segmented(output_dir, rows, None)
     items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
     page = write_gallery(
         output_dir,
@@ -112,8 +118,9 @@ def segment(
         bundle=bundle.name,
         object_name=workflow.parser.get("object_name", "object"),
         page=dataset.page,
+        channel=dataset.channel,
     )
-    return Segmented(output_dir, rows, page, dataset.n_pages, dataset.page)
+    return Segmented(output_dir, rows, page)
 
 
 def _count(number: int, what: str) -> str:

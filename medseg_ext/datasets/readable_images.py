@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from tqdm import tqdm
 
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text
-from medseg_ext.images.formats import size_in_file
-from medseg_ext.images.raster import count_pages
+from medseg_ext.images.channels import check_channel
+from medseg_ext.images.formats import read_header
 from medseg_ext.images.read import read_rgb
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 
@@ -34,15 +35,16 @@ class ReadableImages(Dataset):
         large_image_px: an image of more pixels than this is large: it is not decoded as a whole. Nor is one of more
             than `LARGEST_WHOLE_PX`.
         page: which page of a TIFF is read, from 0.
+        channel: which channel is read, its number, from 0, or its name; None takes grey or RGB.
 
     Attributes:
         data: the readable items, without the large ones.
         large: the large ones, for `medseg_ext.tiling.LargeImages`.
         unreadable: the other items, each with the reason.
-        n_pages: number of pages of each file, by the item's id, of those that have several; one of them is read.
+        remarks: what a person is to be told of images, by the item's id, such as which of several pages is read.
 
     Raises:
-        DataError: no image is readable; names the first and its reason. No page has such a number.
+        DataError: no image is readable; names the first and its reason. No page or channel has such a number.
     """
 
     def __init__(
@@ -52,26 +54,30 @@ class ReadableImages(Dataset):
         *,
         large_image_px: int = LARGEST_WHOLE_PX,
         page: int = 0,
+        channel: int | str | None = None,
     ) -> None:
         if not isinstance(page, int) or isinstance(page, bool) or page < 0:
             raise DataError(f"page must be a number from 0, the first page, got {page!r}: give --page another value")
-        self.page = page
+        check_channel(channel)
+        self.page, self.channel = page, channel
         readable: list[dict[str, str]] = []
         self.large: list[dict[str, str]] = []
         self.unreadable: list[tuple[dict[str, str], str]] = []
-        self.n_pages: dict[str, int] = {}
+        self.remarks: dict[str, list[str]] = {}
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
-            is_large = _is_large(item["image"], page, large_image_px)
-            reason = None if is_large else _reason_not_to_read(item["image"], page)
+            header = read_header(Path(item["image"]), page=page, channel=channel)
+            is_large = header.size is not None and math.prod(header.size) > min(LARGEST_WHOLE_PX, large_image_px)
+            reason = None if is_large else self._reason_not_to_read(item["image"])
             if reason is not None:
                 self.unreadable.append((item, reason))
                 logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
                 continue
             (self.large if is_large else readable).append(item)
-            if (pages := count_pages(Path(item["image"]), reduced=False)) > 1:
-                self.n_pages[item["id"]] = pages
-                logger.warning("%s has %d pages: page %d is taken, counted from 0", as_text(item["image"]), pages, page)
+            for text, remedy in header.left_out:
+                remark = f"{text}; {remedy}"
+                self.remarks.setdefault(item["id"], []).append(remark)
+                logger.warning("%s: %s", as_text(item["image"]), as_text(remark))
         if not readable and not self.large:
             first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
             raise DataError(f"none of {len(data)} images can be read{first}")
@@ -85,17 +91,9 @@ class ReadableImages(Dataset):
             logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
             return item | {"error": reason_of(error, item["image"])}
 
-
-def _is_large(path: str, page: int, large_image_px: int) -> bool:
-    size = size_in_file(Path(path), page=page)
-    if size is None or 0 in size:
-        return False
-    return size[0] * size[1] > min(LARGEST_WHOLE_PX, large_image_px)
-
-
-def _reason_not_to_read(path: str, page: int) -> str | None:
-    try:
-        read_rgb(path, page=page)
-    except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
-        return reason_of(error, path)
-    return None
+    def _reason_not_to_read(self, path: str) -> str | None:
+        try:
+            read_rgb(path, page=self.page, channel=self.channel)
+        except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
+            return reason_of(error, path)
+        return None

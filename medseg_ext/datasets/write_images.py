@@ -18,6 +18,7 @@ from medseg_ext.datasets.workspace import Note, Workspace
 from medseg_ext.errors import DataError
 from medseg_ext.images.eight_bit import read_rgb_8_bit
 from medseg_ext.images.png import encode_png
+from medseg_ext.images.raster import left_out_of
 
 ERRORS_SHOWN = 10
 
@@ -77,17 +78,20 @@ def _make_writer(
 
 
 def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
-    pixels = read_rgb_8_bit(source.read(image.file), source.where(image.file))
+    data, where = source.read(image.file), source.where(image.file)
+    pixels = read_rgb_8_bit(data, where)
     height, width = pixels.shape[:2]
     try:
         maps = merge_objects(image.annotation.class_maps(source, (height, width)), height, width)
     except OverflowError as error:
-        raise DataError(f"{source.where(image.file)} has {error}: cut it into smaller images") from error
+        raise DataError(f"{where} has {error}: cut it into smaller images") from error
     hidden = [image.annotation.names[position] for position in maps.hidden]
+    skipped = {"mask without a pixel of its own (empty, or covered by others)": hidden} if hidden else {}
+    skipped |= {f"the rest of an image: {each.text}": [image.file] for each in left_out_of(data, where)}
     note: Note = {
         "objects": len(image.annotation.names) - len(hidden),
         "overlap_px": maps.overlap_px,
-        "skipped": {"mask without a pixel of its own (empty, or covered by others)": hidden} if hidden else {},
+        "skipped": skipped,
     }
     files = {
         "image": encode_png(pixels),

@@ -47,6 +47,15 @@ class Box(NamedTuple):
             max(self.right, other.right),
         )
 
+    def intersection(self, other: Box) -> Box:
+        """Give what two boxes that overlap have in common."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
     def scaled(self, scale: tuple[float, float]) -> Box:
         """Multiply rows and columns, rounded to whole pixels: boxes that touch still do."""
         return Box(

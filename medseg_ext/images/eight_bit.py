@@ -5,33 +5,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.errors import DataError
 from medseg_ext.images.raster import decode_image
+from medseg_ext.images.read import to_unit_range, unit_range
+
+CONTRAST_PERCENTILES = (0.1, 99.9)  # those of the bundles: what they make black and white of every image
 
 
 def read_rgb_8_bit(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an image for a prepared data set: 8 bits a channel, grey is repeated.
 
-    8 bits stay as they are. 16 bits are scaled from the image's own range: a camera of 12 bits fills a 16th of the 16
-    bits, which would leave it 16 grey levels. The bundles stretch the contrast of every image, which undoes the scale.
+    8 bits stay as they are. Others are stretched by the percentiles by which the bundles stretch the contrast of every
+    image: a camera of 12 bits fills a 16th of the 16 bits, and one saturated pixel the rest.
 
     Args:
         data: content of the file.
         where: name of the file, for messages.
     Returns: uint8, shape (H, W, 3).
-    Raises: DataError: as `decode_image`; more than 16 bits a channel, signed or floating point.
+    Raises: DataError: as `decode_image`; values that are not finite.
     """
     array = decode_image(data, where)
-    if array.dtype == np.uint16:
-        array = _scale_to_8_bits(array)
-    if array.dtype != np.uint8:
-        raise DataError(f"{where} has more than 16 bits a channel, or signs ({array.dtype}): save it with 8 or 16 bits")
-    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    return rgb if rgb.dtype == np.uint8 else _stretched(to_unit_range(rgb, unit_range(rgb, where)))
 
 
-def _scale_to_8_bits(array: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    low, high = int(array.min()), int(array.max())
-    if low == high:  # no range: its shade between 0, black, and 65535, white
-        low, high = 0, 65535
-    shades = np.rint((np.arange(low, high + 1) - low) * (255 / (high - low))).astype(np.uint8)
-    return shades[array - np.uint16(low)]
+def _stretched(array: NDArray[np.float32]) -> NDArray[np.uint8]:
+    black, white = np.percentile(array, CONTRAST_PERCENTILES)
+    if black == white:  # of so few pixels that differ that the percentiles leave them out
+        black, white = array.min(), array.max()
+    if black == white:  # no range: its shade
+        black, white = 0, 1
+    stretched = (array - np.float32(black)) / np.float32(white - black)
+    return np.rint(stretched.clip(0, 1) * 255).astype(np.uint8)

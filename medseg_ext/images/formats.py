@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from medseg_ext.images.channels import LeftOut
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_size, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
-from medseg_ext.images.raster import IMAGE_SUFFIXES, image_size
+from medseg_ext.images.raster import IMAGE_SUFFIXES, image_size, is_tiff
+from medseg_ext.images.tiff import TiffImage
 
 INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
 FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, NIfTI or DICOM"
@@ -35,14 +39,31 @@ def is_image_file(file: Path, *, chosen: bool = False) -> bool:
     return named and (file.is_file() or (file.is_symlink() and not file.exists()))
 
 
-def size_in_file(file: Path, *, page: int = 0) -> tuple[int, int] | None:
-    """Tell the size (H, W) of an image of any format from its header; None where it tells none."""
+class Header(NamedTuple):
+    """What is known of an image before its pixels are read.
+
+    Attributes:
+        size: (H, W); None where it is not known.
+        left_out: what a person is to be told, such as which of several pages is read.
+    """
+
+    size: tuple[int, int] | None
+    left_out: Sequence[LeftOut] = ()
+
+
+def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) -> Header:
+    """Read the header of an image of any format; what cannot be read is reported where the pixels are."""
     try:
         if is_nifti(file):
-            return nifti_size(str(file))
-        return dicom_size(str(file)) if is_dicom(file) else image_size(file, page=page)
-    except Exception:  # of the libraries that read, such as ITK's TypeError for some names; reported where it is read
-        return None
+            return Header(nifti_size(str(file)))
+        if is_dicom(file):
+            return Header(dicom_size(str(file)))
+        if is_tiff(file):
+            image = TiffImage(file, str(file), page=page, channel=channel)
+            return Header(image.size, image.left_out)
+        return Header(image_size(file))
+    except Exception:  # of the libraries that read, such as ITK's TypeError for some names
+        return Header(None)
 
 
 def image_stem(file: Path) -> str:

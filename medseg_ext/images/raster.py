@@ -4,68 +4,84 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.images.orientation import TAG_ORIENTATION, upright
+from medseg_ext.images.sizes import MAX_PIXELS
+from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
-MAX_PIXELS = 2**31  # a slide of 46,000 x 46,000; a header that claims more is damaged, or made to fill the memory
 
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TAG_PHOTOMETRIC, TAG_ORIENTATION = 262, 274
-# What is done to an array of each TIFF or EXIF orientation to set it upright; 1 is upright.
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda array: np.rot90(array, 2),
-    4: np.flipud,
-    5: lambda array: np.swapaxes(array, 0, 1),
-    6: lambda array: np.rot90(array, -1),
-    7: lambda array: np.swapaxes(np.rot90(array, 2), 0, 1),
-    8: np.rot90,
-}
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_BITS_AT = 24  # offset of the bits a channel
 _pillow_limit_lock = threading.Lock()
 
 
-def decode_image(data: bytes, where: str, *, page: int = 0) -> np.ndarray:
+def decode_image(data: bytes, where: str, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Decode an image file as it is: values and their type are kept.
 
-    Of a TIFF one page is read. The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit
-    pixels become 0 and 255, an alpha channel is dropped. Where Pillow has to read colours of 16 bits (PNG; TIFF
-    compressed by LZW), it keeps the upper 8 bits only.
+    The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit pixels become 0 and 255, an alpha
+    channel is dropped. More of TIFF: `medseg_ext.images.tiff.TiffImage`.
 
     Args:
         data: content of a PNG, BMP, JPEG or TIFF file.
         where: name of the file, for messages.
         page: number of a TIFF's page, from 0; other files have one.
+        channel: number, from 0, or name of the one channel to read, as grey; None takes grey or RGB.
     Returns: uint8, or the file's own type if it has more bits; grey (H, W) or RGB (H, W, 3).
-    Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`; fewer pages.
+    Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`; no such page or channel.
     """
-    if page and page >= (n_pages := count_pages(io.BytesIO(data))):
-        raise DataError(f"{where} has no page {page}: it has {n_pages}, counted from 0; choose another with --page")
-    array = _decode_with_tifffile(data, page) if data.startswith(TIFF_STARTS) else None
-    if array is None:
-        array = _decode_with_pillow(data, where, page)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4) or 0 in array.shape:
-        raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
-    if array.ndim == 3:
-        array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    if data.startswith(TIFF_STARTS):
+        return TiffImage(data, where, page=page, channel=channel).read_all()
+    check_only_page(page, where)
+    return one_channel(_decode_with_pillow(data, where), channel, where)
 
 
-def image_size(path: Path, *, page: int = 0) -> tuple[int, int] | None:
-    """Tell the size (H, W) of an image from its header, before an orientation is applied; None if it has none."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            header = tiff.pages[page].aspage()
-            return header.imagelength, header.imagewidth
-    except Exception:  # no TIFF; or of the dozen kinds that tifffile raises: it is reported where it is read
-        pass
+def decode_image_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
+    """Decode an image file, see `decode_image`; of a TIFF only the page is read."""
+    if is_tiff(path):
+        return TiffImage(path, str(path), page=page, channel=channel).read_all()
+    return decode_image(path.read_bytes(), str(path), page=page, channel=channel)
+
+
+def left_out_of(data: bytes, where: str) -> list[LeftOut]:
+    """Tell what `decode_image` leaves out of a file. Raises: DataError: as it does, by the header."""
+    return TiffImage(data, where).left_out if data.startswith(TIFF_STARTS) else []
+
+
+def is_tiff(path: Path) -> bool:
+    """Say whether a file is a TIFF, by its content. Raises: OSError: it cannot be opened."""
+    with path.open("rb") as file:
+        return file.read(4) in TIFF_STARTS
+
+
+def check_only_page(page: int, where: str) -> None:
+    """Refuse another page than the first, of a file that has no others. Raises: DataError: names it."""
+    if page:
+        raise DataError(f"{where} has no page {page}: it has 1, counted from 0; choose another with --page")
+
+
+def one_channel(array: np.ndarray, channel: int | str | None, where: str) -> np.ndarray:
+    """Take a channel of an image, grey (H, W) or of channels (H, W, C), or grey or RGB of it; alpha is none.
+
+    Raises: DataError: no such channel; more than grey, RGB or RGBA.
+    """
+    names = ("",) * (1 if array.ndim == 2 else array.shape[2])
+    taken = list(choose_channels(names, channel, where).taken)
+    if array.ndim == 2:
+        return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array[..., taken] if len(taken) > 1 else array[..., taken[0]])
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Tell the size (H, W) of a PNG, BMP or JPEG from its header, before an orientation is applied; None of others."""
     try:
         with without_pillow_limit(), Image.open(path) as image:
             return image.height, image.width
@@ -73,60 +89,12 @@ def image_size(path: Path, *, page: int = 0) -> tuple[int, int] | None:
         return None
 
 
-def count_pages(file: Path | io.BytesIO, *, reduced: bool = True) -> int:
-    """Tell how many pages a TIFF has, as its header says; 1 for a file of another format, or a broken one.
-
-    Args:
-        file: path or content.
-        reduced: count reduced copies of other pages, such as the levels of a slide, too.
-    """
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            return len(tiff.pages) if reduced else sum(not page.aspage().is_reduced for page in tiff.pages)
-    except Exception:  # of the dozen kinds that tifffile raises, for what is no TIFF, too; reading gives the reason
-        return 1
-
-
-def _decode_with_tifffile(data: bytes, page_number: int) -> np.ndarray | None:
-    """Decode a page of a TIFF; None if it is for Pillow.
-
-    Those are compressions for which tifffile needs `imagecodecs` (LZW, JPEG), colours that are to be converted
-    (palette, YCbCr, CMYK), 2 or 4 bits a pixel; and damaged files and missing pages, for Pillow's reason.
-    """
-    kind = tifffile.PHOTOMETRIC
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            page = tiff.pages[page_number].aspage()
-            plain = page.photometric in (kind.MINISWHITE, kind.MINISBLACK, kind.RGB)
-            segment_ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-            if (
-                not plain
-                or page.bitspersample not in (1, 8, 16, 32, 64)
-                or page.imagewidth * page.imagelength > MAX_PIXELS
-                or max(segment_ends) > len(data)  # cut short
-            ):
-                return None
-            array = page.asarray()
-            orientation = page.tags.valueof(TAG_ORIENTATION, 1)
-            separate_planes = array.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
-            white_is_zero = page.photometric == kind.MINISWHITE
-    except Exception:  # tifffile raises a dozen kinds, too; what Pillow cannot read either, it names
-        return None
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * np.uint8(255)
-    if white_is_zero and array.dtype.kind == "u":
-        array = ~array
-    if separate_planes:
-        array = np.moveaxis(array, 0, -1)
-    return UPRIGHT.get(orientation, np.asarray)(array) if array.ndim >= 2 else array
-
-
-def _decode_with_pillow(data: bytes, where: str, page: int) -> np.ndarray:
-    image = open_with_pillow(data, where, page)
-    if image.mode.startswith("I;16"):
+def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
+    image = open_with_pillow(data, where)
+    if data.startswith(_PNG_START) and data[_PNG_BITS_AT] == 16 and not image.mode.startswith("I"):
+        array = _decode_deep_png(data, where)
+    elif image.mode.startswith("I;16"):
         array = np.asarray(image).astype(np.uint16)
-        if getattr(image, "tag_v2", {}).get(_TAG_PHOTOMETRIC) == 0:  # white is zero: Pillow inverts 8 bits only
-            array = ~array
     elif image.mode in ("I", "F"):  # converting to RGB would clip them
         array = np.asarray(image)
     else:
@@ -135,18 +103,28 @@ def _decode_with_pillow(data: bytes, where: str, page: int) -> np.ndarray:
         except ValueError as error:
             raise DataError(f"{where} has colours of the kind {image.mode}: save it again as RGB") from error
     try:
-        orientation = image.getexif().get(TAG_ORIENTATION, 1)  # a TIFF's is gone: Pillow turned it while loading
+        orientation = image.getexif().get(TAG_ORIENTATION, 1)
     except Exception:  # broken EXIF data, of which Pillow complains in several ways, do not spoil the image
         orientation = 1
-    return UPRIGHT.get(orientation, np.asarray)(array)
+    return upright(array, orientation)
 
 
-def open_with_pillow(data: bytes, where: str, page: int = 0) -> Image.Image:
+def _decode_deep_png(data: bytes, where: str) -> np.ndarray:
+    """Decode a PNG of 16 bits with alpha or colours, of which Pillow keeps the upper 8; without its alpha."""
+    import imagecodecs  # where it is needed: a training does without
+
+    try:
+        array = imagecodecs.png_decode(data)
+    except Exception as error:
+        raise DataError(f"{where} is damaged ({error}): get it again, or save it again") from error
+    return array[..., 0] if array.shape[2] < 3 else array[..., :3]
+
+
+def open_with_pillow(data: bytes, where: str) -> Image.Image:
     """Load an image with Pillow. Raises: DataError: it cannot be read, or has more than `MAX_PIXELS`; names it."""
     try:
         with without_pillow_limit():
             image = Image.open(io.BytesIO(data))
-            image.seek(page)
         if image.width * image.height <= MAX_PIXELS:
             image.load()
             return image

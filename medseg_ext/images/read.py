@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from monai.config import PathLike
 
 from medseg_ext.errors import DataError
-from medseg_ext.images.deep_colours import decode_deep_colours
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
-from medseg_ext.images.raster import decode_image
+from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
 
 
-def read_rgb(path: PathLike, *, page: int = 0) -> np.ndarray:
+def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Read one image file as RGB.
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
@@ -24,35 +25,32 @@ def read_rgb(path: PathLike, *, page: int = 0) -> np.ndarray:
     Args:
         path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
         page: number of a TIFF's page, from 0; other files have one.
+        channel: number, from 0, or name of the one channel to read, as grey; None takes grey or RGB, of two channels
+            the first, of four the first three.
 
     Returns:
         float32 array (H, W, 3) in [0, 1].
 
     Raises:
-        DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has fewer pages;
-            names the file.
+        DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has no such page
+            or channel; names the file.
         OSError: the file cannot be opened.
     """
-    array = decode_file(Path(path), page=page)
+    array = decode_file(Path(path), page=page, channel=channel)
     array = to_unit_range(array, unit_range(array, path))
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
 
-def decode_file(path: Path, *, page: int = 0) -> np.ndarray:
+def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
     where = str(path)
     if not (is_nifti(path) or is_dicom(path)):
-        data = path.read_bytes()
-        array = decode_image(data, where, page=page)
-        return decode_deep_colours(data, array, page=page)
-    if page:
-        raise DataError(f"{where} has no page {page}: it has 1, counted from 0; choose another with --page")
+        return decode_image_file(path, page=page, channel=channel)
+    check_only_page(page, where)
     array = decode_nifti(where) if is_nifti(path) else decode_dicom(where)
-    if 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
+    if 0 in array.shape:
         raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
-    if array.ndim == 3:
-        array = array[..., :3] if array.shape[2] >= 3 else array[..., 0]
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return one_channel(array.astype(array.dtype.newbyteorder("="), copy=False), channel, where)
 
 
 def read_labels(path: PathLike) -> np.ndarray:
@@ -80,14 +78,24 @@ def unit_range(array: np.ndarray, path: PathLike) -> tuple[float, float]:
     Raises:
         DataError: values of a kind that no image has, or that are not finite; names the file.
     """
-    if array.dtype.kind == "u":
-        return 0, float(np.iinfo(array.dtype).max)
-    if array.dtype.kind not in "if":
-        raise DataError(f"{path} holds values of the type {array.dtype}: save it again as PNG")
-    if not np.isfinite(array).all():
+    return unit_range_of(array.dtype, lambda: (array.min(), array.max()), path)
+
+
+def unit_range_of(
+    dtype: np.dtype, value_range: Callable[[], tuple[float, float]], path: PathLike
+) -> tuple[float, float]:
+    """Do the same for an image of which only the type is known, and what tells its least and greatest value.
+
+    Of unsigned integers these are not asked for.
+    """
+    if dtype.kind == "u":
+        return 0, float(np.iinfo(dtype).max)
+    if dtype.kind not in "if":
+        raise DataError(f"{path} holds values of the type {dtype}: save it again as PNG")
+    low, high = map(float, value_range())
+    if not math.isfinite(low) or not math.isfinite(high):
         raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
-    low, high = float(array.min()), float(array.max())
-    return (0, 1) if array.dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+    return (0, 1) if dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
 
 
 def to_unit_range(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

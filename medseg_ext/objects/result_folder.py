@@ -23,9 +23,11 @@ from medseg_ext.tables import to_csv
 
 SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
 SUMMARY_COLUMNS = (
-    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE
+    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE,
+    "remarks",
 )  # fmt: skip
 DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
+BETWEEN_REMARKS = " | "
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,14 @@ class InputImages(Protocol):
     @property
     def page(self) -> int:
         """Which page of a TIFF is read, from 0."""
+
+    @property
+    def channel(self) -> int | str | None:
+        """Which channel is read, its number, from 0, or its name; None for grey or RGB."""
+
+    @property
+    def remarks(self) -> Mapping[str, Sequence[str]]:
+        """What a person is to be told of images, by their id."""
 
 
 class ResultFolder:
@@ -136,11 +146,11 @@ class ResultFolder:
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = _row(item, status=DONE, **summary)
+        self._rows[item["id"]] = self._row(item, status=DONE, **summary)
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
-        self._rows[item["id"]] = _row(item, status=f"{FAILED}{reason}")
+        self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
 
     def write(
         self,
@@ -160,7 +170,7 @@ class ResultFolder:
         """
         try:
             if image_rgb is None:
-                image_rgb = read_rgb(item["image"], page=self.images.page)
+                image_rgb = read_rgb(item["image"], page=self.images.page, channel=self.images.channel)
             table = write_objects(
                 self.output_dir,
                 item["id"],
@@ -197,6 +207,11 @@ class ResultFolder:
             self.output_dir.absolute(),
         )
 
+    def _row(self, item: Item, *, status: str, **values: Any) -> dict[str, Any]:
+        remarks = as_text(BETWEEN_REMARKS.join(self.images.remarks.get(item["id"], ())))
+        name = as_text(Path(item["image"]).name)
+        return {"image": name, "id": item["id"], "status": as_text(status), "remarks": remarks, **values}
+
 
 def _is_one_file(place: str, other: str | None) -> bool:
     """Say whether two real paths, alike but for letters' case, are one file: the file system decides."""
@@ -206,7 +221,3 @@ def _is_one_file(place: str, other: str | None) -> bool:
         return Path(place).samefile(other)
     except OSError:  # one of them is not there
         return False
-
-
-def _row(item: Item, *, status: str, **values: Any) -> dict[str, Any]:
-    return {"image": as_text(Path(item["image"]).name), "id": item["id"], "status": as_text(status), **values}

@@ -71,6 +71,7 @@ def write_gallery(
     bundle: str,
     object_name: str,
     page: int = 0,
+    channel: int | str | None = None,
 ) -> Path:
     """Write `gallery.html`: one file with all that it shows, and links to the files beside it.
 
@@ -85,6 +86,7 @@ def write_gallery(
         bundle: its name.
         object_name: what an object is, such as "nucleus".
         page: which page of a TIFF was segmented.
+        channel: which channel, if one was chosen.
 
     Returns:
         The page.
@@ -100,7 +102,7 @@ def write_gallery(
         if entry.status != "unreadable":
             entry.files = _links(output_dir, entry.image_id)
             areas += _fill_table(entry, output_dir, most_rows)
-            pictures = _pictures(output_dir, entry, images[entry.image_id], page)
+            pictures = _pictures(output_dir, entry, images[entry.image_id], page, channel)
             entry.small = _reduced(pictures, SMALL_SIDE_PX, small_bytes)
             if max(entry.height, entry.width) > SMALL_SIDE_PX and pictures:
                 large = {} if reduced else _reduced(pictures, LARGE_SIDE_PX, LARGE_BYTES)
@@ -163,7 +165,9 @@ def _fill_table(entry: ImageEntry, output_dir: Path, most_rows: int) -> list[flo
     return areas
 
 
-def _pictures(output_dir: Path, entry: ImageEntry, image: str, page: int) -> dict[str, NDArray[np.uint8]]:
+def _pictures(
+    output_dir: Path, entry: ImageEntry, image: str, page: int, channel: int | str | None
+) -> dict[str, NDArray[np.uint8]]:
     """Read the image, as bright as in its overlay and of the same size, and the overlay."""
     path = output_dir / f"{entry.image_id}_overlay.png"
     if not path.is_file():
@@ -171,7 +175,9 @@ def _pictures(output_dir: Path, entry: ImageEntry, image: str, page: int) -> dic
     overlay = decode_image(path.read_bytes(), str(path))
     factor = math.ceil(max(entry.height, entry.width) / max(overlay.shape[:2]))  # those of large images are reduced
     with pixel_io():
-        pixels = open_block_image(Path(image), page=page).read_shrunk(Box(0, 0, entry.height, entry.width), factor)
+        pixels = open_block_image(Path(image), page=page, channel=channel).read_shrunk(
+            Box(0, 0, entry.height, entry.width), factor
+        )
     return {"image": brightened(pixels), "overlay": overlay}
 
 

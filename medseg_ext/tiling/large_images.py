@@ -126,7 +126,7 @@ class LargeImages:
     def _segment(self, item: dict[str, str]) -> dict[str, Any]:
         output_dir = self.results.output_dir
         with pixel_io(), tempfile.TemporaryDirectory(dir=output_dir, prefix=".large-") as folder:
-            image = open_block_image(Path(item["image"]), page=self.images.page)
+            image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
             if self.results.output_format == "nifti":
                 refuse_too_long_for_nifti(image.size)
             stretch, places = self._look_at(image)

@@ -50,15 +50,16 @@ class RGBReader(_FileReader):
 
     Args:
         page: see `read_rgb`.
+        channel: see `read_rgb`.
     """
 
-    def __init__(self, *, page: int = 0) -> None:
+    def __init__(self, *, page: int = 0, channel: int | str | None = None) -> None:
         super().__init__()
-        self.page = page
+        self.page, self.channel = page, channel
 
     def decode(self, path: str) -> np.ndarray:
         """Read the image, float32 (H, W, 3)."""
-        return read_rgb(path, page=self.page)
+        return read_rgb(path, page=self.page, channel=self.channel)
 
     def get_data(self, img: str) -> tuple[np.ndarray, dict]:
         """Read the file; returns its array and its metadata, with the `page`."""

@@ -80,7 +80,7 @@ def test_files_of_which_one_page_of_several_was_taken_are_told(images, capsys):
     stack[:, 30:50, 40:60] = 200
     tifffile.imwrite(images / "plate2" / "stack.tif", stack, photometric="minisblack")
     assert segment(images / "plate2", "--output", images / "out", "--no-gallery", "--page", 1) == 1  # the PNG has one
-    told = "of several pages, page 1 was taken, counted from 0; --page chooses another: stack.tif (3)\n"
+    told = "of 3 pages page 1 was taken, counted from 0; --page chooses another: stack.tif\n"
     assert told in capsys.readouterr().out
     assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 0
     assert "pages" not in capsys.readouterr().out
@@ -159,7 +159,9 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 
 
 def test_many_unreadable_images_are_not_all_listed(tmp_path):
-    rows = [{"image": f"{number}.png", "id": str(number), "status": "error: broken"} for number in range(25)]
-    lines = Segmented(tmp_path, rows, None, n_pages={}, page=0).report()
+    rows = [
+        {"image": f"{number}.png", "id": str(number), "status": "error: broken", "remarks": ""} for number in range(25)
+    ]
+    lines = Segmented(tmp_path, rows, None).report()
     assert sum(line.endswith(": broken") for line in lines) == 20
     assert "  and 5 more, see summary.csv" in lines

@@ -203,8 +203,11 @@ def test_readable_files_of_several_pages_are_counted_and_told(images, caplog):
     tifffile.imwrite(images / "large.tif", np.zeros((3, 50, 90), np.uint8), photometric="minisblack")
     (images / "broken.tif").write_bytes((images / "stack.tif").read_bytes()[:100])
     dataset = ReadableImages(list_images(images), large_image_px=1000)
-    assert dataset.n_pages == {"stack": 2, "large": 3}
-    assert f"{images / 'stack.tif'} has 2 pages: page 0 is taken" in caplog.text
+    assert dataset.remarks == {
+        "stack": ["of 2 pages page 0 was taken, counted from 0; --page chooses another"],
+        "large": ["of 3 pages page 0 was taken, counted from 0; --page chooses another"],
+    }
+    assert f"{images / 'stack.tif'}: of 2 pages page 0 was taken" in caplog.text
 
 
 @pytest.mark.parametrize("page", [-1, 1.5, "two", True])

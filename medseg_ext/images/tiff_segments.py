@@ -1,0 +1,124 @@
+"""Decode the strips and tiles of a TIFF page that a box touches."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from medseg_ext.errors import DataError
+from medseg_ext.images.boxes import Box
+
+JPEG = (6, 7, 33007, 34892)  # compressions
+CACHE_BYTES = 2**27  # of decoded strips and tiles, of each image
+
+
+class TiffSegments:
+    """The pixels of one plane of a page, as they are stored.
+
+    Pixels that lie in one piece are taken from the file as they are; of others the strips and tiles are decoded, by
+    tifffile and imagecodecs, and the last of them are kept.
+
+    Args:
+        source: the file, or its content.
+        page: of the open file.
+        number: of the plane in the page, of one that holds a stack.
+        where: name of the file, for messages.
+    """
+
+    def __init__(self, source: Path | bytes, page: tifffile.TiffPage, number: int, where: str) -> None:
+        self._source, self._page, self._number, self._where = source, page, number, where
+        self._cache: OrderedDict[int, np.ndarray | None] = OrderedDict()
+        self._cached_bytes = 0
+        self._pixels: np.ndarray | None = None
+        # One directory may describe a stack: as a block of some depth, or as pages that lie one after the other.
+        self._depth = number if page.imagedepth > 1 else 0
+        self._offset = page.dataoffsets[0] + (0 if page.imagedepth > 1 else number * page.nbytes)
+        if page.is_tiled:
+            self._segment_shape = page.tiledepth, page.tilelength, page.tilewidth
+        else:
+            self._segment_shape = 1, page.rowsperstrip, page.imagewidth
+        # Asked for now, as it reads from the file, which is closed afterwards.
+        self._decode = None if page.is_final else page.decode
+        self._options = {}
+        if page.compression in JPEG:
+            self._options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+
+    def read(self, box: Box, samples: Sequence[int]) -> np.ndarray:
+        """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged; names it."""
+        out = np.empty((*box.size, len(samples)), self._page.dtype)
+        is_separate = self._page.shaped[0] > 1
+        try:
+            for plane in samples if is_separate else [0]:
+                for segment, pixels in self._touched(box, plane):
+                    part = box.intersection(segment)
+                    for position, sample in enumerate(samples):
+                        if not is_separate:
+                            out[(*part.inside(box), position)] = pixels[(*part.inside(segment), sample)]
+                        elif sample == plane:
+                            out[(*part.inside(box), position)] = pixels[(*part.inside(segment), 0)]
+        except OSError:
+            raise
+        except Exception as error:  # of the many decoders
+            name = getattr(self._page.compression, "name", self._page.compression)
+            raise DataError(
+                f"{self._where} is damaged, or is not an image that can be read (compression {name}: {error}): "
+                "get it again from its origin, or save it again as PNG"
+            ) from error
+        return out
+
+    def _touched(self, box: Box, plane: int) -> Iterator[tuple[Box, np.ndarray]]:
+        """Find what a box touches of a plane of samples; gives the place of each piece, and its pixels (h, w, S)."""
+        page = self._page
+        image = Box(0, 0, page.imagelength, page.imagewidth)
+        if self._decode is None:
+            yield image, self._in_one_piece()[plane, self._depth]
+            return
+        depth, height, width = self._segment_shape
+        n_layers, n_rows, n_columns = -(-page.imagedepth // depth), -(-image.bottom // height), -(-image.right // width)
+        first = (plane * n_layers + self._depth // depth) * n_rows * n_columns
+        for row in range(box.top // height, -(-box.bottom // height)):
+            for column in range(box.left // width, -(-box.right // width)):
+                place = Box(row * height, column * width, (row + 1) * height, (column + 1) * width).intersection(image)
+                pixels = self._decoded(first + row * n_columns + column)
+                if pixels is None:  # never written
+                    yield place, np.full((*place.size, page.samplesperpixel), page.nodata)
+                else:
+                    yield place, pixels[self._depth % depth]
+
+    def _in_one_piece(self) -> np.ndarray:
+        """Give the pixels (planes, depth, height, width, samples) as they lie in the file."""
+        if self._pixels is None:
+            dtype = np.dtype(self._page.dtype).newbyteorder(self._page.parent.byteorder)
+            if isinstance(self._source, Path):
+                self._pixels = np.memmap(self._source, dtype, "r", self._offset, self._page.shaped)
+            else:
+                n_values = math.prod(self._page.shaped)
+                self._pixels = np.frombuffer(self._source, dtype, n_values, self._offset).reshape(self._page.shaped)
+        return self._pixels
+
+    def _decoded(self, index: int) -> np.ndarray | None:
+        """Give a strip or tile (depth, height, width, samples); None of one that was never written."""
+        if index not in self._cache:
+            offset, n_bytes = self._page.dataoffsets[index], self._page.databytecounts[index]
+            data = self._bytes(offset, n_bytes) if offset and n_bytes else None
+            assert self._decode is not None
+            self._cache[index] = pixels = self._decode(data, index, **self._options)[0]
+            self._cached_bytes += 0 if pixels is None else pixels.nbytes
+            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
+                _, oldest = self._cache.popitem(last=False)
+                self._cached_bytes -= 0 if oldest is None else oldest.nbytes
+        self._cache.move_to_end(index)
+        return self._cache[index]
+
+    def _bytes(self, offset: int, n_bytes: int) -> Any:
+        if not isinstance(self._source, Path):
+            return self._source[offset : offset + n_bytes]
+        with self._source.open("rb") as file:
+            file.seek(offset)
+            return file.read(n_bytes)
