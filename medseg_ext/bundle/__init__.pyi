@@ -1,9 +1,11 @@
 from .export import export_bundle
 from .find import find_bundle
-from .monai_command_line import OverrideError, end_with_the_cause, find_bundle_root, refuse_unknown_overrides
+from .monai_command_line import end_with_the_cause, find_bundle_root, refuse_unknown_overrides
 from .render import RenderError, merge_fragments, read_recipes, render_all, stale_files, stray_files
 from .segmentation import segment
+from .settings import settle
 from .ship import ship_weights
+from .values import OverrideError
 
 __all__ = [
     "OverrideError",
@@ -17,6 +19,7 @@ __all__ = [
     "refuse_unknown_overrides",
     "render_all",
     "segment",
+    "settle",
     "ship_weights",
     "stale_files",
     "stray_files",

@@ -41,7 +41,18 @@ def read_keys(config_file: Path | str) -> list[Key]:
     Returns:
         The keys; none where the config describes none.
     """
-    return keys_of(json.loads(Path(config_file).read_text(encoding="utf-8")))
+    return keys_of(_content(config_file))
+
+
+def read_schemas(config_file: Path | str) -> dict[str, dict[str, Any]]:
+    """Read the JSON Schema of each key that a person may set in a config, in its order."""
+    schemas: dict[str, dict[str, Any]] = _content(config_file).get(DESCRIPTIONS, {})
+    return schemas
+
+
+def _content(config_file: Path | str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(config_file).read_text(encoding="utf-8"))
+    return content
 
 
 def keys_of(config: Mapping[str, Any]) -> list[Key]:
@@ -59,14 +70,16 @@ def keys_of(config: Mapping[str, Any]) -> list[Key]:
 def default_text(value: Any) -> str:
     """Write a default for people; empty for what is computed.
 
-    >>> default_text([256, 256]), default_text(None), default_text("tiff"), default_text("$@bundle_root + '/eval'")
-    ('[256, 256]', 'null', 'tiff', 'bundle_root/eval')
+    >>> default_text([256, 256]), default_text(None), default_text("tiff")
+    ('[256, 256]', 'null', 'tiff')
+    >>> default_text("$os.path.join(@bundle_root, 'eval')")
+    'bundle_root/eval'
     """
     if not isinstance(value, str):
         return "" if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
-    joined = re.fullmatch(r"\$@(\w+) \+ '([^']*)'", value)
+    joined = re.fullmatch(r"\$os\.path\.join\(@(\w+), '([^']*)'\)", value)
     if joined:
-        return "".join(joined.groups())
+        return "/".join(joined.groups())
     return "" if value[:1] in ("$", "@", "%") else value
 
 
