@@ -11,7 +11,7 @@ from typing import Any
 
 OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # which commands have options of their own for
 DESCRIPTIONS = "_desc_"  # a config's first key: for each key that a person may set its JSON Schema and meaning
-TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
+TYPES = {"number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
 PLURALS = {"text": "texts", "number": "numbers", "whole number": "whole numbers", "path": "paths"}
 
 
@@ -108,9 +108,24 @@ def type_text(schema: Mapping[str, Any]) -> str:
 def _one_type(name: str, schema: Mapping[str, Any]) -> str:
     if name == "array":
         return _list_text(schema)
-    text = "path" if name == "string" and schema.get("format") == "path" else TYPES.get(name, name)
+    if name == "string":
+        return _string_text(schema)
+    if name == "integer" and "multipleOf" in schema:
+        text = f"multiple of {schema['multipleOf']}"
+    else:
+        text = TYPES.get(name, name)
     limits = _range_text(schema) if name in ("integer", "number") else ""
     return f"{text}, {limits}" if limits else text
+
+
+def _string_text(schema: Mapping[str, Any]) -> str:
+    word = re.fullmatch(r"\^(\w+)\$", schema.get("pattern", ""))
+    if word:
+        return word[1]
+    if schema.get("format") == "path":
+        return "path"
+    examples = " or ".join(schema.get("examples", []))
+    return f"text such as {examples}" if examples else "text"
 
 
 def _list_text(schema: Mapping[str, Any]) -> str:
@@ -119,7 +134,8 @@ def _list_text(schema: Mapping[str, Any]) -> str:
     item, _, limits = type_text(schema["items"]).partition(", ") if "items" in schema else ("", "", "")
     if not item:
         return "list"
-    return f"list of {count}{PLURALS.get(item, item)}" + (f", each {limits}" if limits else "")
+    items = PLURALS.get(item, item.replace("multiple of", "multiples of"))
+    return f"list of {count}{items}" + (f", each {limits}" if limits else "")
 
 
 def _range_text(schema: Mapping[str, Any]) -> str:

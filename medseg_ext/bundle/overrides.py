@@ -36,7 +36,8 @@ def parse_overrides(
     while remaining:
         key, equals, value = remaining.pop(0).partition("=")
         if not key.startswith("--"):
-            raise OverrideError(f"{key}: expected --KEY VALUE, such as --object_diameter_px 30{hint}")
+            dash = f"; a path is written ./{key}" if key.startswith("-") else ""
+            raise OverrideError(f"{key}: expected --KEY VALUE, such as --object_diameter_px 30{hint}{dash}")
         key = key.removeprefix("--")
         if not equals:
             if not remaining or remaining[0].startswith("--"):

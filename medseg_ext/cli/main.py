@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import select
 import sys
@@ -21,19 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        parser = argparse.ArgumentParser(
-            prog="medseg",
-            description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
-            epilog="medseg COMMAND --help tells more.",
-        )
-        commands = parser.add_subparsers(required=True, metavar="COMMAND")
-        for name in COMMANDS:
-            import_module(f"medseg_ext.cli.{name}").add_command(commands)
-        options, further = parser.parse_known_args(arguments)
-        if further and not hasattr(options, "keys"):
-            parser.error(f"unrecognized arguments: {' '.join(further)}")
-        options.keys = further
+        options = read_arguments(arguments)
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
@@ -43,6 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130  # likewise
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line: the options of a command, its function as `run`, and keys of a config as `keys`."""
+    parser = argparse.ArgumentParser(
+        prog="medseg",
+        description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
+        epilog="medseg COMMAND --help tells more.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"medseg_ext.cli.{name}").add_command(commands)
+    options, further = parser.parse_known_args(arguments)
+    if further and not hasattr(options, "keys"):
+        parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
+    options.keys = further
+    return options
 
 
 def _nobody_reads_on() -> bool:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from medseg_ext.bundle.monai_command_line import find_bundle_root, read_options, refuse_unknown_overrides
+from medseg_ext.bundle.monai_command_line import find_bundle_root, refuse_unknown_overrides
 from medseg_ext.bundle.values import OverrideError
 
 
