@@ -42,7 +42,7 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
         else:
             value = _check_arrived(key, values[key], schema)
             if not typed and is_path(schema):
-                _refuse_rewritten(key, value, values.get("bundle_root"))
+                _refuse_rewritten(key, values[key], values.get("bundle_root"))
         resolved[key] = value
     if "bundle_root" in typed:
         for key in schemas.keys() - typed.keys():
@@ -60,7 +60,7 @@ def _check_arrived(key: str, value: Any, schema: Schema) -> Any:
 def _refuse_rewritten(key: str, value: Any, bundle_root: Any) -> None:
     """Stop at a string in which MONAI's parser may have written `::` for `#`; an object it leaves as it is."""
     trusted = os.fspath(bundle_root) if isinstance(bundle_root, os.PathLike) else ""
-    for path in value if isinstance(value, list) else [value]:
+    for path in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(path, str) and "::" in path.removeprefix(trusted):
             raise OverrideError(
                 f"{key} {shown(path)}: expected a path without :: and #, of which MONAI's parser makes ::; "

@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = read_arguments(arguments)
+        parser = build_parser()
+        options, further = parser.parse_known_args(arguments)
+        if further and not hasattr(options, "keys"):
+            parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
+        options.keys = further
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
@@ -37,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130  # likewise
 
 
-def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line: the options of a command, its function as `run`, and keys of a config as `keys`."""
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands; what it reads has a command's function as `run`."""
     parser = argparse.ArgumentParser(
         prog="medseg",
         description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
@@ -47,11 +51,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"medseg_ext.cli.{name}").add_command(commands)
-    options, further = parser.parse_known_args(arguments)
-    if further and not hasattr(options, "keys"):
-        parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
-    options.keys = further
-    return options
+    return parser
 
 
 def _nobody_reads_on() -> bool:
