@@ -1,7 +1,6 @@
 from .export import export_bundle
 from .find import find_bundle
 from .monai_command_line import (
-    OverrideError,
     end_with_failed_images,
     end_with_the_cause,
     find_bundle_root,
@@ -9,7 +8,9 @@ from .monai_command_line import (
 )
 from .render import RenderError, merge_fragments, read_recipes, render_all, stale_files, stray_files
 from .segmentation import segment
+from .settings import settle
 from .ship import ship_weights
+from .values import OverrideError
 
 __all__ = [
     "OverrideError",
@@ -24,6 +25,7 @@ __all__ = [
     "refuse_unknown_overrides",
     "render_all",
     "segment",
+    "settle",
     "ship_weights",
     "stale_files",
     "stray_files",

@@ -11,6 +11,7 @@ from jsonschema.exceptions import SchemaError
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.render_error import RenderError
 
+SETTINGS = "settings"  # the part that gets the value of each setting
 CONFIGS = ("train", "evaluate", "inference")
 
 
@@ -70,7 +71,8 @@ def arrange(
         description_of: names the fragment that describes a key, likewise.
 
     Returns:
-        The same content, with the schemas of its settings under `_desc_`.
+        The same content, with the schemas of its settings under `_desc_`, and with references to all of them as the
+        `values` of the part `settings`, if it has that.
 
     Raises:
         RenderError: a key has no description, and is no part that `order` names; a description or schema is none, or
@@ -92,6 +94,8 @@ def arrange(
         if fault:
             raise RenderError(f"{origin(name)}: {name}: {fault}; its description is in {description_of(name)}")
     parts = {name: content[name] for name in order.parts if name in content and name not in schemas}
+    if SETTINGS in parts:
+        parts[SETTINGS] = {**parts[SETTINGS], "values": {name: f"@{name}" for name in schemas}}
     for name, inside in order.inside.items():
         if name in parts:
             parts[name] = _sorted_as(parts[name], inside, f"{origin(name)}: {name}")

@@ -23,9 +23,11 @@ python -m monai.bundle run training --config_file bundles/dsb2018_unet/configs/t
 ```
 
 `--data`, `--output` and `--bundle`, and the images of `medseg segment`, stand for `dataset_dir`, `output_dir` and
-`bundle_root`. `True` and `False` begin with a capital, null is `None`, and a list has no spaces, or stands in quotation
-marks. A key that does not exist is refused. Each config file says the same of its own keys: they stand first in it, and
-the meaning of each, in a [JSON Schema](https://json-schema.org), under `_desc_`.
+`bundle_root`. A list has no spaces, or stands in quotation marks. A key that does not exist is refused, and so is a
+value that is not of its key's type. Paths and texts arrive as they were typed; MONAI's own command line evaluates those
+that begin with `$`, `@` or `%`. From Python, give paths as `pathlib.Path`: of a `#` in a string MONAI's parser makes
+`::`. Each config file says the same of its own keys: they stand first in it, and the meaning of each, in a
+[JSON Schema](https://json-schema.org), under `_desc_`.
 
 What stands below them in a config are its parts, such as the network. One value inside a part is reached by `#`:
 `--decoder#score_threshold 0.6`.

@@ -29,7 +29,7 @@ def read_inference_config(bundle: Path) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config(str(files["inference"]))
     parser.read_meta(str(files["metadata"]))
-    parser["bundle_root"] = str(bundle)
+    parser["bundle_root"] = bundle  # no text, in which the parser would rewrite a #
     return parser
 
 

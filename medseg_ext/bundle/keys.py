@@ -11,7 +11,7 @@ from typing import Any
 
 OWN_KEYS = ("bundle_root", "dataset_dir", "output_dir")  # which commands have options of their own for
 DESCRIPTIONS = "_desc_"  # a config's first key: for each key that a person may set its JSON Schema and meaning
-TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
+TYPES = {"number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
 PLURALS = {"text": "texts", "number": "numbers", "whole number": "whole numbers", "path": "paths"}
 
 
@@ -41,7 +41,18 @@ def read_keys(config_file: Path | str) -> list[Key]:
     Returns:
         The keys; none where the config describes none.
     """
-    return keys_of(json.loads(Path(config_file).read_text(encoding="utf-8")))
+    return keys_of(_content(config_file))
+
+
+def read_schemas(config_file: Path | str) -> dict[str, dict[str, Any]]:
+    """Read the JSON Schema of each key that a person may set in a config, in its order."""
+    schemas: dict[str, dict[str, Any]] = _content(config_file).get(DESCRIPTIONS, {})
+    return schemas
+
+
+def _content(config_file: Path | str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(config_file).read_text(encoding="utf-8"))
+    return content
 
 
 def keys_of(config: Mapping[str, Any]) -> list[Key]:
@@ -59,14 +70,16 @@ def keys_of(config: Mapping[str, Any]) -> list[Key]:
 def default_text(value: Any) -> str:
     """Write a default for people; empty for what is computed.
 
-    >>> default_text([256, 256]), default_text(None), default_text("tiff"), default_text("$@bundle_root + '/eval'")
-    ('[256, 256]', 'null', 'tiff', 'bundle_root/eval')
+    >>> default_text([256, 256]), default_text(None), default_text("tiff")
+    ('[256, 256]', 'null', 'tiff')
+    >>> default_text("$os.path.join(@bundle_root, 'eval')")
+    'bundle_root/eval'
     """
     if not isinstance(value, str):
         return "" if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
-    joined = re.fullmatch(r"\$@(\w+) \+ '([^']*)'", value)
+    joined = re.fullmatch(r"\$os\.path\.join\(@(\w+), '([^']*)'\)", value)
     if joined:
-        return "".join(joined.groups())
+        return "/".join(joined.groups())
     return "" if value[:1] in ("$", "@", "%") else value
 
 
@@ -95,9 +108,24 @@ def type_text(schema: Mapping[str, Any]) -> str:
 def _one_type(name: str, schema: Mapping[str, Any]) -> str:
     if name == "array":
         return _list_text(schema)
-    text = "path" if name == "string" and schema.get("format") == "path" else TYPES.get(name, name)
+    if name == "string":
+        return _string_text(schema)
+    if name == "integer" and "multipleOf" in schema:
+        text = f"multiple of {schema['multipleOf']}"
+    else:
+        text = TYPES.get(name, name)
     limits = _range_text(schema) if name in ("integer", "number") else ""
     return f"{text}, {limits}" if limits else text
+
+
+def _string_text(schema: Mapping[str, Any]) -> str:
+    word = re.fullmatch(r"\^(\w+)\$", schema.get("pattern", ""))
+    if word:
+        return word[1]
+    if schema.get("format") == "path":
+        return "path"
+    examples = " or ".join(schema.get("examples", []))
+    return f"text such as {examples}" if examples else "text"
 
 
 def _list_text(schema: Mapping[str, Any]) -> str:
@@ -106,7 +134,8 @@ def _list_text(schema: Mapping[str, Any]) -> str:
     item, _, limits = type_text(schema["items"]).partition(", ") if "items" in schema else ("", "", "")
     if not item:
         return "list"
-    return f"list of {count}{PLURALS.get(item, item)}" + (f", each {limits}" if limits else "")
+    items = PLURALS.get(item, item.replace("multiple of", "multiples of"))
+    return f"list of {count}{items}" + (f", each {limits}" if limits else "")
 
 
 def _range_text(schema: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Read MONAI's bundle command line: find the bundle, refuse misspelt overrides."""
+"""Read MONAI's bundle command line, as Fire does and as it was typed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,35 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, NamedTuple
 
-import fire.parser
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
 
+from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.values import OverrideError, is_cut, literal, shown
+from medseg_ext.bundle.verbatim import CONFIG_MARKS
 from medseg_ext.errors import DataError
 from medseg_ext.objects.result_folder import SUMMARY_FILE, ResultFolder
 
-
-class OverrideError(ValueError):
-    """An option of the command line names no key of the config."""
-
-
 USER_ERRORS = (DataError, OverrideError)  # what people can mend themselves
+COMMANDS = ("run", "run_workflow")
+OWN_OPTIONS = set(inspect.signature(run).parameters) - {"override"}  # of MONAI's, which are no keys of a config
+
+
+class Option(NamedTuple):
+    """What the command line says of a key.
+
+    Attributes:
+        word: what was typed; None of a key that stands alone, and of one in an `--args_file`.
+        value: as Fire reads it, but that nothing is cut off, or as it stands in the file.
+    """
+
+    word: str | None
+    value: Any
 
 
 def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
@@ -37,46 +49,98 @@ def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
     Returns:
         The folder that holds `configs/`; `.`, MONAI's own habit, when no config file inside such a folder is named.
     """
-    for file in _config_files(_options(_monai_arguments() if arguments is None else arguments)):
+    for file in _config_files(read_options(arguments)):
         if Path(file).parent.name == "configs":
             return str(Path(file).parents[1])
     return "."
 
 
-def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
-    """Stop when an option of `python -m monai.bundle run` names no key of its config files.
+def read_options(arguments: Sequence[str] | None = None) -> dict[str, Option]:
+    """Read the options of `python -m monai.bundle run`, over those of an `--args_file`.
 
-    MONAI adds an unknown key silently, so that `--max_epoch 5` would train for the default number of epochs.
+    They are `--key value`, `--key=value`, `-key value`, and `--key` or `--nokey` alone, as Fire has it; of a lone `-`
+    or `--` on, the words are no options.
+
+    Args:
+        arguments: the words of the command line; by default those of this process, when it runs MONAI's command line.
+    """
+    words = _monai_arguments() if arguments is None else list(arguments)
+    for end in ("--", "-"):
+        words = words[: words.index(end)] if end in words else words
+    options: dict[str, Option] = {}
+    while words:
+        word = words.pop(0)
+        if not _is_flag(word):
+            continue
+        key, equals, value = word.lstrip("-").partition("=")
+        key = key.replace("-", "_")
+        if equals or (words and not _is_flag(words[0])):
+            value = value if equals else words.pop(0)
+            options[key] = Option(value, literal(value))
+        elif key.startswith("no") and key not in OWN_OPTIONS:
+            options[key.removeprefix("no")] = Option(None, False)
+        else:
+            options[key] = Option(None, True)
+    if "args_file" in options:
+        defaults = ConfigParser.load_config_files(options["args_file"].value)
+        options = {**{key: Option(None, value) for key, value in defaults.items()}, **options}
+    return options
+
+
+def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
+    """Stop when an option of `python -m monai.bundle run` names no key of its config files, or would arrive changed.
+
+    MONAI adds an unknown key silently, so that `--max_epoch 5` would train for the default number of epochs. Of a word
+    with a `#` Fire drops the end, or MONAI's parser makes `::` of it; what is typed for a key that the config describes
+    is handed on nevertheless (`medseg_ext.bundle.settle`), and nothing else.
 
     Args:
         arguments: the words of the command line; by default those of this process, when it runs MONAI's command line.
 
     Raises:
-        OverrideError: an option that is neither one of MONAI's nor a key of the config; names the nearest one.
+        OverrideError: an option that is neither one of MONAI's nor a key of the config; names the nearest one. Or one
+            whose value would be changed, or is text where the config has a number, or true or false.
     """
-    options = _options(_monai_arguments() if arguments is None else arguments)
-    own = set(inspect.signature(run).parameters) - {"override"}
-    parser = ConfigParser(ConfigParser.load_config_files(_config_files(options)))
-    refuse_unknown_keys([option for option in options if option not in own], parser)
+    options = read_options(arguments)
+    config = ConfigParser.load_config_files(_config_files(options))
+    overrides = {key: option.value for key, option in options.items() if key not in OWN_OPTIONS}
+    refuse_misfits(overrides, ConfigParser(config))
+    for key, (word, value) in options.items():
+        if word is None or key in config.get(DESCRIPTIONS, {}):
+            continue
+        if is_cut(word):
+            raise OverrideError(
+                f"--{key} {shown(word)}: the shell's quotes do not keep Fire from cutting it at the #; "
+                "write ./ before a path, and other text in two kinds of quotes"
+            )
+        if key not in OWN_OPTIONS and "#" in word and _is_text(value):
+            raise OverrideError(
+                f"--{key} {shown(word)}: MONAI's parser makes :: of #; medseg train, evaluate and segment do not"
+            )
 
 
-def refuse_unknown_keys(keys: Iterable[str], parser: ConfigParser, *, option: str = "--") -> None:
-    """Stop when a key is to be overridden that a config does not have.
+def refuse_misfits(overrides: Mapping[str, Any], parser: ConfigParser) -> None:
+    """Stop when a key is to be overridden that a config does not have, or a number of a part by text.
 
     Args:
-        keys: what is to be overridden, such as `decoder#min_area_px`.
+        overrides: values by key, such as `decoder#min_area_px`; of what the config describes only the key is looked at.
         parser: holds the config.
-        option: what stands before a key on the command line.
 
     Raises:
-        OverrideError: one is no key of the config; names the nearest one.
+        OverrideError: one is no key of the config; names the nearest one. Or its value is text, and the config has a
+            number, or true or false.
     """
     known = sorted(key for key in parser.get() if not key.startswith("_"))
-    for key in keys:
+    for key, value in overrides.items():
         if key not in parser or key.startswith("_"):
             nearest = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {option}{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
-            raise OverrideError(f"{option}{key}: no such key in the config; {hint}")
+            hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
+            raise OverrideError(f"--{key}: no such key in the config; {hint}")
+        default = parser[key]
+        if key in parser.get(DESCRIPTIONS, {}) or not isinstance(default, (bool, int, float)) or not _is_text(value):
+            continue
+        kind = "True or False" if isinstance(default, bool) else "number"
+        raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
 
 
 def end_with_the_cause() -> None:
@@ -140,28 +204,22 @@ def _is_ours(error: BaseException) -> bool:
     return bool(frames) and frames[-1][0].f_globals.get("__name__", "").partition(".")[0] == "medseg_ext"
 
 
+def _is_text(value: Any) -> bool:
+    """Say whether a value is text, and nothing that MONAI's parser evaluates or looks up."""
+    return isinstance(value, str) and not value.startswith(CONFIG_MARKS)
+
+
+def _is_flag(word: str) -> bool:
+    """Say whether Fire takes a word for a key."""
+    return word.startswith("--") or re.match("-[a-zA-Z]", word) is not None
+
+
 def _monai_arguments() -> list[str]:
     """Give this process's arguments if it runs MONAI's command line, else none."""
-    is_monai = Path(sys.argv[0]).parts[-3:-1] == ("monai", "bundle") and sys.argv[1:2] == ["run"]
+    is_monai = Path(sys.argv[0]).parts[-3:-1] == ("monai", "bundle") and sys.argv[1:2] and sys.argv[1] in COMMANDS
     return sys.argv[1:] if is_monai else []
 
 
-def _config_files(options: Mapping[str, str]) -> list[str]:
-    files = fire.parser.DefaultParseValue(options.get("config_file", ""))
+def _config_files(options: Mapping[str, Option]) -> list[str]:
+    files = options["config_file"].value if "config_file" in options else []
     return [str(file) for file in ([files] if isinstance(files, str) else files) if file]
-
-
-def _options(arguments: Sequence[str]) -> dict[str, str]:
-    """Read `--key value`, `--key=value` and `-key value` as Fire does, over the defaults of an `--args_file`."""
-    options = {}
-    for position, word in enumerate(arguments):
-        if not word.startswith("-") or not word.lstrip("-")[:1].isalpha():
-            continue
-        key, equals, value = word.lstrip("-").partition("=")
-        if not equals and position + 1 < len(arguments) and not arguments[position + 1].startswith("--"):
-            value = arguments[position + 1]
-        options[key.replace("-", "_")] = value
-    if "args_file" in options:
-        defaults = ConfigParser.load_config_files(options["args_file"])
-        options = {**{key: str(value) for key, value in defaults.items()}, **options}
-    return options

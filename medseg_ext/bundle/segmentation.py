@@ -91,16 +91,15 @@ def segment(
 
     Raises:
         DataError: no image, or none that can be read, no weights, or what else people can mend.
-        OverrideError: the config has no such key.
+        OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
-    paths = [str(Path(image).absolute()) for image in images]  # absolute: a config reads a name like $a as code
-    list_images(paths)  # before the network is built, which takes seconds
+    list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
     workflow = run_workflow(
         bundle,
         "inference",
-        {**overrides, "dataset_dir": paths, "output_dir": str(output_dir)},
+        {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
         with_log=verbose,
         with_warnings=verbose,
     )
@@ -114,9 +113,9 @@ def segment(
         output_dir,
         rows=rows,
         images={item["id"]: item["image"] for item in items},
-        title=workflow.parser.get("title", bundle.name),
+        title=workflow.parser.get_parsed_content("title"),
         bundle=bundle.name,
-        object_name=workflow.parser.get("object_name", "object"),
+        object_name=workflow.parser.get_parsed_content("object_name"),
         page=dataset.page,
         channel=dataset.channel,
     )

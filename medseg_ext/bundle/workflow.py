@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fire.parser
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from medseg_ext.bundle.keys import OWN_KEYS
-from medseg_ext.bundle.monai_command_line import USER_ERRORS, OverrideError, cause_of, message_of, refuse_unknown_keys
+from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.monai_command_line import USER_ERRORS, cause_of, message_of, refuse_misfits
+from medseg_ext.bundle.values import check_value, is_path
+from medseg_ext.bundle.verbatim import as_literal, as_part, as_path
 
-JSON_WORDS = {"true": True, "false": False, "null": None}  # as configs and help write what Python capitalises
 WORKFLOW_TYPES = {"train": "train", "evaluate": "infer", "inference": "infer"}  # of MONAI's, by config
 
 
@@ -35,7 +35,8 @@ def run_workflow(
     Args:
         bundle: the bundle's folder.
         workflow: a key of `WORKFLOW_TYPES`.
-        overrides: values of the config's keys.
+        overrides: values of the config's keys, which arrive as they are: a text such as `$5` is no expression. Those of
+            a part, such as `decoder#min_area_px`, are written as in a config.
         with_log: leave the log of MONAI and Ignite in the terminal.
         with_warnings: leave warnings there, too, which are of the libraries and not for people.
 
@@ -44,7 +45,7 @@ def run_workflow(
 
     Raises:
         DataError: what people can mend.
-        OverrideError: the config has no such key.
+        OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     configs = [bundle / "configs" / f"{workflow}.json"]
@@ -52,14 +53,16 @@ def run_workflow(
     if "LOCAL_RANK" in os.environ and overlay.is_file():
         configs.append(overlay)
     files = [str(config) for config in configs]
-    refuse_unknown_keys(["bundle_root", *overrides], ConfigParser(ConfigParser.load_config_files(files)), option="--")
+    config = ConfigParser.load_config_files(files)
+    given = {"bundle_root": bundle, **overrides}
+    refuse_misfits(given, ConfigParser(config))
     with _quiet(log=not with_log, warnings_too=not with_warnings):
         try:
             running = ConfigWorkflow(
                 files if len(files) > 1 else files[0],
                 workflow_type=WORKFLOW_TYPES[workflow],
                 logging_file=None if with_log else False,
-                **{"bundle_root": str(bundle), **overrides},
+                **_for_the_parser(given, config[DESCRIPTIONS]),
             )
             running.initialize()
             running.run()
@@ -72,37 +75,16 @@ def run_workflow(
     return running
 
 
-def parse_overrides(words: Sequence[str], *, remedy: str, hint: str = "") -> dict[str, Any]:
-    """Read --KEY VALUE or --KEY=VALUE, with values as MONAI's command line reads them; true, false and null, too.
-
-    Args:
-        words: of the command line, after a command's own options.
-        remedy: what to give instead of a key of `OWN_KEYS`.
-        hint: end of the message on a key or a value that stands alone.
-
-    Raises:
-        OverrideError: a key without a value, a value without a key, or a key that is given in another way.
-
-    >>> parse_overrides(["--patch_size", "[512,512]", "--decoder#min_area_px=30", "--device", "cpu"], remedy="")
-    {'patch_size': [512, 512], 'decoder#min_area_px': 30, 'device': 'cpu'}
-    >>> parse_overrides(["--resume", "false", "--ckpt_path=null"], remedy="")
-    {'resume': False, 'ckpt_path': None}
-    """
-    overrides = {}
-    remaining = list(words)
-    while remaining:
-        key, equals, value = remaining.pop(0).partition("=")
-        if not key.startswith("--"):
-            raise OverrideError(f"{key}: expected --KEY VALUE, such as --object_diameter_px 30{hint}")
-        key = key.removeprefix("--")
-        if not equals:
-            if not remaining or remaining[0].startswith("--"):
-                raise OverrideError(f"--{key}: expected a value after it, such as --{key} True{hint}")
-            value = remaining.pop(0)
-        if key in OWN_KEYS:
-            raise OverrideError(f"--{key}: {remedy}")
-        overrides[key] = JSON_WORDS.get(value.lower(), fire.parser.DefaultParseValue(value))
-    return overrides
+def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Check values, and write them so that MONAI's parser leaves them as they are."""
+    written = {}
+    for key, value in overrides.items():
+        if key in schemas:
+            plain = check_value(f"--{key}", value, schemas[key])
+            written[key] = as_path(plain) if is_path(schemas[key]) else as_literal(plain)
+        else:
+            written[key] = as_part(value)
+    return written
 
 
 @contextmanager

@@ -66,10 +66,10 @@ def check_properties(bundle: Path) -> None:
             workflow = ConfigWorkflow(
                 config_file=str(file),
                 workflow_type=kind,
-                bundle_root=str(bundle),
+                bundle_root=bundle,  # as all paths no text, in which MONAI's parser would rewrite a #
                 logging_file=False,
-                dataset_dir=str(data / "images" if config == "inference" else data),
-                output_dir=str(Path(folder, "output")),
+                dataset_dir=data / "images" if config == "inference" else data,
+                output_dir=Path(folder, "output"),
                 device="cpu",
                 num_workers=0,
             )

@@ -38,7 +38,7 @@ def steps(target: Path, *, epochs: int) -> list[tuple[str, str]]:
         target: folder for everything that the demo makes.
         epochs: length of the training.
     """
-    to = shlex.quote(str(target))
+    to = shlex.quote(f"./{target}" if str(target).startswith("-") else str(target))  # no option of the commands
     return [
         ("draw a synthetic sample in the raw layouts", f"sample {to}/raw"),
         ("prepare it", f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import select
 import sys
@@ -21,18 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        parser = argparse.ArgumentParser(
-            prog="medseg",
-            description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
-            epilog="medseg COMMAND --help tells more.",
-        )
-        commands = parser.add_subparsers(required=True, metavar="COMMAND")
-        for name in COMMANDS:
-            import_module(f"medseg_ext.cli.{name}").add_command(commands)
+        parser = build_parser()
         options, further = parser.parse_known_args(arguments)
         if further and not hasattr(options, "keys"):
-            parser.error(f"unrecognized arguments: {' '.join(further)}")
+            parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
         options.keys = further
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
@@ -43,6 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130  # likewise
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands; what it reads has a command's function as `run`."""
+    parser = argparse.ArgumentParser(
+        prog="medseg",
+        description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
+        epilog="medseg COMMAND --help tells more.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"medseg_ext.cli.{name}").add_command(commands)
+    return parser
 
 
 def _nobody_reads_on() -> bool:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from medseg_ext.cli.workflow_command import add_workflow_command
+from medseg_ext.cli.workflow_command import add_workflow_command, read_overrides
 
 
 def add_command(commands: Any) -> None:
@@ -39,19 +39,20 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
-    bundle = find_bundle(options.bundle)  # before what takes seconds to load
-    from medseg_ext.bundle.segmentation import segment
-    from medseg_ext.bundle.workflow import parse_overrides
-
+    bundle = find_bundle(options.bundle)
     # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
     images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
-    overrides = parse_overrides(
+    overrides = read_overrides(
         [*options.keys, *(word for word in options.images if word not in images)],
+        bundle,
+        "inference",
         remedy="give images, --bundle and --output instead",
         hint="; images come first",
     )
     if not images:
         raise ValueError("no image is named: give images and folders first, then options")
+    from medseg_ext.bundle.segmentation import segment  # after all that needs no second
+
     print(f"segmenting with {bundle}", file=sys.stderr)
     done = segment(
         images, bundle, options.output, overrides=overrides, gallery=options.gallery, verbose=options.verbose

@@ -82,22 +82,32 @@ def _keys_text(bundle: str | None, workflow: str) -> list[str]:
     return lines
 
 
+def read_overrides(words: Sequence[str], bundle: Path, workflow: str, **texts: str) -> dict[str, Any]:
+    """Read the keys that follow a command's options, by the schemas of the bundle's config; loads no framework.
+
+    Args:
+        words: of the command line.
+        bundle: the bundle's folder.
+        workflow: name of the config file, such as "train".
+        **texts: `remedy` and `hint` of `parse_overrides`.
+    """
+    from medseg_ext.bundle.keys import read_schemas
+    from medseg_ext.bundle.overrides import parse_overrides
+
+    return parse_overrides(words, read_schemas(bundle / "configs" / f"{workflow}.json"), **texts)
+
+
 def run_command(options: argparse.Namespace, workflow: str, *, data: Path, output: Path) -> None:
     """Run a bundle's workflow on a data set folder, with the log in the terminal."""
     from medseg_ext.bundle.find import find_bundle
 
-    bundle = find_bundle(options.bundle)  # before what takes seconds to load
-    from medseg_ext.bundle.workflow import parse_overrides, run_workflow
+    bundle = find_bundle(options.bundle)
+    overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
+    from medseg_ext.bundle.workflow import run_workflow  # after all that needs no second
 
-    overrides = parse_overrides(options.keys, remedy="give --data, --bundle and --output instead")
     if _is_first_process():
         print(f"{workflow} with {bundle}", file=sys.stderr)
-    run_workflow(bundle, workflow, {**overrides, "dataset_dir": _as_value(data), "output_dir": _as_value(output)})
-
-
-def _as_value(path: Path) -> str:
-    """Write a path as it was typed, but for one that a config would read as code."""
-    return str(path.absolute() if str(path)[:1] in ("$", "@", "%") else path)
+    run_workflow(bundle, workflow, {**overrides, "dataset_dir": data, "output_dir": output})
 
 
 def _is_first_process() -> bool:

@@ -75,3 +75,24 @@ def test_the_weights_of_another_bundle_are_refused(a_bundle, dataset_dir, tmp_pa
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"error: {other / 'models' / 'model.pt'}: holds the weights of another architecture")
     assert "Traceback" not in result.stderr
+
+
+def test_a_second_training_beside_one_whose_name_fire_would_cut_to_it_leaves_that_alone(sample_data_sets, tmp_path):
+    (tmp_path / "runA").mkdir()
+    (tmp_path / "runA" / "model.pt").write_text("of the first training")
+    (tmp_path / "20251105").symlink_to(sample_data_sets["dsb2018"])
+    words = ["--dataset_dir", 20251105, "--output_dir", "runA#2", "--max_epochs", 1, "--resume", "false", *quick()]
+    result = run_bundle("training", "--config_file", UNET / TRAIN, *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runA" / "model.pt").read_text() == "of the first training"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20251105", "runA", "runA#2"]
+    assert (tmp_path / "runA#2" / "model.pt").is_file()
+
+
+def test_a_wrong_value_is_refused_before_anything_is_read_or_written(tmp_path):
+    words = ["--dataset_dir", "nowhere", "--output_dir", "run", "--resume", "perhaps"]
+    result = run_bundle("training", "--config_file", UNET / TRAIN, *words, cwd=tmp_path)
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1] == "error: --resume perhaps: expected true or false"
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -3,12 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from medseg_ext.bundle.monai_command_line import (
-    OverrideError,
-    end_with_failed_images,
-    find_bundle_root,
-    refuse_unknown_overrides,
-)
+from medseg_ext.bundle.monai_command_line import end_with_failed_images, find_bundle_root, refuse_unknown_overrides
+from medseg_ext.bundle.values import OverrideError
 from medseg_ext.objects.result_folder import ResultFolder
 
 

@@ -80,6 +80,17 @@ def test_a_description_is_a_sentence_that_monai_leaves_alone(bundle, config):
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number, above 0 and at most 1"),
         ({"type": "number", "minimum": 0, "maximum": 1}, "number, from 0 to 1"),
         ({"type": "array"}, "list"),
+        (
+            {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 32, "multipleOf": 32},
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            "list of 2 multiples of 32, each at least 32",
+        ),
+        ({"type": ["string", "number"], "pattern": "^auto$", "exclusiveMinimum": 0}, "auto or number, above 0"),
+        ({"type": "string", "pattern": "^(cpu|mps)$", "examples": ["cpu", "mps"]}, "text such as cpu or mps"),
         ({}, "anything"),
     ],
 )
