@@ -31,8 +31,9 @@ ODD_NAMES = [
     # what Fire, Python, YAML or JSON read as something else than text
     "20251105", "007", "1e3", "1_000", "0x10", "3.14", ".5", "1.", "inf", "nan", "true", "True", "false", "null",
     "None", "~", "yes", "[a]", "[a, b]", "['a']", "{b}", "{b: c}", "{[a]}", "(c)", "a,b", "'quoted'", '"quoted"',
-    "it's", "4\"", "a b", " a", "a ", "1 if 2", "b'x'", "f'{x}'", "lambda: 0", "a.b", "a-b", "a=b", "...", "*", "?", "a;b",
-    "a&b", "a|b", "a\\b", "\\n", "a\nb", "a\tb", "\n", "<i>", "`id`", "!", "__import__('os')", "config.json", "a.yaml::b",
+    "it's", "4\"", "a b", " a", "a ", "1 if 2", "b'x'", "f'{x}'", "lambda: 0", "a.b", "a-b", "a=b", "...", "*", "?",
+    "a;b", "a&b", "a|b", "a\\b", "\\n", "a\nb", "a\tb", "\n", "<i>", "`id`", "!",
+    "__import__('os')", "config.json", "a.yaml::b",
     # other scripts, what normalisation would change, and bytes that are no text
     "é", "e\u0301", "\ufb01le", "\u00aa", "細胞", "клетки", "🔬", "\u202eabc", "a\u00a0b", "caf\udce9",
     # lengths
