@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS
 from medseg_ext.pages.gallery import write_gallery
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
@@ -49,6 +51,7 @@ class Segmented(NamedTuple):
                 f"of several pages, page {self.page} was taken, counted from 0; --page chooses another: "
                 f"{', '.join(files[:FILES_SHOWN])}{more}"
             )
+        lines += self._remarks()
         if self.unreadable:
             lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
             lines += [
@@ -59,6 +62,20 @@ class Segmented(NamedTuple):
         lines.append(f"files    {self.output_dir}")
         lines.append(f"table    {self.output_dir / 'summary.csv'}")
         return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
+
+    def _remarks(self) -> list[str]:
+        """Say each remark once, with the images that it is about."""
+        images: dict[str, list[str]] = defaultdict(list)
+        for row in self.rows:
+            for remark in filter(None, row["remarks"].split(BETWEEN_REMARKS)):
+                images[remark].append(row["image"])
+        lines = []
+        for remark, names in [*images.items()][:FILES_SHOWN]:
+            more = f" and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else ""
+            lines.append(f"{remark}: {', '.join(names[:FILES_SHOWN])}{more}")
+        if len(images) > FILES_SHOWN:
+            lines.append(f"and {_count(len(images) - FILES_SHOWN, 'more remark')}, see summary.csv")
+        return lines
 
 
 def segment(

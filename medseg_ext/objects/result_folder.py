@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +24,19 @@ from medseg_ext.tables import to_csv
 
 SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
 SUMMARY_COLUMNS = (
-    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE
+    "image",
+    "id",
+    "status",
+    "height",
+    "width",
+    "objects",
+    "foreground_fraction",
+    "mean_area_px",
+    DIAMETER,
+    SCALE,
+    "remarks",
 )  # fmt: skip
+BETWEEN_REMARKS = " | "
 DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 
 logger = logging.getLogger(__name__)
@@ -87,6 +99,7 @@ class ResultFolder:
         self.object_name = object_name
         self.images = images
         self._rows: dict[str, dict[str, Any]] = {}  # by id
+        self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
     @property
     def failed(self) -> list[tuple[str, str]]:
@@ -136,11 +149,16 @@ class ResultFolder:
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = _row(item, status=DONE, **summary)
+        self._rows[item["id"]] = self._row(item, status=DONE, **summary)
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
-        self._rows[item["id"]] = _row(item, status=f"{FAILED}{reason}")
+        self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
+
+    def remark(self, item: Item, text: str) -> None:
+        """Take note of what people are to be told of an image, before it is added."""
+        self._remarks[item["id"]].append(text)
+        logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
     def write(
         self,
@@ -197,6 +215,11 @@ class ResultFolder:
             self.output_dir.absolute(),
         )
 
+    def _row(self, item: Item, *, status: str, **values: Any) -> dict[str, Any]:
+        remarks = as_text(BETWEEN_REMARKS.join(self._remarks[item["id"]]))
+        name = as_text(Path(item["image"]).name)
+        return {"image": name, "id": item["id"], "status": as_text(status), "remarks": remarks, **values}
+
 
 def _is_one_file(place: str, other: str | None) -> bool:
     """Say whether two real paths, alike but for letters' case, are one file: the file system decides."""
@@ -206,7 +229,3 @@ def _is_one_file(place: str, other: str | None) -> bool:
         return Path(place).samefile(other)
     except OSError:  # one of them is not there
         return False
-
-
-def _row(item: Item, *, status: str, **values: Any) -> dict[str, Any]:
-    return {"image": as_text(Path(item["image"]).name), "id": item["id"], "status": as_text(status), **values}

@@ -159,7 +159,9 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 
 
 def test_many_unreadable_images_are_not_all_listed(tmp_path):
-    rows = [{"image": f"{number}.png", "id": str(number), "status": "error: broken"} for number in range(25)]
+    rows = [
+        {"image": f"{number}.png", "id": str(number), "status": "error: broken", "remarks": ""} for number in range(25)
+    ]
     lines = Segmented(tmp_path, rows, None, n_pages={}, page=0).report()
     assert sum(line.endswith(": broken") for line in lines) == 20
     assert "  and 5 more, see summary.csv" in lines
