@@ -90,6 +90,34 @@ def measure_objects(
     return table
 
 
+def join_measurements(parts: Sequence[Table]) -> Table:
+    """Measure an object whose parts are measured.
+
+    Args:
+        parts: of one row each, as of `measure_objects`; of one object, whose parts do not overlap.
+
+    Returns:
+        The row of the whole object.
+    """
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = {}
+    for name, values in rows.items():
+        if name.endswith(("area_px", "area_um2")):
+            joined[name] = values.sum(keepdims=True)
+        elif name.startswith(("centroid_", "mean_")):
+            joined[name] = np.average(values, weights=rows["area_px"], keepdims=True)
+        elif name in ("bbox_top", "bbox_left"):
+            joined[name] = values.min(keepdims=True)
+        elif name in ("bbox_bottom", "bbox_right"):
+            joined[name] = values.max(keepdims=True)
+        else:
+            joined[name] = values[:1]
+    if RATIO in joined:
+        cytoplasm = joined["cytoplasm_area_px"]
+        joined[RATIO] = joined["nucleus_area_px"] / np.where(cytoplasm > 0, cytoplasm, np.nan)
+    return joined
+
+
 def _areas_of_classes(instances: np.ndarray, classes: np.ndarray, ids: np.ndarray, class_names: Sequence[str]) -> Table:
     areas = {
         f"{name}_area_px": np.bincount(instances[classes == number], minlength=instances.max() + 1)[ids]

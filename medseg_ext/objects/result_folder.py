@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,6 +98,7 @@ class ResultFolder:
         self.object_name = object_name
         self.images = images
         self._rows: dict[str, dict[str, Any]] = {}  # by id
+        self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
     @property
     def failed(self) -> list[tuple[str, str]]:
@@ -151,6 +153,11 @@ class ResultFolder:
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
+
+    def remark(self, item: Item, text: str) -> None:
+        """Take note of what people are to be told of an image, before it is added."""
+        self._remarks[item["id"]].append(text)
+        logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
     def write(
         self,
@@ -208,7 +215,7 @@ class ResultFolder:
         )
 
     def _row(self, item: Item, *, status: str, **values: Any) -> dict[str, Any]:
-        remarks = as_text(BETWEEN_REMARKS.join(self.images.remarks.get(item["id"], ())))
+        remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name = as_text(Path(item["image"]).name)
         return {"image": name, "id": item["id"], "status": as_text(status), "remarks": remarks, **values}
 

@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,6 +166,7 @@ class LargeImages:
                     object_name=self.results.object_name,
                     pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                     output_format=self.results.output_format,
+                    remark=partial(self.results.remark, item),
                 )
                 return summary | {DIAMETER: math.nan if diameter_px is None else diameter_px, SCALE: scale}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import rasterio.shutil
 import tifffile
 
-from medseg_ext.errors import DataError
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.png import encode_png
@@ -22,6 +21,7 @@ from medseg_ext.objects.measurements import measure_objects, summarise_objects
 from medseg_ext.objects.overlay import draw_overlay
 from medseg_ext.objects.result_files import output_paths
 from medseg_ext.tables import Table, rows_of, to_csv
+from medseg_ext.tiling.boundless_objects import coarse_feature, measure_in_bands
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.pixel_store import BLOCK_PX
 
@@ -41,6 +41,7 @@ def write_large_objects(
     object_name: str,
     pixel_size_um: PixelSize | None = None,
     output_format: str = "tiff",
+    remark: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the same files as `medseg_ext.objects.write_objects`, block by block.
 
@@ -56,13 +57,13 @@ def write_large_objects(
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
         output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
+        remark: takes what people are to be told: that the outline of a boundless object is coarse.
 
     Returns:
         The summary, see `medseg_ext.objects.summarise_objects`.
     """
     unfinished = output_paths(workshop, image_id, output_format=output_format)
     instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
-    _refuse_boundless(found)
     if output_format == "nifti":
         instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
     else:
@@ -71,23 +72,14 @@ def write_large_objects(
     rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
     overlay_path.write_bytes(encode_png(_overlay(found, image)))
 
+    options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
     tables: list[Table] = []
     with geojson_path.open("w", encoding="utf-8") as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = ""
-        for box, labels in _labels_by_place(found):
-            table = measure_objects(
-                labels,
-                found.classes.read(box),
-                found.stitched.scores,
-                image.read(box),
-                class_names=class_names,
-                object_name=object_name,
-                origin=box[:2],
-                pixel_size_um=pixel_size_um,
-            )
+        for table, features in _described(found, image, image_id, options, remark):
             tables.append(table)
-            for feature in to_features(labels, table, image_id=image_id, origin=box[:2]):
+            for feature in features:
                 file.write(separator + json.dumps(feature, separators=(",", ":"), ensure_ascii=False))
                 separator = ","
         file.write("]}")
@@ -98,26 +90,45 @@ def write_large_objects(
     return summarise_objects(table, image.size)
 
 
-def _refuse_boundless(found: LargeObjects) -> None:
-    for box in found.stitched.boxes:
-        if math.prod(box.size) > LARGEST_OBJECT_PX:
-            raise DataError(
-                f"it holds an object of {box.size[0]} x {box.size[1]} pixels, more than the "
-                f"{LARGEST_OBJECT_PX / 1e6:.0f} million that are measured at once: is it an image for this bundle?"
-            )
+def _described(
+    found: LargeObjects, image: BlockImage, image_id: str, options: Mapping[str, Any], remark: Callable[[str], None]
+) -> Iterator[tuple[Table, Iterable[dict[str, Any]]]]:
+    """Yield tables of all objects, each with the features of its rows."""
+    for box, labels in _labels_by_place(found):
+        scores, pixels = found.stitched.scores, image.read(box)
+        table = measure_objects(labels, found.classes.read(box), scores, pixels, origin=box[:2], **options)
+        yield table, to_features(labels, table, image_id=image_id, origin=box[:2])
+    for number in _boundless(found):
+        table = measure_in_bands(found, number, image, most_px=LARGEST_OBJECT_PX, **options)
+        feature, side = coarse_feature(found, number, table, image_id=image_id, most_px=LARGEST_OBJECT_PX)
+        height, width = found.stitched.boxes[number - 1].size
+        remark(
+            f"object {number} is {height} x {width} pixels large, and its outline is drawn around blocks of {side} x "
+            f"{side}; is it an image for this bundle?"
+        )
+        yield table, [feature]
+
+
+def _boundless(found: LargeObjects) -> list[int]:
+    """Give the objects whose boxes are too large to be held at once."""
+    boxes = enumerate(found.stitched.boxes, start=1)
+    return [number for number, box in boxes if math.prod(box.size) > LARGEST_OBJECT_PX]
 
 
 def _labels_by_place(found: LargeObjects) -> Iterator[tuple[Box, np.ndarray]]:
-    """Yield boxes, each with the label map of its own objects; one empty box where there are none."""
+    """Yield boxes, each with the label map of its own objects but for boundless ones; one empty box for no objects."""
     wanted = np.zeros(len(found.stitched.boxes) + 1, dtype=bool)
     if len(wanted) == 1:
         box = Box(0, 0, 1, 1)
         yield box, np.zeros(box.size, dtype=np.int32)
+    boundless = set(_boundless(found))
     for box, ids in found.by_place():
-        labels = found.read(box)
-        wanted[ids] = True
-        yield box, np.where(wanted[labels], labels, 0).astype(np.int32)
-        wanted[ids] = False
+        ids = ids[[number not in boundless for number in ids.tolist()]]
+        if len(ids):
+            labels = found.read(box)
+            wanted[ids] = True
+            yield box, np.where(wanted[labels], labels, 0).astype(np.int32)
+            wanted[ids] = False
 
 
 def _in_order(tables: Sequence[Table]) -> Table:

@@ -180,7 +180,7 @@ def test_script_ends_with_a_table(raw, tmp_path):
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["training", "6", "12"] in lines
     assert ["total", "10", "20"] in lines
-    assert "1  image without any mask, e.g. train/x/999.bmp" in result.stdout
+    assert f"1  {WITHOUT_MASKS}, e.g. train/x/999.bmp" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_two_images_that_differ_only_in_case_do_not_share_files(images, tmp_path
 
 def test_ids_that_are_one_name_on_some_systems_are_refused(tmp_path):
     items = [{"image": f"/in/{name}.png", "id": name} for name in ("Plate", "plate")]
-    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0, channel=None, remarks={})
     folder = ResultFolder(tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus")
     with pytest.raises(DataError, match=r"/in/plate\.png and /in/Plate\.png would share their files"):
         folder.start()
@@ -309,7 +309,7 @@ class ListedImages(list):
 @pytest.mark.parametrize("count", [3, 300])
 def test_the_work_for_an_image_does_not_grow_with_their_number(tmp_path, count):
     items = ListedImages({"image": str(tmp_path / f"{number}.png"), "id": str(number)} for number in range(count))
-    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0)
+    images = SimpleNamespace(data=items, large=[], unreadable=[], page=0, channel=None, remarks={})
     results = ResultFolder(
         tmp_path / "out", images=images, class_names=["background", "nucleus"], object_name="nucleus"
     )

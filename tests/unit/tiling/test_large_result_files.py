@@ -8,9 +8,9 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from shapely.geometry import shape
 from skimage.measure import label
 
-from medseg_ext.errors import DataError
 from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.read import read_rgb
@@ -72,11 +72,16 @@ def image_path(tmp_path):
     return tmp_path / "image.tif"
 
 
+def fail_on_remark(text: str) -> None:
+    pytest.fail(text)
+
+
 def write(found: LargeObjects, image_path, **options):
     """Write to `tiles` beside the image; returns the folder and the summary."""
     folder, workshop = image_path.parent / "tiles", image_path.parent / "workshop"
     folder.mkdir(), workshop.mkdir()
-    summary = write_large_objects(folder, workshop, "x", found, open_block_image(image_path), **NAMES | options)
+    options = NAMES | {"remark": fail_on_remark} | options
+    summary = write_large_objects(folder, workshop, "x", found, open_block_image(image_path), **options)
     assert not list(workshop.iterdir())
     return folder, summary
 
@@ -154,16 +159,54 @@ def test_a_reduced_overlay_shows_the_middle_pixel_of_each_three(stores, image_pa
     np.testing.assert_allclose(pixels[2, 5], read_rgb(image_path)[6:9, 15:18].mean(axis=(0, 1)), atol=1e-5)
 
 
-@pytest.mark.parametrize("most_px", [4 * 130, 4 * 130 - 1])
-def test_an_object_of_too_many_pixels_is_refused(stores, image_path, monkeypatch, most_px):
-    monkeypatch.setattr("medseg_ext.tiling.large_result_files.LARGEST_OBJECT_PX", most_px)
+@pytest.mark.parametrize("most_px", [4 * 130 - 1, 150, 60])
+def test_an_object_too_large_to_be_held_is_measured_as_others_and_outlined_coarsely(
+    stores, image_path, monkeypatch, most_px
+):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.OVERLAY_PX", 200)
     found = found_in(stores, cells())
-    if most_px == 4 * 130:
-        write(found, image_path)
-        return
-    with pytest.raises(DataError, match="an object of 4 x 130 pixels"):
-        write(found, image_path)
-    assert not list((image_path.parent / "tiles").iterdir())
+    usual, summary = write(found, image_path)
+    usual = usual.rename(image_path.parent / "usual")
+    (image_path.parent / "workshop").rmdir()
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.LARGEST_OBJECT_PX", most_px)
+    remarks: list[str] = []
+    banded, banded_summary = write(found, image_path, remark=remarks.append)
+    assert banded_summary == pytest.approx(summary)
+    (number,) = (number for number, box in enumerate(found.stitched.boxes, start=1) if box == LONG)
+    assert [remark for remark in remarks if f"object {number} is 4 x 130 pixels large" in remark]
+    for name in ("x_instances.tif", "x_classes.png", "x_overlay.png"):
+        assert (usual / name).read_bytes() == (banded / name).read_bytes()
+    rows = [list(csv.reader((folder / "x_objects.csv").open())) for folder in (usual, banded)]
+    assert len(rows[0]) == len(rows[1])
+    for one, other in zip(*(each[1:] for each in rows), strict=True):
+        numbers = ([float(cell or "nan") for cell in (row[0], *row[2:])] for row in (one, other))
+        np.testing.assert_allclose(*numbers, rtol=1e-5)
+    features = [json.loads((folder / "x_objects.geojson").read_text())["features"] for folder in (usual, banded)]
+    exact, coarse = (
+        next(shape(each["geometry"]) for each in of_one if each["properties"]["name"] == str(number))
+        for of_one in features
+    )
+    assert coarse.contains(exact)
+    assert coarse.bounds == exact.bounds  # a box fills its own
+    assert {each["id"] for each in features[0]} == {each["id"] for each in features[1]}
+
+
+def test_the_outline_of_a_boundless_object_has_its_holes_and_stays_in_its_box(stores, image_path, monkeypatch):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.LARGEST_OBJECT_PX", 300)
+    truth = np.zeros(SIZE, dtype=np.int32)
+    truth[5:95, 10:139] = 1
+    truth[30:60, 40:90] = 0
+    remarks: list[str] = []
+    folder, summary = write(found_in(stores, truth), image_path, remark=remarks.append)
+    (feature,) = json.loads((folder / "x_objects.geojson").read_text())["features"]
+    outline = shape(feature["geometry"])
+    assert summary["objects"] == 1
+    assert outline.bounds == (10, 5, 139, 95)
+    assert len(outline.interiors) == 1
+    assert outline.area >= (truth > 0).sum()
+    (remark,) = remarks
+    assert "object 1 is 90 x 129 pixels large, and its outline is drawn around blocks of 7 x 7" in remark
+    assert outline.area <= (truth > 0).sum() + 7 * 2 * (50 + 30)
 
 
 @pytest.mark.parametrize(("from_bytes", "is_big"), [(2 * 100 * 140, False), (2 * 100 * 140 - 1, True)])
