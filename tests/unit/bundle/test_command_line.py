@@ -89,7 +89,12 @@ def test_without_a_command_line_the_bundle_is_the_working_directory():
 @pytest.fixture
 def results(tmp_path):
     images = SimpleNamespace(
-        data=[], large=[], unreadable=[({"image": "/in/a.png", "id": "a"}, "is cut short")], page=0
+        data=[],
+        large=[],
+        unreadable=[({"image": "/in/a.png", "id": "a"}, "is cut short")],
+        page=0,
+        channel=None,
+        remarks={},
     )
     names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
     results = ResultFolder(tmp_path, images=images, **names)
