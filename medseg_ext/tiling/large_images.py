@@ -176,17 +176,17 @@ class LargeImages:
             for top in range(0, height, PLACE_PX)
             for left in range(0, width, PLACE_PX)
         ]
-        deviations = []
+        deviations: dict[Box, float] = {}
 
         def pixels() -> Iterator[np.ndarray]:
             for part in tqdm(parts, desc="contrast", unit="part", disable=None, leave=False):
                 values = image.read(part)
                 # Weighed by the part's size: a sliver at the image's end shows little.
-                deviations.append(float(values.std()) * math.prod(part.size))
+                deviations[part] = float(values.std()) * math.prod(part.size)
                 yield values
 
-        black, white = percentiles_of(pixels(), self.contrast_percentiles)
-        shown_most = np.argsort(deviations, kind="stable")[::-1][:PLACES]
+        black, white = percentiles_of(pixels, self.contrast_percentiles)
+        shown_most = np.argsort([deviations[part] for part in parts], kind="stable")[::-1][:PLACES]
         stretch = ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
         return stretch, [parts[index] for index in shown_most]
 
