@@ -1,3 +1,4 @@
+from .contrast import StretchContrastd
 from .decoders import DecodeDetectionsd, DecodeObjectsd, DecodeSemanticd
 from .foreground import ForegroundOfLogitsd
 from .object_size import ObjectDiameterd, RandCropAtObjectSized
@@ -16,6 +17,7 @@ __all__ = [
     "RandCropAtObjectSized",
     "RandStainJitterd",
     "SemanticTargetd",
+    "StretchContrastd",
     "centre_distances",
     "scale_stains",
 ]
