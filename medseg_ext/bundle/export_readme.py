@@ -79,11 +79,12 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
             "Read the image as RGB, float32, channels first: (3, H, W), H rows and W columns, values in [0, 1] "
             "(8 bits divided by 255, 16 bits by 65535); a grey image gives three equal channels, alpha is dropped."
         )
-    if kind == "ScaleIntensityRangePercentilesd":
+    if kind == "StretchContrastd":
         lower, upper = config["contrast_percentiles"]
         return (
             f"Stretch the contrast, over all channels together: the {lower:g} percentile of the image's "
-            f"values becomes {transform['b_min']:g}, the {upper:g} percentile {transform['b_max']:g}, what "
-            "lies beyond is clipped."
+            f"values becomes 0, the {upper:g} percentile 1, what lies beyond is clipped. (An image that shows nothing "
+            "but noise is stretched less, so that the noise is not taken for objects: "
+            "`medseg_ext.images.contrast.find_contrast`.)"
         )
     return f"`{transform['_target_']}`, see `configs/inference.json`."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import reason_of
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.percentiles import percentiles_of
+from medseg_ext.images.contrast import find_contrast
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
@@ -35,8 +35,6 @@ from medseg_ext.tiling.pixel_store import PixelStore
 from medseg_ext.tiling.stitching import Stitcher
 from medseg_ext.tiling.tiles import plan_tiles_of_image
 from medseg_ext.transforms.decoders import DecodeObjectsd
-
-PLACES, PLACE_PX = 9, 1024  # where the size of objects is estimated, and the side of each
 
 logger = logging.getLogger(__name__)
 
@@ -172,25 +170,12 @@ class LargeImages:
 
     def _look_at(self, image: BlockImage) -> tuple[ScaleIntensityRange, list[Box]]:
         """Look at the whole image; give what stretches its contrast, and the places that show most."""
-        height, width = image.size
-        parts = [
-            Box(top, left, min(top + PLACE_PX, height), min(left + PLACE_PX, width))
-            for top in range(0, height, PLACE_PX)
-            for left in range(0, width, PLACE_PX)
-        ]
-        deviations = []
 
-        def pixels() -> Iterator[np.ndarray]:
-            for part in tqdm(parts, desc="contrast", unit="part", disable=None, leave=False):
-                values = image.read(part)
-                # Weighed by the part's size: a sliver at the image's end shows little.
-                deviations.append(float(values.std()) * math.prod(part.size))
-                yield values
+        def watch(parts: Sequence[Box]) -> Iterable[Box]:
+            return tqdm(parts, desc="contrast", unit="part", disable=None, leave=False)
 
-        black, white = percentiles_of(pixels(), self.contrast_percentiles)
-        shown_most = np.argsort(deviations, kind="stable")[::-1][:PLACES]
-        stretch = ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
-        return stretch, [parts[index] for index in shown_most]
+        black, white, places = find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
+        return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True), places
 
     def _diameter_of(
         self, image: BlockImage, item: dict[str, str], places: Sequence[Box], stretch: ScaleIntensityRange

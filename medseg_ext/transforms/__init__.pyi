@@ -1,3 +1,4 @@
+from .contrast import StretchContrastd
 from .decoders import DecodeDetectionsd, DecodeObjectsd, DecodeSemanticd
 from .foreground import ForegroundOfLogitsd
 from .object_size import ObjectDiameterd, RandCropAtObjectSized
@@ -17,6 +18,7 @@ __all__ = [
     "RandCropAtObjectSized",
     "RandStainJitterd",
     "SemanticTargetd",
+    "StretchContrastd",
     "centre_distances",
     "inverted",
     "one_channel_in_grey",

@@ -10,7 +10,6 @@ from monai.inferers import SlidingWindowInferer
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.percentiles import percentiles_of
 from medseg_ext.images.resize import scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.objects.objects import Objects
@@ -152,19 +151,3 @@ def test_a_tile_is_decoded_at_less_only_where_it_is_too_large(monkeypatch, most_
     assert sizes == [(math.ceil(30 / factor), math.ceil(41 / factor))]
     assert objects.instances.shape == objects.classes.shape == (1, 30, 41)
     assert objects.scores is scores
-
-
-def test_a_value_between_two_levels_counts_as_the_nearer_one():
-    values = np.array([0.4, 0.6, 1.4, 1.6]) / 65535
-    levels = [65535 * value for value in percentiles_of([values], [0, 100 / 3, 200 / 3, 100])]
-    assert levels == pytest.approx([0, 1, 1, 2])
-
-
-@pytest.mark.parametrize("levels", [256, 65536])
-def test_percentiles_are_those_of_numpy(levels):
-    values = np.random.default_rng(0).gamma(2, 0.05, size=(50, 41)).clip(0, 1)
-    values = np.rint(values * (levels - 1)) / (levels - 1)
-    percentages = [0, 0.1, 33, 50, 99.9, 100]
-    np.testing.assert_allclose(
-        percentiles_of([values[:20], values[20:]], percentages), np.percentile(values, percentages), atol=1e-6
-    )
