@@ -1,18 +1,21 @@
-"""Decode DICOM files that hold one image, through ITK."""
+"""Decode DICOM files that hold one image: through ITK, and through pydicom what ITK reads wrongly or not at all."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.nifti import is_nifti
-from medseg_ext.images.raster import IMAGE_SUFFIXES, MAX_PIXELS
+from medseg_ext.images.raster import IMAGE_SUFFIXES, MAX_PIXELS, decode_image
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 DICOM_SUFFIX = ".dcm"
-_TAG_PIXEL_SPACING = "0028|0030"
 
 
 def is_dicom(path: Path) -> bool:
@@ -38,28 +41,27 @@ def decode_dicom(path: str) -> np.ndarray:
     Args:
         path: a file of one frame.
     Returns: grey (H, W) or RGB (H, W, 3), of the type that the values need.
-    Raises: DataError: broken, cut short, without an image, or of several frames; names the file.
+    Raises: DataError: broken, cut short, without an image, of several frames, or of a compression that is not read;
+        names the file.
     """
-    import itk  # slow to import
-
     reader_of_file = _open(path)
     sizes = [reader_of_file.GetDimensions(axis) for axis in range(reader_of_file.GetNumberOfDimensions())]
     if any(size != 1 for size in sizes[2:]):
         raise DataError(f"{path} holds {sizes[2]} frames: save the one to be segmented alone, as DICOM or PNG")
     if sizes[0] * sizes[1] > MAX_PIXELS:
         raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
+    header = read_header(path)
     try:
-        if reader_of_file.GetNumberOfComponents() == 3 and reader_of_file.GetComponentSize() == 2:
-            # ITK's Python has no RGB of 16 bits
-            reader = itk.ImageFileReader[itk.VectorImage[itk.US, 3]].New(FileName=path, ImageIO=reader_of_file)
-            reader.Update()
-            image = reader.GetOutput()
-        else:
-            image = itk.imread(path, imageio=reader_of_file)
-        array = itk.array_from_image(image)
-    except Exception as error:  # ITK's messages begin with lines on its own source
-        raise DataError(f"{path} is a DICOM file that ITK cannot read: save it uncompressed, or as PNG") from error
-    return array[0] if len(sizes) > 2 else array
+        return _decode_with_pydicom(path) if _is_for_pydicom(header) else _decode_with_itk(path, reader_of_file)
+    except DataError:
+        raise
+    except Exception as error:  # of two libraries: a dozen kinds, and messages that begin with lines on their source
+        kind = f"{header.get('PhotometricInterpretation', 'values')} of {header.get('BitsStored', '?')} bits"
+        signs = " with signs" if header.get("PixelRepresentation") else ""
+        raise DataError(
+            f"{path} is a DICOM file whose pixels ({kind}{signs}, {_compression(header)}) are damaged or cannot be "
+            "read: save it without compression, or as PNG or TIFF"
+        ) from error
 
 
 def dicom_size(path: str) -> tuple[int, int]:
@@ -69,23 +71,108 @@ def dicom_size(path: str) -> tuple[int, int]:
 
 
 def dicom_pixel_size_um(path: str) -> tuple[float, float] | None:
-    """Read the height and width of a pixel; None where the file has no Pixel Spacing.
+    """Read the height and width of a pixel; None where the file does not tell.
+
+    From Pixel Spacing, at the top or among the functional groups of newer files (PS3.3, C.7.6.16), else from Imager
+    Pixel Spacing.
 
     Raises: DataError: as `decode_dicom`.
     """
-    image_io = _open(path)  # kept: the dictionary is of its memory
-    tags = image_io.GetMetaDataDictionary()
-    if not tags.HasKey(_TAG_PIXEL_SPACING):  # ITK's own spacing would be 1 then
-        return None
+    _open(path)  # reports what is no image
+    header = read_header(path)
+    for place in (*_pixel_measures(header), header):
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+            try:
+                height_mm, width_mm = map(float, place.get(keyword) or ())
+            except (TypeError, ValueError):  # none, or no two numbers
+                continue
+            return 1000 * height_mm, 1000 * width_mm
+    return None
+
+
+def read_header(path: str) -> Dataset:
+    """Read all of a DICOM file but the pixels; damaged elements are left out when they are asked for."""
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that the standard does not allow
+        return dcmread(path, force=True, stop_before_pixels=True)
+
+
+def _pixel_measures(header: Dataset) -> list[Dataset]:
+    """Give the groups that tell of the first frame's pixels, its own before those that all frames share."""
+    groups: list[Dataset] = []
+    for keyword in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        for functional in list(header.get(keyword) or ())[:1]:
+            groups += list(functional.get("PixelMeasuresSequence") or ())[:1]
+    return groups
+
+
+def _is_for_pydicom(header: Dataset) -> bool:
+    """Say whether ITK reads an image wrongly or not at all, and pydicom has what it needs.
+
+    As tried with ITK 5.4 it takes a palette's 16 bits for 8, or gives zeros; takes YCbCr for RGB where the header says
+    so and the JPEG does not; mixes up run-length coded RGB of 16 bits; refuses values with signs that have 8 bits, or
+    12 where white is zero.
+    """
+    from pydicom.pixels import get_decoder
+
+    if not (
+        header.get("SamplesPerPixel") == 3
+        or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+        or header.get("PixelRepresentation") == 1
+    ):
+        return False
     try:
-        height_mm, width_mm = map(float, tags[_TAG_PIXEL_SPACING].split("\\"))
-    except ValueError:
-        return None
-    return 1000 * height_mm, 1000 * width_mm
+        return get_decoder(header.file_meta.TransferSyntaxUID).is_available
+    except (AttributeError, NotImplementedError):  # no such element, or a compression unknown to pydicom
+        return False
+
+
+def _decode_with_itk(path: str, reader_of_file: Any) -> np.ndarray:
+    import itk
+
+    if reader_of_file.GetNumberOfComponents() == 3 and reader_of_file.GetComponentSize() == 2:
+        # ITK's Python has no RGB of 16 bits
+        reader = itk.ImageFileReader[itk.VectorImage[itk.US, 3]].New(FileName=path, ImageIO=reader_of_file)
+        reader.Update()
+        image = reader.GetOutput()
+    else:
+        image = itk.imread(path, imageio=reader_of_file)
+    array = itk.array_from_image(image)
+    return array[0] if reader_of_file.GetNumberOfDimensions() > 2 else array
+
+
+def _decode_with_pydicom(path: str) -> np.ndarray:
+    from pydicom import dcmread
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels import apply_color_lut, apply_rescale
+    from pydicom.uid import JPEGBaseline8Bit
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that the pixels belie, which is why they are read here
+        dataset = dcmread(path, force=True)
+        if dataset.file_meta.TransferSyntaxUID == JPEGBaseline8Bit and dataset.SamplesPerPixel == 3:
+            # A JPEG tells itself whether it holds RGB or YCbCr, by its markers and the names of its channels.
+            return decode_image(next(generate_frames(dataset.PixelData, number_of_frames=1)), path)
+        array = dataset.pixel_array
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            return apply_color_lut(array, dataset)
+        if dataset.SamplesPerPixel == 3:
+            return array
+        # With signs ~ swaps the least and the largest value, whatever the number of bits.
+        return apply_rescale(~array if dataset.PhotometricInterpretation == "MONOCHROME1" else array, dataset)
+
+
+def _compression(header: Dataset) -> str:
+    try:
+        return str(header.file_meta.TransferSyntaxUID.name)
+    except AttributeError:
+        return "of unknown compression"
 
 
 def _open(path: str) -> Any:
-    import itk
+    import itk  # slow to import
 
     with Path(path).open("rb"):  # the system's own message where it cannot be opened
         image_io = itk.GDCMImageIO.New()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +16,7 @@ from medseg_ext.images.nifti import is_nifti, nifti_pixel_size_um
 
 UM_OF_UNIT = {
     "m": 1e6,
+    "meter": 1e6,
     "cm": 1e4,
     "mm": 1e3,
     "µm": 1.0,  # micro sign
@@ -21,22 +25,32 @@ UM_OF_UNIT = {
     "um": 1.0,
     "micron": 1.0,
     "microns": 1.0,
+    "micrometer": 1.0,
     "nm": 1e-3,
+    "nanometer": 1e-3,
+    "Å": 1e-4,
     "inch": 25400.0,
     "in": 25400.0,
 }
-# Dots an inch of screens and printers, which programs write when they know no size of a pixel.
-MADE_UP_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200)
+# What a light microscope's pixel can be, in micrometres. Light resolves 0.2 um (Abbe), which cameras sample twice or
+# more, and super-resolution some 0.01 um; a stereo microscope's or a slide overview's pixel has up to some 20 um.
+# Resolutions of screens, printers and scanners lie beyond: 1200 dots an inch are 21 um.
+LEAST_UM, LARGEST_UM = 0.01, 20.0
 
-_TAG_ORIENTATION, _TAG_X_RESOLUTION, _TAG_Y_RESOLUTION, _TAG_RESOLUTION_UNIT = 274, 282, 283, 296
+_TAG_DESCRIPTION, _TAG_ORIENTATION, _TAG_X_RESOLUTION, _TAG_Y_RESOLUTION, _TAG_RESOLUTION_UNIT = 270, 274, 282, 283, 296
 _UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # inch, centimetre; 1 is no unit
+_APERIO_SIZE = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
+
+logger = logging.getLogger(__name__)
 
 
 def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float] | None:
     """Read how large a pixel is.
 
-    From a TIFF's OME description, ImageJ's description, or resolution with a unit, in this order; from DICOM's Pixel
-    Spacing; from the zooms of NIfTI with a unit. Sizes that programs make up, such as 72 dots an inch, are unknown.
+    From a TIFF's OME description, Aperio's MPP, ImageJ's description, or resolution with a unit, in this order; from
+    DICOM's Pixel Spacing; from the zooms of NIfTI with a unit. A size that no microscope's pixel has, below `LEAST_UM`
+    or above `LARGEST_UM`, is left out, with a remark in the log: programs write 72 or 180 dots an inch, or one pixel a
+    centimetre, where they know none.
 
     Args:
         path: an image file that can be read.
@@ -53,7 +67,24 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
         size = dicom_pixel_size_um(str(path))
     else:
         size = _tiff_pixel_size_um(path, page)
-    return size if size is not None and all(math.isfinite(side) and side > 0 for side in size) else None
+    if size is None or not all(math.isfinite(side) and side > 0 for side in size):
+        return None
+    if not all(LEAST_UM <= side <= LARGEST_UM for side in size):
+        _remark_once(path, size)
+        return None
+    return size
+
+
+@cache
+def _remark_once(path: Path, size: tuple[float, float]) -> None:
+    logger.warning(
+        "%s gives its pixels %.4g x %.4g micrometres, which no microscope's have (%g to %g): it is left out; "
+        "--pixel_size_um tells the right one",
+        path,
+        *size,
+        LEAST_UM,
+        LARGEST_UM,
+    )
 
 
 def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | None:
@@ -62,6 +93,8 @@ def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | N
             page = tiff.pages[page_number].aspage()
             if tiff.is_ome and (size := _ome_pixel_size_um(tiff.ome_metadata or "")):
                 return size
+            if found := _APERIO_SIZE.search(str(page.tags.valueof(_TAG_DESCRIPTION) or "")):
+                return float(found[1]), float(found[1])
             tags = tiff.pages.first.tags if tiff.is_imagej else page.tags  # ImageJ describes the first page only
             unit_um = UM_OF_UNIT.get(
                 str((tiff.imagej_metadata or {}).get("unit")).strip()
@@ -70,8 +103,6 @@ def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | N
                 return None
             pixels, units = zip(tags.valueof(_TAG_Y_RESOLUTION), tags.valueof(_TAG_X_RESOLUTION), strict=True)
             height, width = (unit_um * n_units / n_pixels for n_pixels, n_units in zip(pixels, units, strict=True))
-            if _is_made_up(height, width):
-                return None
             turned = page.tags.valueof(_TAG_ORIENTATION, 1) >= 5
             return (width, height) if turned else (height, width)
     except Exception:  # no TIFF, or tags that are damaged: the size is unknown
@@ -90,8 +121,3 @@ def _ome_pixel_size_um(xml: str) -> tuple[float, float] | None:
         sizes.add((sides[0], sides[1]))
     height, width = sizes.pop() if len(sizes) == 1 else (None, None)
     return None if height is None or width is None else (height, width)
-
-
-def _is_made_up(height_um: float, width_um: float) -> bool:
-    dpi = 25400 / width_um
-    return math.isclose(height_um, width_um) and any(math.isclose(dpi, each, rel_tol=1e-3) for each in MADE_UP_DPI)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -41,5 +42,5 @@ class StretchContrastd(MapTransform):
 
             contrast = find_contrast(read, size, self.percentages)
             stretch = ScaleIntensityRange(contrast.black, contrast.white, b_min=0.0, b_max=1.0, clip=True)
-            result[key] = stretch(image)
+            result[key] = cast(torch.Tensor, stretch(image))
         return result
