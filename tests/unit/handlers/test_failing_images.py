@@ -214,3 +214,9 @@ def test_readable_files_of_several_pages_are_counted_and_told(images, caplog):
 def test_numbers_that_are_no_page_are_refused(images, page):
     with pytest.raises(DataError, match="page must be a number from 0"):
         ReadableImages(list_images(images), page=page)
+
+
+@pytest.mark.parametrize("channel", [-1, 1.5, "", True])
+def test_what_is_neither_number_nor_name_is_no_channel(images, channel):
+    with pytest.raises(DataError, match="channel must be a number from 0, the first channel, or a name"):
+        ReadableImages(list_images(images), channel=channel)
