@@ -25,8 +25,8 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x
 
 # Distributions that others ask for, and training does not import (python -X importtime); MONAI does without them.
 NOT_PACKED = {
-    "grpcio", "imagecodecs", "imageio", "itk-core", "itk-io", "markdown", "nibabel", "pydicom", "rasterio", "setuptools",
-    "tensorboard-data-server", "tzdata", "werkzeug",
+    "grpcio", "imagecodecs", "imageio", "itk-core", "itk-io", "markdown", "nibabel", "pydicom", "rasterio",
+    "setuptools", "tensorboard-data-server", "tzdata", "werkzeug",
 }  # fmt: skip
 # Parts of the others that nothing imports on the way of training and evaluation; a test of minutes goes that way.
 # Some parts of SciPy are imported in an environment that has them: by MONAI, which does without.

@@ -100,7 +100,7 @@ def test_the_gallery_is_opened_in_the_browser(images, monkeypatch):
         (["plate1", "--decoder#min_area=3"], "decoder#min_area: no such key"),
         (["plate1", "--_desc_", "3"], "_desc_: no such key"),
         (["plate1", "--patchsize", "3"], "did you mean --patch_size"),
-        (["plate1", "--tta", "plate2"], "tta is 'plate2'; it must be True or False"),
+        (["plate1", "--tta", "plate2"], "--tta plate2: expected true or false"),
         (["--patch_size=[512, 512]"], "no image is named"),
         (["plate1", "--patchsize=[512, 512]"], "did you mean --patch_size"),
         (["plate1", "--tta"], "--tta: expected a value after it, such as --tta True"),
