@@ -52,7 +52,14 @@ def decode_dicom(path: str) -> np.ndarray:
         raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
     header = read_header(path)
     try:
-        return _decode_with_pydicom(path) if _is_for_pydicom(header) else _decode_with_itk(path, reader_of_file)
+        if not _is_for_pydicom(header):
+            return _decode_with_itk(path, reader_of_file)
+        try:
+            return _decode_with_pydicom(path)
+        except Exception:
+            if not _is_deep_colour_in_jpeg_2000(header):
+                raise
+            return _decode_with_itk(path, reader_of_file)
     except DataError:
         raise
     except Exception as error:  # of two libraries: a dozen kinds, and messages that begin with lines on their source
@@ -124,9 +131,22 @@ def _is_for_pydicom(header: Dataset) -> bool:
     ):
         return False
     try:
-        return get_decoder(header.file_meta.TransferSyntaxUID).is_available
+        is_available = get_decoder(header.file_meta.TransferSyntaxUID).is_available
     except (AttributeError, NotImplementedError):  # no such element, or a compression unknown to pydicom
-        return False
+        is_available = False
+    if not is_available and header.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise NotImplementedError("a palette in a compression that only ITK reads")
+    return is_available
+
+
+def _is_deep_colour_in_jpeg_2000(header: Dataset) -> bool:
+    """Say whether it is what ITK reads right, and Pillow, which pydicom asks, not at all."""
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
+    syntax = header.file_meta.TransferSyntaxUID
+    return (
+        syntax in JPEG2000TransferSyntaxes and header.get("SamplesPerPixel") == 3 and header.get("BitsAllocated") == 16
+    )
 
 
 def _decode_with_itk(path: str, reader_of_file: Any) -> np.ndarray:

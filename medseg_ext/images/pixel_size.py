@@ -13,6 +13,7 @@ import tifffile
 
 from medseg_ext.images.dicom import dicom_pixel_size_um, is_dicom
 from medseg_ext.images.nifti import is_nifti, nifti_pixel_size_um
+from medseg_ext.images.tiff_pages import TiffPages
 
 UM_OF_UNIT = {
     "m": 1e6,
@@ -90,7 +91,7 @@ def _remark_once(path: Path, size: tuple[float, float]) -> None:
 def _tiff_pixel_size_um(path: Path, page_number: int) -> tuple[float, float] | None:
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[page_number].aspage()
+            page = tiff.pages[TiffPages(tiff).planes[page_number].directory].aspage()
             if tiff.is_ome and (size := _ome_pixel_size_um(tiff.ome_metadata or "")):
                 return size
             if found := _APERIO_SIZE.search(str(page.tags.valueof(_TAG_DESCRIPTION) or "")):

@@ -3,6 +3,7 @@
 import io
 import itertools
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLSLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
@@ -136,6 +138,22 @@ def test_jpeg_2000_has_its_colours(tmp_path, says):
     frame = compressed(COLOURS, "JPEG2000", irreversible=lossy, no_jp2=True, mct=1)
     dataset = dataset_of(COLOURS, says, syntax=JPEG2000 if lossy else JPEG2000Lossless, frame=frame)
     np.testing.assert_allclose(decoded(tmp_path, dataset).astype(int), COLOURS, atol=4 if lossy else 0)
+
+
+def test_deep_colours_in_jpeg_2000_have_their_values(tmp_path):
+    pixels = COLOURS.astype(np.uint16) * 257
+    frame = imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", mct=False)
+    assert np.array_equal(decoded(tmp_path, dataset_of(pixels, "RGB", syntax=JPEG2000Lossless, frame=frame)), pixels)
+
+
+def test_a_palette_in_jpeg_ls_is_refused(tmp_path):
+    index = np.rint(255 * GREY).astype(np.uint8)
+    dataset = dataset_of(index, "PALETTE COLOR", syntax=JPEGLSLossless, frame=imagecodecs.jpegls_encode(index))
+    for name in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", bytes(range(256)))
+    with pytest.raises(DataError, match=r"PALETTE COLOR.*JPEG-LS.*save it without compression"):
+        decoded(tmp_path, dataset)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
