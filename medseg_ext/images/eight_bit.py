@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.images.boxes import Box
-from medseg_ext.images.contrast import find_contrast
 from medseg_ext.images.raster import decode_image
 from medseg_ext.images.read import to_unit_range, unit_range
 
@@ -16,8 +14,8 @@ CONTRAST_PERCENTILES = (0.1, 99.9)  # those of the bundles: what they make black
 def read_rgb_8_bit(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an image for a prepared data set: 8 bits a channel, grey is repeated.
 
-    8 bits stay as they are. Others are stretched as the bundles stretch the contrast of every image: a camera of 12
-    bits fills a 16th of the 16 bits, and one saturated pixel the rest.
+    8 bits stay as they are. Others are stretched by the percentiles by which the bundles stretch the contrast of every
+    image: a camera of 12 bits fills a 16th of the 16 bits, and one saturated pixel the rest.
 
     Args:
         data: content of the file.
@@ -31,12 +29,10 @@ def read_rgb_8_bit(data: bytes, where: str) -> NDArray[np.uint8]:
 
 
 def _stretched(array: NDArray[np.float32]) -> NDArray[np.uint8]:
-    size = (array.shape[0], array.shape[1])
-    whole = Box(0, 0, *size)
-    black, white = find_contrast(lambda box: array[box.inside(whole)], size, CONTRAST_PERCENTILES)[:2]
+    black, white = np.percentile(array, CONTRAST_PERCENTILES)
     if black == white:  # of so few pixels that differ that the percentiles leave them out
-        black, white = float(array.min()), float(array.max())
+        black, white = array.min(), array.max()
     if black == white:  # no range: its shade
-        black, white = 0.0, 1.0
+        black, white = 0, 1
     stretched = (array - np.float32(black)) / np.float32(white - black)
     return np.rint(stretched.clip(0, 1) * 255).astype(np.uint8)

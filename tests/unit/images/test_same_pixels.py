@@ -153,7 +153,8 @@ def test_compressions_with_loss_are_close(tmp_path, compression):
 
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
 def test_jpeg_s_brightness_and_colour_become_rgb(tmp_path, subsampling):
-    even = np.broadcast_to(np.uint8([200, 120, 40]), RGB.shape).copy()  # of which no subsampling loses anything
+    # Of which no subsampling loses anything, in whole tiles: what fills up a tile would.
+    even = np.broadcast_to(np.uint8([200, 120, 40]), (48, 96, 3)).copy()
     even[:16, :32] = (20, 90, 180)
     options = {"tile": (16, 32), "compression": "jpeg", "compressionargs": {"level": 95}, "subsampling": subsampling}
     in_tiff(even, "rgb", **options)(tmp_path / "a.tif")

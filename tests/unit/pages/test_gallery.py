@@ -171,7 +171,7 @@ def test_an_image_with_a_reduced_overlay_is_shown_at_the_overlay_s_size(tmp_path
     path = tmp_path / f"{row['id']}_overlay.png"
     with Image.open(path) as overlay:
         overlay.resize((overlay.width // 2, overlay.height // 2)).save(path)
-    pictures = gallery._pictures(tmp_path, gallery._entry(row), str(tmp_path / "images" / "slide.png"), 0)
+    pictures = gallery._pictures(tmp_path, gallery._entry(row), str(tmp_path / "images" / "slide.png"), 0, None)
     assert pictures["image"].shape == pictures["overlay"].shape == (30, 40, 3)
 
 
