@@ -3,6 +3,8 @@
 import multiprocessing
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 
@@ -14,3 +16,12 @@ WORKERS = int(multiprocessing.get_start_method(allow_none=True) == "spawn")
 
 # Small and quick, whatever the bundle: what the tests show does not depend on size.
 QUICK = {"num_workers": WORKERS, "amp": False, "device": "cpu", "patch_size": [64, 64], "batch_size": 2}
+
+
+def has_a_twin(bundle: Path) -> bool:
+    """Whether the same semantic network, with another number of channels, is tested with the other data set."""
+    return bundle.name.startswith("segpc2021") and not bundle.name.endswith("mask_rcnn")
+
+
+# For tests of minutes: all bundles, of which those with a twin wait for `make test-all`.
+TWINS_ARE_SLOW = [pytest.param(bundle, marks=pytest.mark.slow if has_a_twin(bundle) else ()) for bundle in BUNDLES]

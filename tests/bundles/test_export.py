@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import torch
 import torch.nn.functional as F
-from bundle_settings import BUNDLES, QUICK, ROOT
+from bundle_settings import QUICK, ROOT, TWINS_ARE_SLOW
 from monai.bundle import ConfigParser, create_workflow, scripts
 
 from medseg_ext.bundle import export
@@ -23,15 +23,7 @@ OVERLAYS = sorted(ROOT.glob("bundles/*/configs/inference_trt.json"))
 SMALLEST = ROOT / "bundles" / "dsb2018_unetplusplus"
 
 
-def has_a_twin(bundle: Path) -> bool:
-    """Whether the same semantic network, with another number of channels, is tested with the other data set."""
-    return bundle.name.startswith("segpc2021") and not bundle.name.endswith("mask_rcnn")
-
-
-@pytest.fixture(
-    params=[pytest.param(bundle, marks=pytest.mark.slow if has_a_twin(bundle) else ()) for bundle in BUNDLES],
-    ids=lambda path: path.name,
-)
+@pytest.fixture(params=TWINS_ARE_SLOW, ids=lambda path: path.name)
 def bundle(request):
     """Folder of a bundle; those of Mask R-CNN where Detectron2 is installed."""
     if request.param.name.endswith("mask_rcnn"):

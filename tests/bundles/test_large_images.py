@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from bundle_settings import QUICK
+from bundle_settings import QUICK, TWINS_ARE_SLOW
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 from shapely import union_all
@@ -18,6 +18,14 @@ from medseg_ext.tiling import large_result_files as outputs
 
 PATCH = {"patch_size": [128, 128]}
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles
+
+
+@pytest.fixture(params=TWINS_ARE_SLOW, ids=lambda path: path.name)
+def bundle(request):
+    """Folder of a bundle; those of Mask R-CNN where Detectron2 is installed."""
+    if request.param.name.endswith("mask_rcnn"):
+        pytest.importorskip("detectron2")
+    return request.param
 
 
 def as_it_is(bundle: Path) -> dict[str, float]:

@@ -10,8 +10,16 @@ import pytest
 import tifffile
 import torch
 from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
-from bundle_settings import ROOT
+from bundle_settings import ROOT, TWINS_ARE_SLOW
 from PIL import Image
+
+
+@pytest.fixture(params=TWINS_ARE_SLOW, ids=lambda path: path.name)
+def bundle(request):
+    """Folder of a bundle; those of Mask R-CNN where Detectron2 is installed."""
+    if request.param.name.endswith("mask_rcnn"):
+        pytest.importorskip("detectron2")
+    return request.param
 
 
 @pytest.fixture(scope="module")
