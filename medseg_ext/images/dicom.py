@@ -52,14 +52,7 @@ def decode_dicom(path: str) -> np.ndarray:
         raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
     header = read_header(path)
     try:
-        if not _is_for_pydicom(header):
-            return _decode_with_itk(path, reader_of_file)
-        try:
-            return _decode_with_pydicom(path)
-        except Exception:
-            if not _is_deep_colour_in_jpeg_2000(header):
-                raise
-            return _decode_with_itk(path, reader_of_file)
+        return _decode_with_pydicom(path) if _is_for_pydicom(header) else _decode_with_itk(path, reader_of_file)
     except DataError:
         raise
     except Exception as error:  # of two libraries: a dozen kinds, and messages that begin with lines on their source
@@ -116,36 +109,27 @@ def _pixel_measures(header: Dataset) -> list[Dataset]:
 
 
 def _is_for_pydicom(header: Dataset) -> bool:
-    """Say whether ITK reads an image wrongly or not at all, and pydicom has what it needs.
+    """Say whether pydicom is to read an image: ITK reads it wrongly or not at all.
 
     As tried with ITK 5.4 it takes a palette's 16 bits for 8, or gives zeros; takes YCbCr for RGB where the header says
     so and the JPEG does not; mixes up run-length coded RGB of 16 bits; refuses values with signs that have 8 bits, or
-    12 where white is zero.
+    12 where white is zero. It reads right, and pydicom with Pillow does not, RGB of 16 bits in JPEG 2000.
     """
     from pydicom.pixels import get_decoder
-
-    if not (
-        header.get("SamplesPerPixel") == 3
-        or header.get("PhotometricInterpretation") == "PALETTE COLOR"
-        or header.get("PixelRepresentation") == 1
-    ):
-        return False
-    try:
-        is_available = get_decoder(header.file_meta.TransferSyntaxUID).is_available
-    except (AttributeError, NotImplementedError):  # no such element, or a compression unknown to pydicom
-        is_available = False
-    if not is_available and header.get("PhotometricInterpretation") == "PALETTE COLOR":
-        raise NotImplementedError("a palette in a compression that only ITK reads")
-    return is_available
-
-
-def _is_deep_colour_in_jpeg_2000(header: Dataset) -> bool:
-    """Say whether it is what ITK reads right, and Pillow, which pydicom asks, not at all."""
     from pydicom.uid import JPEG2000TransferSyntaxes
 
-    syntax = header.file_meta.TransferSyntaxUID
-    return (
-        syntax in JPEG2000TransferSyntaxes and header.get("SamplesPerPixel") == 3 and header.get("BitsAllocated") == 16
+    if header.get("PhotometricInterpretation") == "PALETTE COLOR":
+        return True  # an error is better than other colours
+    has_colours = header.get("SamplesPerPixel") == 3
+    if not has_colours and header.get("PixelRepresentation") != 1:
+        return False
+    try:
+        syntax = header.file_meta.TransferSyntaxUID
+        is_available = get_decoder(syntax).is_available
+    except (AttributeError, NotImplementedError):  # no such element, or a compression unknown to pydicom
+        return False
+    return is_available and not (
+        has_colours and header.get("BitsAllocated") == 16 and syntax in JPEG2000TransferSyntaxes
     )
 
 
