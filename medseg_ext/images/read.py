@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from monai.config import PathLike
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
+
+PathLike = str | os.PathLike[str]
 
 
 def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:

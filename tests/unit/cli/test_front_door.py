@@ -31,6 +31,11 @@ def modules_after(code: str) -> set[str]:
     return {name.partition(".")[0] for name in result.stdout.rpartition("loaded:")[2].split()}
 
 
+def test_a_preparation_loads_no_framework_in_any_of_its_processes():
+    loaded = modules_after("import medseg_ext.datasets.layouts, medseg_ext.datasets.write_images")
+    assert loaded & {"torch", "monai", "ignite", "transformers", "matplotlib"} == set()
+
+
 @pytest.mark.parametrize("words", [["--help"], ["export", "--help"], ["segment", "--help"], ["train", "--outptu", "x"]])
 def test_help_and_mistakes_load_no_library(words):
     loaded = modules_after(
