@@ -1,21 +1,24 @@
-"""Make data set folders that only evaluations read: unseen images, and zoomed copies of a validation split.
+"""Make data set folders for evaluations: unseen images, zoomed validation images, kinds that a training leaves out.
 
     python tools/evaluation_sets.py unseen SOURCE TARGET
     python tools/evaluation_sets.py zoomed DATA_SET TARGET
+    python tools/evaluation_sets.py left_out DATA_SET TARGET
 
 SOURCE has folders with images/<id>.png and instances/<id>.png; ids that differ only after their last `_` are of one
 patient, slide or well, as `01_1` and `01_2`, and form a group, which intervals draw as a whole. Of a data set come
-TARGET/x0.25 to TARGET/x3.
+TARGET/x0.25 to TARGET/x3; or, for each kind of microscopy, a folder of its name with all images of this kind under
+`testing`, and the others, in their sections, to train on.
 
-All images stand in the section `testing`. An image shrinks by area and grows bicubically, a label map by majority, so
-that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as nobody could
-tell them.
+Unseen and zoomed images all stand in the section `testing`. An image shrinks by area and grows bicubically, a label map
+by majority, so that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as
+nobody could tell them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +28,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, load_class_names, load_datalist, read_dataset_json
+from medseg_ext.datasets.data_set_folder import (
+    DATASET_FILE,
+    FOLDER_OF_KEY,
+    SECTIONS,
+    load_class_names,
+    load_datalist,
+    read_dataset_json,
+)
 from medseg_ext.errors import DataError
 from medseg_ext.images.png import encode_png
 from medseg_ext.images.read import read_labels
@@ -84,13 +94,37 @@ def zoomed_samples(items: Iterable[dict[str, str]], zoom: float) -> Iterator[Sam
         yield item["id"], item["group"], item.get("kind", ""), pixels, zoomed[0], zoomed[1]
 
 
+def write_left_out(source: Path, target: Path) -> None:
+    """Write, for each kind, a data set folder that trains without it and tests on it."""
+    content = read_dataset_json(source)
+    kinds = sorted({item.get("kind", "") for section in SECTIONS for item in content[section]} - {""})
+    if len(kinds) < 2:
+        raise DataError(f"{source} does not tell two kinds of microscopy apart: prepare it with --groups")
+    for kind in kinds:
+        folder = target / kind
+        for key_folder in FOLDER_OF_KEY.values():
+            shutil.copytree(source / key_folder, folder / key_folder)
+        of_kind = [item for section in SECTIONS for item in content[section] if item.get("kind") == kind]
+        others = {
+            section: [item for item in content[section] if item.get("kind") != kind]
+            for section in ("training", "validation")
+        }
+        (folder / DATASET_FILE).write_text(
+            json.dumps(content | others | {"testing": of_kind}, indent=1) + "\n", "utf-8"
+        )
+        print(f"{folder}: {len(others['training'])} images to train on, {len(of_kind)} to test")
+
+
 def main() -> None:
     """Make what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["unseen", "zoomed"])
+    parser.add_argument("what", choices=["unseen", "zoomed", "left_out"])
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     options = parser.parse_args()
+    if options.what == "left_out":
+        write_left_out(options.source, options.target)
+        return
     sets: dict[str, Iterator[Sample]] = {}
     if options.what == "unseen":
         stem, class_names = "", ["background", "nucleus"]

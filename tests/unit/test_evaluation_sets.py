@@ -80,6 +80,38 @@ def test_images_whose_objects_would_be_specks_are_left_out(unseen, tmp_path):
     assert "x1: 1 images" in done.stdout
 
 
+def test_a_kind_that_is_left_out_is_tested_and_not_trained_on(unseen, tmp_path):
+    folder = tmp_path / "prepared"
+    shutil.copytree(unseen / "large", folder)
+    content = json.loads((folder / "dataset.json").read_text())
+    (item,) = content["testing"]
+    ids = {"training": ["t1", "t2"], "validation": ["v1", "v2"], "testing": ["e1", "e2"]}
+    for section, names in ids.items():
+        content[section] = [item | {"id": name, "kind": kind} for name, kind in zip(names, "ab", strict=True)]
+    (folder / "dataset.json").write_text(json.dumps(content))
+    done = run("left_out", folder, tmp_path / "left_out")
+    assert done.returncode == 0, done.stderr
+    found = {
+        (kind, section): [entry["id"] for entry in load_datalist(tmp_path / "left_out" / kind, section)]
+        for kind in "ab"
+        for section in ids
+    }
+    assert found == {
+        ("a", "training"): ["t2"],
+        ("a", "validation"): ["v2"],
+        ("a", "testing"): ["t1", "v1", "e1"],
+        ("b", "training"): ["t1"],
+        ("b", "validation"): ["v1"],
+        ("b", "testing"): ["t2", "v2", "e2"],
+    }
+
+
+def test_kinds_that_nobody_told_are_refused(unseen, tmp_path):
+    done = run("left_out", unseen / "large", tmp_path / "left_out")
+    assert done.returncode == 1
+    assert "does not tell two kinds of microscopy apart" in done.stderr
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     done = run("unseen", tmp_path, tmp_path / "target")
     assert done.returncode == 1
