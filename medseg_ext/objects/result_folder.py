@@ -14,7 +14,6 @@ import numpy as np
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
-from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
@@ -54,10 +53,6 @@ class InputImages(Protocol):
     @property
     def page(self) -> int:
         """Which page of a TIFF is read, from 0."""
-
-    @property
-    def channel(self) -> int | str | None:
-        """Which channel is read, its number, from 0, or its name; None for grey or RGB."""
 
     @property
     def remarks(self) -> Mapping[str, Sequence[str]]:
@@ -163,7 +158,7 @@ class ResultFolder:
         self,
         item: Item,
         objects: Objects,
-        image_rgb: np.ndarray | None = None,
+        image_rgb: np.ndarray,
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -172,12 +167,10 @@ class ResultFolder:
         Args:
             item: path of the file under `image`, and its `id`.
             objects: what was found, in the size of the image.
-            image_rgb: the image as it came, float (H, W, 3) in [0, 1]; by default it is read from its file.
+            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
             metadata: of the image that went through the network, which tell at which scale it did; for the summary.
         """
         try:
-            if image_rgb is None:
-                image_rgb = read_rgb(item["image"], page=self.images.page, channel=self.images.channel)
             table = write_objects(
                 self.output_dir,
                 item["id"],
