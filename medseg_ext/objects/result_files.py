@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.files import write_atomically
-from medseg_ext.images.png import encode_png
+from medseg_ext.images.png import encode_png, encode_png_fast
 from medseg_ext.objects.geojson import to_geojson
 from medseg_ext.objects.label_map_files import ENCODERS, PixelSize
 from medseg_ext.objects.measurements import measure_objects
@@ -79,7 +79,7 @@ def write_objects(
     contents = (
         ENCODERS[output_format](instances, pixel_size_um),
         encode_png(classes),
-        encode_png(overlay),
+        encode_png_fast(overlay),
         to_csv(list(table), rows_of(table)),
         json.dumps(geojson, separators=(",", ":"), ensure_ascii=False).encode(),
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.png import encode_png
+from medseg_ext.images.png import encode_png_fast
 from medseg_ext.objects.geojson import to_features
 from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
@@ -74,7 +74,7 @@ def write_large_objects(
     found.classes.flush()
     rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
     picture, overlay = _pictures(found, image)
-    overlay_path.write_bytes(encode_png(overlay))
+    overlay_path.write_bytes(encode_png_fast(overlay))
 
     options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
     tables: list[Table] = []
