@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monai.bundle import ConfigWorkflow
+
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS
 from medseg_ext.pages.gallery import write_gallery
+from medseg_ext.pages.gallery_pictures import GalleryPictures
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
 
@@ -94,30 +97,33 @@ def segment(
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
-    list_images(images)  # before the network is built, which takes seconds
+    n_images = len(list_images(images))  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
+    pictures = GalleryPictures(n_images) if gallery else None
+
+    def watch(workflow: ConfigWorkflow) -> None:
+        if pictures is not None:
+            workflow.parser.get_parsed_content("result_folder").viewer = pictures.add
+
     workflow = run_workflow(
         bundle,
         "inference",
         {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
         with_log=verbose,
         with_warnings=verbose,
+        before=watch,
     )
     with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    dataset = workflow.parser.get_parsed_content("dataset")
-    if not gallery:
+    if pictures is None:
         return Segmented(output_dir, rows, None)
-    items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
     page = write_gallery(
         output_dir,
         rows=rows,
-        images={item["id"]: item["image"] for item in items},
+        pictures=pictures,
         title=workflow.parser.get_parsed_content("title"),
         bundle=bundle.name,
         object_name=workflow.parser.get_parsed_content("object_name"),
-        page=dataset.page,
-        channel=dataset.channel,
     )
     return Segmented(output_dir, rows, page)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def run_workflow(
     *,
     with_log: bool = True,
     with_warnings: bool = False,
+    before: Callable[[ConfigWorkflow], None] | None = None,
 ) -> ConfigWorkflow:
     """Run one of a bundle's configs through MONAI's `ConfigWorkflow`.
 
@@ -39,6 +40,7 @@ def run_workflow(
             a part, such as `decoder#min_area_px`, are written as in a config.
         with_log: leave the log of MONAI and Ignite in the terminal.
         with_warnings: leave warnings there, too, which are of the libraries and not for people.
+        before: takes the workflow when it is initialised, before it runs.
 
     Returns:
         The workflow, done.
@@ -65,6 +67,8 @@ def run_workflow(
                 **_for_the_parser(given, config[DESCRIPTIONS]),
             )
             running.initialize()
+            if before is not None:
+                before(running)
             running.run()
             running.finalize()
         except Exception as error:  # MONAI wraps an error once for every level of the config
