@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS
 from medseg_ext.pages.gallery import write_gallery
 
@@ -90,35 +91,37 @@ def segment(
         What was written.
 
     Raises:
-        DataError: no image, or none that can be read, no weights, or what else people can mend.
+        DataError: no image, or none that can be read, no weights, another run that writes to the folder, or what else
+            people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
-    workflow = run_workflow(
-        bundle,
-        "inference",
-        {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
-        with_log=verbose,
-        with_warnings=verbose,
-    )
-    with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    dataset = workflow.parser.get_parsed_content("dataset")
-    if not gallery:
-        return Segmented(output_dir, rows, None)
-    items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
-    page = write_gallery(
-        output_dir,
-        rows=rows,
-        images={item["id"]: item["image"] for item in items},
-        title=workflow.parser.get_parsed_content("title"),
-        bundle=bundle.name,
-        object_name=workflow.parser.get_parsed_content("object_name"),
-        page=dataset.page,
-        channel=dataset.channel,
-    )
+    with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
+        workflow = run_workflow(
+            bundle,
+            "inference",
+            {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
+            with_log=verbose,
+            with_warnings=verbose,
+        )
+        with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        dataset = workflow.parser.get_parsed_content("dataset")
+        if not gallery:
+            return Segmented(output_dir, rows, None)
+        items = [*dataset.data, *dataset.large, *(item for item, _ in dataset.unreadable)]
+        page = write_gallery(
+            output_dir,
+            rows=rows,
+            images={item["id"]: item["image"] for item in items},
+            title=workflow.parser.get_parsed_content("title"),
+            bundle=bundle.name,
+            object_name=workflow.parser.get_parsed_content("object_name"),
+            page=dataset.page,
+            channel=dataset.channel,
+        )
     return Segmented(output_dir, rows, page)
 
 

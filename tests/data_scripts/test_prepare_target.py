@@ -64,13 +64,13 @@ def test_an_interrupted_run_is_not_taken_for_complete_and_goes_on_to_the_same_by
     assert sum(path.stat().st_mtime_ns == changed for path, changed in before.items()) >= done
 
 
-def start_and_signal(raw: Path, target: Path, number: signal.Signals) -> tuple[int, str]:
-    """Start a run on images large enough to take a while, and signal it after the first. Returns: exit code, stderr."""
+def start_and_signal(raw: Path, target: Path, number: signal.Signals, *, workers: int = 2) -> subprocess.Popen:
+    """Start a run on images large enough to take a while, and signal it after the first."""
     pixels = np.random.default_rng(0).integers(256, size=(300, 400, 3), dtype=np.uint8)
     for image_id in range(100, 140):
         save(raw / "x" / f"{image_id}.bmp", pixels)
         save(raw / "y" / f"{image_id}_1.bmp", (pixels[..., 0] > 100).astype(np.uint8) * 20)
-    command = [sys.executable, "data_scripts/prepare_segpc2021.py", str(raw), str(target), "--workers", "2"]
+    command = [sys.executable, "data_scripts/prepare_segpc2021.py", str(raw), str(target), "--workers", str(workers)]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -83,12 +83,32 @@ def start_and_signal(raw: Path, target: Path, number: signal.Signals) -> tuple[i
     while not list(target.glob(".partial/done/*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(number)
+    return process
+
+
+def end_of(process: subprocess.Popen) -> tuple[int, str]:
+    """Wait for a run. Returns: exit code, stderr."""
     _, messages = process.communicate(timeout=60)
     return process.returncode, messages
 
 
+def test_a_second_run_beside_one_that_is_going_on_is_refused_in_one_line(raw, tmp_path):
+    first = start_and_signal(raw, tmp_path / "out", signal.SIGSTOP, workers=1)
+    before = hashes(tmp_path / "out")
+    second = run_script("prepare_segpc2021.py", raw, tmp_path / "out")
+    assert second.returncode == 2
+    told = f"error: {tmp_path / 'out'} is being written to by a preparation (process {first.pid}, on "
+    assert second.stderr.startswith(told)
+    assert second.stderr.count("\n") == 1
+    assert hashes(tmp_path / "out") == before
+    first.send_signal(signal.SIGCONT)
+    assert end_of(first)[0] == 0
+    prepare_segpc2021(raw, tmp_path / "whole", workers=1)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
 def test_a_killed_run_goes_on_to_the_same_bytes(raw, tmp_path):
-    start_and_signal(raw, tmp_path / "out", signal.SIGKILL)
+    end_of(start_and_signal(raw, tmp_path / "out", signal.SIGKILL))
     assert not (tmp_path / "out" / "dataset.json").exists()
     result = run_script("prepare_segpc2021.py", raw, tmp_path / "out")
     assert result.returncode == 0, result.stderr
@@ -98,7 +118,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(raw, tmp_path):
 
 
 def test_ctrl_c_ends_with_advice_and_leaves_no_data_set(raw, tmp_path):
-    code, messages = start_and_signal(raw, tmp_path / "out", signal.SIGINT)
+    code, messages = end_of(start_and_signal(raw, tmp_path / "out", signal.SIGINT))
     assert code == 130
     assert "run the same command again to go on" in messages
     assert "Traceback" not in messages
