@@ -12,8 +12,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.keys import DESCRIPTIONS
-from medseg_ext.bundle.monai_command_line import USER_ERRORS, cause_of, message_of, refuse_misfits
+from medseg_ext.bundle.monai_command_line import refuse_misfits
 from medseg_ext.bundle.values import check_value, is_path
 from medseg_ext.bundle.verbatim import as_literal, as_part, as_path
 from medseg_ext.folder_lock import FolderLock

@@ -103,8 +103,10 @@ def run_command(options: argparse.Namespace, workflow: str, *, data: Path, outpu
 
     bundle = find_bundle(options.bundle)
     overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
+    from medseg_ext.bundle.library_log import shorten_log
     from medseg_ext.bundle.workflow import run_workflow  # after all that needs no second
 
+    shorten_log()
     if _is_first_process():
         print(f"{workflow} with {bundle}", file=sys.stderr)
     run_workflow(bundle, workflow, {**overrides, "dataset_dir": data, "output_dir": output})

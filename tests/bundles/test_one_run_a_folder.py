@@ -9,7 +9,7 @@ from bundle_settings import ROOT
 from lock_holders import holder_of
 from PIL import Image
 
-from medseg_ext.bundle.monai_command_line import cause_of
+from medseg_ext.bundle.causes import cause_of
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import FolderLock
