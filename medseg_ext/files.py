@@ -10,7 +10,7 @@ import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.errors import DataError
 
@@ -62,6 +62,25 @@ def check_ids(ids: Iterable[tuple[object, str]]) -> None:
             what = f"the ids '{name}' and '{other}', which are one file on macOS and Windows: rename one"
             raise DataError(f"{where} and {elsewhere} have {what}")
         seen[key] = name, where
+
+
+def check_inner_path(path: object, where: str) -> None:
+    """Refuse a path of a file in a folder that may lead out of it, on any system.
+
+    Args:
+        path: what is given as path, relative to the folder.
+        where: it stands, for the message.
+    Raises: DataError: it is no text or empty, absolute, has a part "..", a backslash, a control character or bytes that
+        are no text.
+
+    >>> check_inner_path("images/plate 1..2.png", "dataset.json")
+    """
+    is_text = isinstance(path, str) and path != "" and not NOT_IN_IDS.search(path.replace("/", ""))
+    if not is_text or PureWindowsPath(str(path)).anchor or ".." in PurePosixPath(str(path)).parts:
+        raise DataError(
+            f"{where} is {path!r}: expected a path inside the folder, such as images/a.png; bring the file there, or a "
+            "link to it"
+        )
 
 
 def as_text(name: str) -> str:
