@@ -12,6 +12,7 @@ from monai.bundle import ConfigWorkflow
 
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures
@@ -93,7 +94,8 @@ def segment(
         What was written.
 
     Raises:
-        DataError: no image, or none that can be read, no weights, or what else people can mend.
+        DataError: no image, or none that can be read, no weights, another run that writes to the folder, or what else
+            people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
@@ -105,26 +107,27 @@ def segment(
         if pictures is not None:
             workflow.parser.get_parsed_content("result_folder").viewer = pictures.add
 
-    workflow = run_workflow(
-        bundle,
-        "inference",
-        {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
-        with_log=verbose,
-        with_warnings=verbose,
-        before=watch,
-    )
-    with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if pictures is None:
-        return Segmented(output_dir, rows, None)
-    page = write_gallery(
-        output_dir,
-        rows=rows,
-        pictures=pictures,
-        title=workflow.parser.get_parsed_content("title"),
-        bundle=bundle.name,
-        object_name=workflow.parser.get_parsed_content("object_name"),
-    )
+    with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
+        workflow = run_workflow(
+            bundle,
+            "inference",
+            {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
+            with_log=verbose,
+            with_warnings=verbose,
+            before=watch,
+        )
+        with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if pictures is None:
+            return Segmented(output_dir, rows, None)
+        page = write_gallery(
+            output_dir,
+            rows=rows,
+            pictures=pictures,
+            title=workflow.parser.get_parsed_content("title"),
+            bundle=bundle.name,
+            object_name=workflow.parser.get_parsed_content("object_name"),
+        )
     return Segmented(output_dir, rows, page)
 
 

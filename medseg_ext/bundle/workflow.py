@@ -12,12 +12,15 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.keys import DESCRIPTIONS
-from medseg_ext.bundle.monai_command_line import USER_ERRORS, cause_of, message_of, refuse_misfits
+from medseg_ext.bundle.monai_command_line import refuse_misfits
 from medseg_ext.bundle.values import check_value, is_path
-from medseg_ext.bundle.verbatim import as_literal, as_part, as_path
+from medseg_ext.bundle.verbatim import as_part, as_path, as_verbatim
+from medseg_ext.folder_lock import FolderLock
 
 WORKFLOW_TYPES = {"train": "train", "evaluate": "infer", "inference": "infer"}  # of MONAI's, by config
+OUTPUT_LOCK = "output_lock"  # a part of every config
 
 
 def run_workflow(
@@ -58,6 +61,7 @@ def run_workflow(
     config = ConfigParser.load_config_files(files)
     given = {"bundle_root": bundle, **overrides}
     refuse_misfits(given, ConfigParser(config))
+    running = None
     with _quiet(log=not with_log, warnings_too=not with_warnings):
         try:
             running = ConfigWorkflow(
@@ -72,11 +76,19 @@ def run_workflow(
             running.run()
             running.finalize()
         except Exception as error:  # MONAI wraps an error once for every level of the config
+            _release(running)
             cause = cause_of(error)
             if isinstance(cause, USER_ERRORS):
                 raise type(cause)(message_of(cause)) from error
             raise RuntimeError(message_of(cause) or type(cause).__name__) from error
     return running
+
+
+def _release(workflow: ConfigWorkflow | None) -> None:
+    """Give back the lock of a workflow that failed, and that its error may keep alive."""
+    lock = workflow.parser.ref_resolver.resolved_content.get(OUTPUT_LOCK) if workflow else None
+    if isinstance(lock, FolderLock):
+        lock.release()
 
 
 def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) ->
     for key, value in overrides.items():
         if key in schemas:
             plain = check_value(f"--{key}", value, schemas[key])
-            written[key] = as_path(plain) if is_path(schemas[key]) else as_literal(plain)
+            written[key] = as_path(plain) if is_path(schemas[key]) else as_verbatim(plain)
         else:
             written[key] = as_part(value)
     return written

@@ -51,8 +51,10 @@ def _run(options: argparse.Namespace) -> int:
     )
     if not images:
         raise ValueError("no image is named: give images and folders first, then options")
+    from medseg_ext.bundle.library_log import shorten_log
     from medseg_ext.bundle.segmentation import segment  # after all that needs no second
 
+    shorten_log()
     print(f"segmenting with {bundle}", file=sys.stderr)
     done = segment(
         images, bundle, options.output, overrides=overrides, gallery=options.gallery, verbose=options.verbose

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import reason_of
+from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.contrast import find_contrast
@@ -124,7 +124,7 @@ class LargeImages:
 
     def _segment(self, item: dict[str, str]) -> dict[str, Any]:
         output_dir = self.results.output_dir
-        with pixel_io(), tempfile.TemporaryDirectory(dir=output_dir, prefix=".large-") as folder:
+        with pixel_io(), temporary_folder(output_dir) as folder:
             image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
             if self.results.output_format == "nifti":
                 refuse_too_long_for_nifti(image.size)
@@ -132,8 +132,8 @@ class LargeImages:
             diameter_px = self._diameter_of(image, item, places, stretch)
             scale = self.inferer.scale_for(diameter_px)
             with (
-                PixelStore(Path(folder) / "instances.tif", image.size, np.uint32) as instances,
-                PixelStore(Path(folder) / "classes.tif", image.size, np.uint8) as classes,
+                PixelStore(folder / "instances.tif", image.size, np.uint32) as instances,
+                PixelStore(folder / "classes.tif", image.size, np.uint8) as classes,
             ):
                 tiles = plan_tiles_of_image(
                     image.size,
@@ -156,7 +156,7 @@ class LargeImages:
                 found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
                 summary = write_large_objects(
                     output_dir,
-                    Path(folder),
+                    folder,
                     item["id"],
                     found,
                     image,
