@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
+
 SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
 
@@ -103,7 +105,8 @@ def run_command(options: argparse.Namespace, workflow: str, *, data: Path, outpu
 
     bundle = find_bundle(options.bundle)
     overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
-    from medseg_ext.bundle.workflow import run_workflow  # after all that needs no second
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.workflow import run_workflow
 
     if _is_first_process():
         print(f"{workflow} with {bundle}", file=sys.stderr)
