@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, further = parser.parse_known_args(arguments)
         if further and not hasattr(options, "keys"):
             parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
-        options.keys = further
+        options.keys, options.words = further, sys.argv[1:] if arguments is None else list(arguments)
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():

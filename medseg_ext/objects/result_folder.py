@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
+from medseg_ext.objects.done_images import DONE_FILE, DoneImages, Item, Row, note_image
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
@@ -31,9 +32,6 @@ DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 BETWEEN_REMARKS = " | "
 
 logger = logging.getLogger(__name__)
-
-Item = Mapping[str, str]
-"""An image: its path under "image", and a unique "id"."""
 
 
 class InputImages(Protocol):
@@ -77,6 +75,9 @@ class ResultFolder:
         images: those of the run; its unreadable ones go to the summary, too.
         output_format: of the label map, "tiff" or "nifti".
 
+    Attributes:
+        done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
+
     Raises:
         DataError: another output format.
     """
@@ -97,7 +98,8 @@ class ResultFolder:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
-        self._rows: dict[str, dict[str, Any]] = {}  # by id
+        self.done: DoneImages | None = None
+        self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
     @property
@@ -143,12 +145,23 @@ class ResultFolder:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        if self.done is None:
+            (self.output_dir / DONE_FILE).unlink(missing_ok=True)
+        else:
+            self.done.start()
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = self._row(item, status=DONE, **summary)
+        row = self._row(item, status=DONE, **summary)
+        self.take_over([row])
+        if self.done is not None:
+            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+
+    def take_over(self, rows: Iterable[Row]) -> None:
+        """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
+        self._rows.update({row["id"]: row for row in rows})
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
@@ -214,7 +227,7 @@ class ResultFolder:
             self.output_dir.absolute(),
         )
 
-    def _row(self, item: Item, *, status: str, **values: Any) -> dict[str, Any]:
+    def _row(self, item: Item, *, status: str, **values: Any) -> Row:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name = as_text(Path(item["image"]).name)
         return {"image": name, "id": item["id"], "status": as_text(status), "remarks": remarks, **values}

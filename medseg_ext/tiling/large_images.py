@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from medseg_ext.tiling.pixel_store import PixelStore
 from medseg_ext.tiling.stitching import Stitcher
 from medseg_ext.tiling.tiles import Tile, plan_tiles_of_image
 from medseg_ext.transforms.decoders import DecodeObjectsd
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,9 @@ class LargeImages:
         window_size: (h, w) of the inferer's window; None where it has none.
         window_overlap: part of a window that the next one sees again.
         amp: run in mixed precision on a GPU.
+
+    Attributes:
+        shows_progress: show bars where the output is a terminal.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class LargeImages:
         self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
         self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
         self.amp = amp
+        self.shows_progress = True
 
     def run(self) -> None:
         """Segment every large image, and write the summary if there are no others.
@@ -219,17 +225,13 @@ class LargeImages:
         with pixel_io(), tempfile.TemporaryDirectory(dir=self.results.output_dir, prefix=".large-") as folder:
             image = self.open(item)
             view = self.view(item, image)
-            # disable=None: no bar where the output is no terminal
-            tiles = tqdm(self.tiles(image, view), desc=item["id"], unit="tile", disable=None)
+            tiles = self._watched(self.tiles(image, view), desc=item["id"], unit="tile")
             objects = (self.objects_of(image, view, tile) for tile in tiles)
             return self.join(item, image, view, objects, workshop=Path(folder))
 
     def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
         """Look at the whole image; give its black and white, and the places that show most."""
-
-        def watch(parts: Sequence[Box]) -> Iterable[Box]:
-            return tqdm(parts, desc="contrast", unit="part", disable=None, leave=False)
-
+        watch = partial(self._watched, desc="contrast", unit="part", leave=False)
         return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
     def _diameter_of(
@@ -240,13 +242,18 @@ class LargeImages:
         if known is not None:
             return known
         found = []
-        for place in tqdm(places, desc="size of objects", unit="place", disable=None, leave=False):
+        for place in self._watched(places, desc="size of objects", unit="place", leave=False):
             pixels = torch.as_tensor(stretch(_seen(image, place, place.size)))[None].to(self.device)
             with self._network_at_work():
                 diameter = self.inferer.estimator(pixels, self.network)
             if diameter is not None:
                 found.append(diameter)
         return float(np.median(found)) if found else None
+
+    def _watched(self, parts: Sequence[T], **texts: Any) -> Iterable[T]:
+        # disable=None: no bar where the output is no terminal
+        bar: Iterable[T] = tqdm(parts, disable=None if self.shows_progress else True, **texts)
+        return bar
 
     @contextmanager
     def _network_at_work(self) -> Iterator[None]:
