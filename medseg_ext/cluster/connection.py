@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 import dask
 from distributed import Client, LocalCluster
@@ -58,18 +60,18 @@ def start_workers(number: int, *, verbose: bool = False) -> Iterator[Connection]
     if number < 1:
         raise DataError(f"--workers {number}: expected a number of processes, at least 1")
     has_dashboard = importlib.util.find_spec("bokeh") is not None
-    with (
-        dask.config.set(LOCAL_CONFIG),
-        LocalCluster(
-            n_workers=number,
+    with dask.config.set(LOCAL_CONFIG), without_interrupts():
+        # Processes are started later, by the threads that are started here, and so have no interrupts either.
+        cluster = LocalCluster(
+            n_workers=0,
             threads_per_worker=1,
+            memory_limit=1 / number,  # of all
             dashboard_address="127.0.0.1:0" if has_dashboard else None,
             silence_logs=False if verbose else logging.CRITICAL,
             scheduler_kwargs={"allowed_failures": ALLOWED_FAILURES},
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        # A process that is killed before it has started is not started again by Dask itself.
+        )
+    with dask.config.set(LOCAL_CONFIG), cluster, Client(cluster) as client:
+        # It starts them, and those again that were killed before they were up, which Dask does not by itself.
         revival = PeriodicCallback(lambda: cluster.scale(number), REVIVAL_MS)
         cluster.loop.add_callback(revival.start)
         if has_dashboard:
@@ -78,6 +80,20 @@ def start_workers(number: int, *, verbose: bool = False) -> Iterator[Connection]
             yield Connection(client, max(1, (os.cpu_count() or 1) // number), lambda: number)
         finally:
             cluster.loop.add_callback(revival.stop)
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which a terminal sends to all of its processes, from this thread and from what it starts."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # whoever starts it, at the first process, lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
