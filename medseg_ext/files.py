@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
+import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.errors import DataError
 
 LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # name of what is being written
 NOT_IN_IDS = re.compile(
     r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 )  # separators, control characters, bytes that are no text
@@ -61,6 +64,25 @@ def check_ids(ids: Iterable[tuple[object, str]]) -> None:
         seen[key] = name, where
 
 
+def check_inner_path(path: object, where: str) -> None:
+    """Refuse a path of a file in a folder that may lead out of it, on any system.
+
+    Args:
+        path: what is given as path, relative to the folder.
+        where: it stands, for the message.
+    Raises: DataError: it is no text or empty, absolute, has a part "..", a backslash, a control character or bytes that
+        are no text.
+
+    >>> check_inner_path("images/plate 1..2.png", "dataset.json")
+    """
+    is_text = isinstance(path, str) and path != "" and not NOT_IN_IDS.search(path.replace("/", ""))
+    if not is_text or PureWindowsPath(str(path)).anchor or ".." in PurePosixPath(str(path)).parts:
+        raise DataError(
+            f"{where} is {path!r}: expected a path inside the folder, such as images/a.png; bring the file there, or a "
+            "link to it"
+        )
+
+
 def as_text(name: str) -> str:
     r"""Replace what is no text: names of files may hold any bytes, which a log or a table cannot.
 
@@ -89,12 +111,43 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: the file; it need not exist.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = _unfinished_in(path.parent)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for what is needed for a while; its name is random, as that of `replacing`, and it is removed.
+
+    Args:
+        parent: where to make it.
+    """
+    temporary = _unfinished_in(parent)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `replacing` and `temporary_folder` have left in a folder because they were killed.
+
+    Args:
+        folder: in which nobody is writing.
+    """
+    for entry in folder.iterdir():
+        if UNFINISHED.fullmatch(entry.name):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _unfinished_in(folder: Path) -> Path:
+    return folder / f".{secrets.token_hex(8)}.part"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -6,7 +6,6 @@ import difflib
 import inspect
 import re
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +14,13 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
 
+from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.library_log import shorten_log
 from medseg_ext.bundle.values import OverrideError, is_cut, literal, shown
 from medseg_ext.bundle.verbatim import CONFIG_MARKS
-from medseg_ext.errors import DataError
 from medseg_ext.objects.result_folder import SUMMARY_FILE, ResultFolder
 
-USER_ERRORS = (DataError, OverrideError)  # what people can mend themselves
 COMMANDS = ("run", "run_workflow")
 OWN_OPTIONS = set(inspect.signature(run).parameters) - {"override"}  # of MONAI's, which are no keys of a config
 
@@ -148,10 +147,11 @@ def end_with_the_cause() -> None:
 
     MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
     item and not what went wrong. An error that this package raised is the cause, also where it was raised from another
-    one. `USER_ERRORS` are shown without the traceback; everything else with it.
+    one. `USER_ERRORS` are shown without the traceback, and not logged before; everything else with it.
     """
     if not _monai_arguments():
         return
+    shorten_log()
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         cause = cause_of(error)
@@ -181,27 +181,6 @@ def end_with_failed_images(results: ResultFolder) -> None:
             f"error: {count} image{'' if count == 1 else 's'} could not be done, the others are; see "
             f"{results.output_dir / SUMMARY_FILE}; the first: {name}: {reason}"
         )
-
-
-def cause_of(error: BaseException) -> BaseException:
-    """Find what an error comes from: the first one that this package raised, else the one at the bottom."""
-    while error.__cause__ is not None and not _is_ours(error):
-        error = error.__cause__
-    return error
-
-
-def message_of(error: BaseException) -> str:
-    """Give an error's message without the traceback that PyTorch writes into it in a data loader's worker."""
-    message = str(error)
-    if re.match(r"Caught \w+ in DataLoader worker", message):
-        return message.rpartition(f"{type(error).__name__}: ")[2].strip()
-    return message
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Say whether this package raised an error, and not what it calls."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").partition(".")[0] == "medseg_ext"
 
 
 def _is_text(value: Any) -> bool:

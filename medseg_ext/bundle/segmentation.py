@@ -15,6 +15,7 @@ from monai.bundle import ConfigWorkflow
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder
 from medseg_ext.pages.gallery import write_gallery
@@ -176,41 +177,42 @@ def segment(
         What was written.
 
     Raises:
-        DataError: no image, or none that can be read, no weights, results of other settings that are to be gone on
-            with, or what else people can mend.
+        DataError: no image, or none that can be read, no weights, another run that writes to the folder, results of
+            other settings that are to be gone on with, or what else people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     items = list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
-    with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():
-        workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": output_dir})
-        told = workflow.parser.get_parsed_content
-        told("settings")
-        settings = result_settings(workflow, overrides)
-        done = DoneImages(output_dir, settings, output_format=told("output_format"))
-    rows = done.resume(items) if resume else {}
-    if resume:
-        print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
-    run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, verbose)
-    try:
-        carry_out(run)
-    finally:
-        done.close()
-    with (output_dir / SUMMARY_FILE).open(encoding="utf-8", newline="") as file:
-        rows_of_all = list(csv.DictReader(file))
-    if not gallery:
-        return Segmented(output_dir, rows_of_all, None)
-    page = write_gallery(
-        output_dir,
-        rows=rows_of_all,
-        images={item["id"]: item["image"] for item in items},
-        title=told("title"),
-        bundle=bundle.name,
-        object_name=told("object_name"),
-        page=told("page"),
-        channel=told("channel"),
-    )
+    with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
+        with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():
+            workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": output_dir})
+            told = workflow.parser.get_parsed_content
+            told("settings")
+            settings = result_settings(workflow, overrides)
+            done = DoneImages(output_dir, settings, output_format=told("output_format"))
+        rows = done.resume(items) if resume else {}
+        if resume:
+            print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
+        run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, verbose)
+        try:
+            carry_out(run)
+        finally:
+            done.close()
+        with (output_dir / SUMMARY_FILE).open(encoding="utf-8", newline="") as file:
+            rows_of_all = list(csv.DictReader(file))
+        if not gallery:
+            return Segmented(output_dir, rows_of_all, None)
+        page = write_gallery(
+            output_dir,
+            rows=rows_of_all,
+            images={item["id"]: item["image"] for item in items},
+            title=told("title"),
+            bundle=bundle.name,
+            object_name=told("object_name"),
+            page=told("page"),
+            channel=told("channel"),
+        )
     return Segmented(output_dir, rows_of_all, page)
 
 

@@ -12,12 +12,15 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.keys import DESCRIPTIONS
-from medseg_ext.bundle.monai_command_line import USER_ERRORS, cause_of, message_of, refuse_misfits
+from medseg_ext.bundle.monai_command_line import refuse_misfits
 from medseg_ext.bundle.values import check_value, is_path
 from medseg_ext.bundle.verbatim import as_literal, as_part, as_path
+from medseg_ext.folder_lock import FolderLock
 
 WORKFLOW_TYPES = {"train": "train", "evaluate": "infer", "inference": "infer"}  # of MONAI's, by config
+OUTPUT_LOCK = "output_lock"  # a part of every config
 
 
 def run_workflow(
@@ -47,13 +50,18 @@ def run_workflow(
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
+    running = None
     with quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
-        running = open_workflow(bundle, workflow, overrides, with_log=with_log)
-        running.initialize()
-        if before_run is not None:
-            before_run(running)
-        running.run()
-        running.finalize()
+        try:
+            running = open_workflow(bundle, workflow, overrides, with_log=with_log)
+            running.initialize()
+            if before_run is not None:
+                before_run(running)
+            running.run()
+            running.finalize()
+        except Exception:
+            _release(running)
+            raise
     return running
 
 
@@ -106,6 +114,13 @@ def telling_the_cause() -> Iterator[None]:
         if isinstance(cause, USER_ERRORS):
             raise type(cause)(message_of(cause)) from error
         raise RuntimeError(message_of(cause) or type(cause).__name__) from error
+
+
+def _release(workflow: ConfigWorkflow | None) -> None:
+    """Give back the lock of a workflow that failed, and that its error may keep alive."""
+    lock = workflow.parser.ref_resolver.resolved_content.get(OUTPUT_LOCK) if workflow else None
+    if isinstance(lock, FolderLock):
+        lock.release()
 
 
 def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 BUNDLE = "dsb2018_unet"
 MARKER = ".medseg-demo"  # a folder with it may be deleted and made anew
+SECONDS_TO_END = 2
 
 
 def add_command(commands: Any) -> None:
@@ -58,6 +60,19 @@ def steps(target: Path, *, epochs: int) -> list[tuple[str, str]]:
     ]
 
 
+def _run_step(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command; returns its exit status. When this process is to end, the command comes to its own end first."""
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            try:
+                process.wait(SECONDS_TO_END)  # a terminal's Ctrl-C is for both
+            except subprocess.TimeoutExpired:
+                process.terminate()
+            raise
+
+
 def _run(options: argparse.Namespace) -> int:
     """Run the steps one by one; returns the exit status of the first that fails, else 0."""
     if options.target.exists():
@@ -73,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     for number, (what, words) in enumerate(all_steps, start=1):
         print(f"\n[{number}/{len(all_steps)}] {what}\n$ medseg {words}", flush=True)
         command = [sys.executable, "-m", "medseg_ext.cli", *shlex.split(words)]
-        status = subprocess.run(command, env=environment).returncode
+        status = _run_step(command, environment)
         if status:
             return status
     print(f"\nDone in {time.monotonic() - start:.0f} s. Objects of every image: {options.target / 'objects'}")

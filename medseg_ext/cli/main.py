@@ -1,14 +1,17 @@
 """The command `medseg`."""
 
+# Only what is loaded in no time: what a command needs is imported when it runs, and Ctrl-C may come meanwhile.
 from __future__ import annotations
 
-import argparse
-import io
-import os
-import select
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from functools import partial
+from typing import TYPE_CHECKING
+
+from medseg_ext.cli.interruption import Interruption
+
+if TYPE_CHECKING:
+    import argparse
 
 # In the order of `medseg --help`: each is a module of this room.
 COMMANDS = (
@@ -22,6 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
     """
+    interruption = Interruption()
+    return interruption.guard(partial(_run, arguments, interruption))
+
+
+def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
+    import io
+
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -29,20 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, further = parser.parse_known_args(arguments)
         if further and not hasattr(options, "keys"):
             parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
-        options.keys, options.words = further, sys.argv[1:] if arguments is None else list(arguments)
+        options.keys = further
+        if hasattr(options, "advice"):
+            interruption.advice = partial(options.advice, options, sys.argv[1:] if arguments is None else arguments)
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             return 141  # as shells say it
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130  # likewise
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; what it reads has a command's function as `run`."""
+    import argparse
+    from importlib import import_module
+
     parser = argparse.ArgumentParser(
         prog="medseg",
         description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
@@ -56,6 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _nobody_reads_on() -> bool:
     """Say whether what read this command's output has gone, such as `| head`; then nothing is written to it again."""
+    import os
+    import select
+
     if not hasattr(select, "poll"):
         return False
     poll = select.poll()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.interruption import Interruption
 from medseg_ext.datasets.layouts import LAYOUTS
 from medseg_ext.errors import DataError
 
@@ -23,7 +26,7 @@ def add_command(commands: Any) -> None:
     _add_options(parser, "folder or ZIP in one of the layouts", "a further one; becomes the section testing")
     parser.add_argument("--layout", choices=LAYOUTS, help="which layout the source has (default: found by itself)")
     _add_solution(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, advice=lambda options, words: _advice(["medseg", *words]))
 
 
 def main(name: str) -> int:
@@ -35,11 +38,21 @@ def main(name: str) -> int:
         _add_solution(parser)
     options = parser.parse_args()
     options.layout = name
-    try:
-        return _run(options)
-    except (DataError, OSError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+    def run() -> int:
+        try:
+            return _run(options)
+        except (DataError, OSError, MemoryError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    interruption = Interruption()
+    interruption.advice = lambda: _advice(sys.argv)
+    return interruption.guard(run)
+
+
+def _advice(words: Sequence[str]) -> str:
+    return f"; to go on: {shlex.join(words)}"
 
 
 def _add_options(parser: argparse.ArgumentParser, source_help: str, test_help: str) -> None:
@@ -76,10 +89,6 @@ def _run(options: argparse.Namespace) -> int:
     names = ["test", "groups", "seed", "fractions", "splits_from", "workers", *LAYOUTS[layout].options]
     if getattr(options, "test_solution", None) and "test_solution" not in names:
         raise DataError(f"--test-solution is for the layout dsb2018; {options.source} has that of {layout}")
-    try:
-        dataset = prepare(layout, options.source, options.target, **{name: getattr(options, name) for name in names})
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        return 130
+    dataset = prepare(layout, options.source, options.target, **{name: getattr(options, name) for name in names})
     print(f"{summary(dataset)}\nwritten to {options.target}")
     return 0

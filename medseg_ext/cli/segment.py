@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def add_command(commands: Any) -> None:
         "--gallery", action=argparse.BooleanOptionalAction, default=True, help="write gallery.html to look through"
     )
     parser.add_argument("--verbose", action="store_true", help="show the log of MONAI and Ignite, and warnings")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, advice=how_to_go_on)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -59,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     if not images:
         raise ValueError("no image is named: give images and folders first, then options")
+    from medseg_ext.bundle.library_log import shorten_log
     from medseg_ext.bundle.segmentation import run_serially, segment  # after all that needs no second
 
     carry_out = run_serially
@@ -66,23 +68,24 @@ def _run(options: argparse.Namespace) -> int:
         from medseg_ext.cluster.segmentation import ClusterSegmentation
 
         carry_out = ClusterSegmentation(workers=options.workers, scheduler=options.scheduler)
+    shorten_log()
     print(f"segmenting with {bundle}", file=sys.stderr)
-    try:
-        done = segment(
-            images,
-            bundle,
-            options.output,
-            overrides=overrides,
-            gallery=options.gallery,
-            verbose=options.verbose,
-            resume=options.resume,
-            carry_out=carry_out,
-        )
-    except KeyboardInterrupt:
-        words = options.words if options.resume else [*options.words, "--resume"]
-        print(f"stopped; this goes on: medseg {shlex.join(words)}", file=sys.stderr)
-        return 130
+    done = segment(
+        images,
+        bundle,
+        options.output,
+        overrides=overrides,
+        gallery=options.gallery,
+        verbose=options.verbose,
+        resume=options.resume,
+        carry_out=carry_out,
+    )
     print("\n".join(done.report()))
     if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
         print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
     return 1 if done.unreadable else 0
+
+
+def how_to_go_on(options: argparse.Namespace, words: Sequence[str]) -> str:
+    """Say how to go on with a segmentation."""
+    return f"; to go on: {shlex.join(['medseg', *words, *([] if options.resume else ['--resume'])])}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
@@ -21,10 +24,34 @@ def add_command(commands: Any) -> None:
         "an interruption. A folder that holds an earlier training is refused, unless --overwrite True is given.",
     )
     add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
-    parser.set_defaults(run=_run)
+    start = time.time()
+    parser.set_defaults(run=_run, advice=lambda options, words: how_to_go_on(options, words, since=start))
 
 
 def _run(options: argparse.Namespace) -> int:
     run_command(options, "train", data=options.data, output=options.output)
     say_files([("weights", options.output / "model.pt"), ("curve", options.output / "iou_curve.png")])
     return 0
+
+
+def how_to_go_on(options: argparse.Namespace, words: Sequence[str], *, since: float) -> str:
+    """Say how to go on with a training that began at a time; it may have replaced another one, but not yet."""
+    checkpoint = options.output / "checkpoint.pt"
+    keys = [word.partition("=")[0] for word in words]
+    if "--resume" not in keys:
+        if not checkpoint.is_file() or checkpoint.stat().st_mtime < since:
+            return " before the end of an epoch; to begin anew: " + shlex.join(["medseg", *words])
+        words = [*_without("--overwrite", words), "--resume", "True"]
+    return "; to go on: " + shlex.join(["medseg", *words])
+
+
+def _without(key: str, words: Sequence[str]) -> list[str]:
+    """Leave out a key, and its value."""
+    remaining, kept = list(words), []
+    while remaining:
+        word = remaining.pop(0)
+        if word == key and remaining:
+            remaining.pop(0)
+        elif not word.startswith(f"{key}="):
+            kept.append(word)
+    return kept

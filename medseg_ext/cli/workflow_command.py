@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from medseg_ext.cli.interruption import is_first_process
 
 SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
@@ -103,20 +104,17 @@ def run_command(options: argparse.Namespace, workflow: str, *, data: Path, outpu
 
     bundle = find_bundle(options.bundle)
     overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
+    from medseg_ext.bundle.library_log import shorten_log
     from medseg_ext.bundle.workflow import run_workflow  # after all that needs no second
 
-    if _is_first_process():
+    shorten_log()
+    if is_first_process():
         print(f"{workflow} with {bundle}", file=sys.stderr)
     run_workflow(bundle, workflow, {**overrides, "dataset_dir": data, "output_dir": output})
-
-
-def _is_first_process() -> bool:
-    """Say whether this is the only process, or the first of those that `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def say_files(rows: Sequence[tuple[str, Path]]) -> None:
     """Print where files are, those that exist."""
     for what, path in rows:
-        if path.exists() and _is_first_process():
+        if path.exists() and is_first_process():
             print(f"{what:<9}{path}")

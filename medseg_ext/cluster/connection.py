@@ -71,15 +71,16 @@ def start_workers(number: int, *, verbose: bool = False) -> Iterator[Connection]
             scheduler_kwargs={"allowed_failures": ALLOWED_FAILURES},
         )
     with dask.config.set(LOCAL_CONFIG), cluster, Client(cluster) as client:
+        loop = client.loop
         # It starts them, and those again that were killed before they were up, which Dask does not by itself.
         revival = PeriodicCallback(lambda: cluster.scale(number), REVIVAL_MS)
-        cluster.loop.add_callback(revival.start)
+        loop.add_callback(revival.start)
         if has_dashboard:
             print(f"dashboard {client.dashboard_link}", file=sys.stderr)
         try:
             yield Connection(client, max(1, (os.cpu_count() or 1) // number), lambda: number)
         finally:
-            cluster.loop.add_callback(revival.stop)
+            loop.add_callback(revival.stop)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -15,6 +13,7 @@ from medseg_ext.bundle.values import OverrideError
 from medseg_ext.cluster.connection import Connection, connect, start_workers
 from medseg_ext.cluster.tasks import Task, run_tasks
 from medseg_ext.cluster.worker import Answer, Order, join_tiles, segment_image, segment_tile
+from medseg_ext.files import remove_unfinished, temporary_folder
 from medseg_ext.objects.done_images import Item
 from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.tiling.large_images import View
@@ -55,6 +54,7 @@ class ClusterSegmentation:
             )
             images = (_Image(order, item, results, bar).task() for item in run.pending)
             run_tasks(connection.client, images, threads=connection.threads)
+        remove_unfinished(run.output_dir)  # of workers that were killed
         results.summarise()
 
     def _connection(self, run: SegmentationRun) -> AbstractContextManager[Connection]:
@@ -71,6 +71,7 @@ class _Image:
         self.item = item
         self.results = results
         self.bar = bar
+        self._tidying = ExitStack()
         self._workshop = ""  # of a large image
         self._tiles_left = 0
         self._has_failed = False
@@ -81,7 +82,7 @@ class _Image:
 
     def _take(self, answer: Answer) -> Iterable[Task]:
         if answer.view is not None:
-            self._workshop = tempfile.mkdtemp(dir=self.results.output_dir, prefix=".large-")
+            self._workshop = str(self._tidying.enter_context(temporary_folder(self.results.output_dir)))
             self._tiles_left = answer.tiles
             return self._tiles(answer.view, answer.tiles)
         self._end()
@@ -112,6 +113,5 @@ class _Image:
             self._end()
 
     def _end(self) -> None:
-        if self._workshop:
-            shutil.rmtree(self._workshop, ignore_errors=True)
+        self._tidying.close()
         self.bar.update()

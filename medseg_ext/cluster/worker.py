@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, telling_the_cause
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError, reason_of
+from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
 from medseg_ext.objects.done_images import Item, Note, Row, note_image
 from medseg_ext.objects.result_folder import DONE, ResultFolder
@@ -190,9 +190,9 @@ class LoadedBundle:
         """Join the objects of all tiles of a large image, and write its files."""
         self.images.take(item)
         try:
-            with pixel_io(), tempfile.TemporaryDirectory(dir=workshop) as folder:
+            with pixel_io(), temporary_folder(workshop) as folder:
                 image, objects = self.large_images.open(item), map(load_objects, paths)
-                summary = self.large_images.join(item, image, view, objects, workshop=Path(folder))
+                summary = self.large_images.join(item, image, view, objects, workshop=folder)
                 self.results.add(item, summary)
         except Exception as error:
             self.results.add_failure(item, reason_of(error, item["image"]))

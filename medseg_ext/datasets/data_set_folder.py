@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import check_ids
+from medseg_ext.files import check_ids, check_inner_path
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -49,8 +49,8 @@ def load_datalist(
         class_names: those of the bundle, which must be those of the data set; None takes any.
     Returns: for each image its `id`, its `group`, empty where it has none, and its `kind`, where it has one; absolute
         paths under `image`, `instances` and `classes`.
-    Raises: DataError: as `read_dataset_json`; the section is missing, broken or empty; an id cannot name files, or two
-        are the same, see `check_ids`; a listed file is missing; the classes are others.
+    Raises: DataError: as `read_dataset_json` and `check_items`; the section is missing, broken or empty; a listed file
+        is missing; the classes are others.
     """
     if section not in SECTIONS:
         raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
@@ -65,19 +65,42 @@ def load_datalist(
         raise DataError(f"{file} has no list '{section}': delete the folder, then {ADVICE}")
     if not items:
         raise DataError(f"{file} has no image in its section '{section}': {ADVICE} with other --fractions")
+    check_items(items, f"{file}, {section}")
     datalist = []
-    for number, item in enumerate(items):
-        if not isinstance(item, dict) or not {*FOLDER_OF_KEY, "id"} <= item.keys():
-            raise DataError(f"{file}, {section} item {number} lacks a key: delete the folder, then {ADVICE}")
+    for item in items:
         kind = {"kind": item["cluster"]} if "cluster" in item else {}  # as folders of the first format call it
         group = {"group": str(item.get("group", ""))}  # of what others wrote, it may be a number
         datalist.append(kind | item | group | {key: str(folder / item[key]) for key in FOLDER_OF_KEY})
-    check_ids((item["id"], f"{file}, {section} item {number}") for number, item in enumerate(datalist))
     for item in datalist:
         for key in FOLDER_OF_KEY:
-            if not Path(item[key]).is_file():
+            if not _is_file(item[key]):
                 raise DataError(f"{item[key]} is missing, though {file} lists it: delete the folder, then {ADVICE}")
     return datalist
+
+
+def check_items(items: Sequence[Any], where: str) -> None:
+    """Check the images of a section as it stands in dataset.json, before their ids and paths name files.
+
+    Args:
+        items: the section.
+        where: it stands, for the messages.
+    Raises: DataError: one lacks a key; an id cannot name files, or two are the same, see `check_ids`; a path leads out
+        of the data set folder, see `check_inner_path`. Links in the folder may lead anywhere.
+    """
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or not {*FOLDER_OF_KEY, "id"} <= item.keys():
+            raise DataError(f"{where} item {number} lacks a key: delete the folder, then {ADVICE}")
+    check_ids((item["id"], f"{where} item {number}") for number, item in enumerate(items))
+    for number, item in enumerate(items):
+        for key in FOLDER_OF_KEY:
+            check_inner_path(item[key], f"{where} item {number}, '{item['id']}': {key}")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # such as a name that no file can have
+        return False
 
 
 def load_class_names(dataset_dir: Path | str) -> list[str]:

@@ -16,6 +16,7 @@ from medseg_ext.datasets.workspace import Note, Workspace, path_in_data_set
 from medseg_ext.datasets.write_images import write_images
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_sha256
+from medseg_ext.folder_lock import FolderLock
 
 FORMAT = 3  # raise it when the same source gives other files than before
 
@@ -74,7 +75,8 @@ def write_data_set(
         splits_from: a data set folder or its dataset.json, whose split is to be taken over by image id.
         workers: number of processes; all cores if None.
     Returns: the content of dataset.json.
-    Raises: DataError: anything unusable; nothing of this command is left in `target` then.
+    Raises: DataError: anything unusable; nothing of this command is left in `target` then. Or another run is writing
+        there.
     """
     target = Path(target)
     for part in parts:
@@ -95,32 +97,34 @@ def write_data_set(
         "fractions": list(fractions),
     }
     workspace = Workspace(target, recipe)
-    if finished := workspace.finished():
-        print(f"{target} is complete already, nothing was written", file=sys.stderr)
-        return finished
-    workspace.open()
-    try:
-        notes = write_images(parts, workspace, workers=workers)
-    except DataError:
-        workspace.discard()
-        raise
-    sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
-    for image in images:
-        sections[section_of[image.id]].append(_item(image.id, group_of[image.id]))
-    dataset = {
-        "name": facts.name,
-        "class_names": list(facts.class_names),
-        "object": facts.object_name,
-        "licence": facts.licence,
-        "origin": facts.origin,
-        "preparation": recipe,
-        "counts": {section: _count(items, notes) for section, items in sections.items()},
-        "skipped": _merge([*map(_skipped, parts), *(note["skipped"] for note in notes.values())]),
-        "overlap_px": sum(note["overlap_px"] for note in notes.values()),
-        "without_group": without_group,
-        **sections,
-    }
-    workspace.finish(dataset)
+    finished = workspace.finished()
+    with FolderLock(target, what="a preparation", enabled=finished is None):
+        if finished := finished or workspace.finished():  # again, as another process may have finished it meanwhile
+            print(f"{target} is complete already, nothing was written", file=sys.stderr)
+            return finished
+        workspace.open()
+        try:
+            notes = write_images(parts, workspace, workers=workers)
+        except DataError:
+            workspace.discard()
+            raise
+        sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
+        for image in images:
+            sections[section_of[image.id]].append(_item(image.id, group_of[image.id]))
+        dataset = {
+            "name": facts.name,
+            "class_names": list(facts.class_names),
+            "object": facts.object_name,
+            "licence": facts.licence,
+            "origin": facts.origin,
+            "preparation": recipe,
+            "counts": {section: _count(items, notes) for section, items in sections.items()},
+            "skipped": _merge([*map(_skipped, parts), *(note["skipped"] for note in notes.values())]),
+            "overlap_px": sum(note["overlap_px"] for note in notes.values()),
+            "without_group": without_group,
+            **sections,
+        }
+        workspace.finish(dataset)
     return dataset
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
+from medseg_ext.folder_lock import LOCK_FILE
 
 
 class Note(TypedDict):
@@ -28,7 +29,7 @@ class Workspace:
     """A target folder and, while it is being filled, the notes in its folder `.partial`.
 
     Args:
-        target: the data set folder.
+        target: the data set folder, of which who fills it has the `FolderLock`.
         recipe: all that decides what is written; output of another recipe is never mixed in.
     """
 
@@ -90,17 +91,16 @@ class Workspace:
     def finish(self, dataset: Mapping[str, Any]) -> None:
         """Declare the data set complete."""
         self._write(self.target / DATASET_FILE, _as_json(dataset))
-        shutil.rmtree(self._notes)
+        shutil.rmtree(self._notes, ignore_errors=True)  # another process may see that all is done, and do it, too
 
     def discard(self) -> None:
         """Remove everything written so far; `open` made sure that nothing else is there."""
         for folder in (*FOLDER_OF_KEY.values(), self._notes.name):
             shutil.rmtree(self.target / folder, ignore_errors=True)
-        if self.target.is_dir() and not self._has_other_content():
-            self.target.rmdir()
 
     def _has_other_content(self) -> bool:
-        return self.target.is_dir() and any(entry != self._notes for entry in self.target.iterdir())
+        own = (self._notes, self.target / LOCK_FILE)
+        return self.target.is_dir() and any(entry not in own for entry in self.target.iterdir())
 
     def _write(self, path: Path, data: bytes) -> None:
         temporary = self._notes / f"{secrets.token_hex(8)}.tmp"  # an interruption leaves it in a folder that goes

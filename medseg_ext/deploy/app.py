@@ -14,6 +14,7 @@ from medseg_ext.datasets.image_list import list_images
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.deploy.operators import BundleSegmentationOperator, ImageFolderReaderOperator, ObjectWriterOperator
 from medseg_ext.errors import DataError
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.result_folder import ResultFolder
 
 TOO_LARGE = "is too large for the application, which holds an image as a whole: use `medseg segment`, or cut it"
@@ -67,8 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     context = init_app_context(list(arguments))
     try:
         application = SegmentationApplication(context)
-        application.results.start()
-        application.run()
+        with FolderLock(application.results.output_dir, what="a segmentation"):
+            application.results.start()
+            application.run()
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from medseg_ext.datasets.data_set_folder import SECTIONS, read_dataset_json
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS, check_items, read_dataset_json
 from medseg_ext.images.eight_bit import read_rgb_8_bit
 
 
@@ -24,9 +24,11 @@ def pack_data(source: Path, target: Path, labels: Path, *, quality: int | None) 
         labels: folder for the label maps, TIFF without compression, which the archive compresses better.
         quality: of JPEG, 1 to 100; None: no loss.
     Returns: the content of the new dataset.json.
-    Raises: DataError: it is not a prepared data set, or an image cannot be read.
+    Raises: DataError: it is not a prepared data set, a path in it leads elsewhere, or an image cannot be read.
     """
     dataset = read_dataset_json(source)
+    for section in SECTIONS:
+        check_items(dataset[section], f"{source / DATASET_FILE}, {section}")
     items = [item for section in SECTIONS for item in dataset[section]]
 
     def write(item: dict[str, str]) -> dict[str, str]:
@@ -43,7 +45,7 @@ def pack_data(source: Path, target: Path, labels: Path, *, quality: int | None) 
     with ThreadPoolExecutor() as threads:
         for item, packed in zip(items, threads.map(write, items), strict=True):
             item.update(packed)
-    (target / "dataset.json").write_text(json.dumps(dataset, indent=1))
+    (target / DATASET_FILE).write_text(json.dumps(dataset, indent=1))
     return dataset
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import reason_of
+from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.contrast import find_contrast
@@ -222,12 +222,12 @@ class LargeImages:
         return summary | {DIAMETER: math.nan if view.diameter_px is None else view.diameter_px, SCALE: view.scale}
 
     def _segment(self, item: Item) -> dict[str, Any]:
-        with pixel_io(), tempfile.TemporaryDirectory(dir=self.results.output_dir, prefix=".large-") as folder:
+        with pixel_io(), temporary_folder(self.results.output_dir) as folder:
             image = self.open(item)
             view = self.view(item, image)
             tiles = self._watched(self.tiles(image, view), desc=item["id"], unit="tile")
             objects = (self.objects_of(image, view, tile) for tile in tiles)
-            return self.join(item, image, view, objects, workshop=Path(folder))
+            return self.join(item, image, view, objects, workshop=folder)
 
     def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
         """Look at the whole image; give its black and white, and the places that show most."""

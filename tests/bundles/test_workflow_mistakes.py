@@ -1,5 +1,8 @@
 """Mistakes on MONAI's command line end in one line with the remedy."""
 
+import subprocess
+import sys
+
 import pytest
 from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
 from bundle_settings import BUNDLES, ROOT
@@ -54,15 +57,24 @@ def test_a_batch_of_mixed_sizes_is_refused_with_the_remedy(a_bundle, tmp_path):
     assert "set the dataloader's batch_size to 1" in last
 
 
-def test_missing_weights_are_named(sample_data_sets, tmp_path):
-    missing = tmp_path / "missing.pt"
-    result = run_bundle(
-        "evaluate", "--config_file", UNET / EVALUATE, "--dataset_dir", sample_data_sets["dsb2018"],
-        "--ckpt_path", missing, "--output_dir", tmp_path, *quick(),
-    )  # fmt: skip
+@pytest.mark.parametrize("workflow", ["train", "evaluate"])
+@pytest.mark.parametrize("way", ["monai.bundle", "medseg_ext.cli"])
+def test_missing_weights_are_named_in_one_line_and_nowhere_else(sample_data_sets, tmp_path, way, workflow):
+    data, out, missing = sample_data_sets["dsb2018"], tmp_path / "out", tmp_path / "missing.pt"
+    words = {
+        "monai.bundle": ["run", "--config_file", UNET / f"configs/{workflow}.json", "--dataset_dir", data],
+        "medseg_ext.cli": [workflow, "--bundle", UNET, "--data", data],
+    }[way]
+    words += ["--output" if way == "medseg_ext.cli" else "--output_dir", out, "--ckpt_path", missing, *quick()]
+    result = subprocess.run([sys.executable, "-m", way, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode != 0
-    assert str(missing) in result.stderr.strip().splitlines()[-1]
-    assert not (tmp_path / "metrics.json").exists()
+    told = (result.stdout + result.stderr).splitlines()
+    assert result.stderr.strip().splitlines()[-1].startswith(f"error: {missing}: there are no weights")
+    assert [line for line in told if "there are no weights" in line or "Traceback" in line or "ERROR" in line] == [
+        result.stderr.strip().splitlines()[-1]
+    ]
+    assert not [line for line in told if "nvImageCodec" in line]
+    assert not (out / "metrics.json").exists()
 
 
 def test_the_weights_of_another_bundle_are_refused(a_bundle, dataset_dir, tmp_path):

@@ -1,11 +1,14 @@
 """What happens to the target folder is the same for all data sets; it is tested with one of them."""
 
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,31 +67,57 @@ def test_an_interrupted_run_is_not_taken_for_complete_and_goes_on_to_the_same_by
     assert sum(path.stat().st_mtime_ns == changed for path, changed in before.items()) >= done
 
 
-def start_and_signal(raw: Path, target: Path, number: signal.Signals) -> tuple[int, str]:
-    """Start a run on images large enough to take a while, and signal it after the first. Returns: exit code, stderr."""
+def start(raw: Path, target: Path, *, workers: int, **options: Any) -> subprocess.Popen:
+    """Start a run on images large enough to take a while."""
     pixels = np.random.default_rng(0).integers(256, size=(300, 400, 3), dtype=np.uint8)
     for image_id in range(100, 140):
         save(raw / "x" / f"{image_id}.bmp", pixels)
         save(raw / "y" / f"{image_id}_1.bmp", (pixels[..., 0] > 100).astype(np.uint8) * 20)
-    command = [sys.executable, "data_scripts/prepare_segpc2021.py", str(raw), str(target), "--workers", "2"]
-    process = subprocess.Popen(
+    command = [sys.executable, "data_scripts/prepare_segpc2021.py", str(raw), str(target), "--workers", str(workers)]
+    return subprocess.Popen(
         command,
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         # A suite that runs in the background hands down an ignored SIGINT; a person at a terminal does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **options,
     )
+
+
+def start_and_signal(raw: Path, target: Path, number: signal.Signals, *, workers: int = 2) -> subprocess.Popen:
+    """Start a run, and signal it after the first image."""
+    process = start(raw, target, workers=workers)
     deadline = time.monotonic() + 60
     while not list(target.glob(".partial/done/*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(number)
+    return process
+
+
+def end_of(process: subprocess.Popen) -> tuple[int, str]:
+    """Wait for a run. Returns: exit code, stderr."""
     _, messages = process.communicate(timeout=60)
     return process.returncode, messages
 
 
+def test_a_second_run_beside_one_that_is_going_on_is_refused_in_one_line(raw, tmp_path):
+    first = start_and_signal(raw, tmp_path / "out", signal.SIGSTOP, workers=1)
+    before = hashes(tmp_path / "out")
+    second = run_script("prepare_segpc2021.py", raw, tmp_path / "out")
+    assert second.returncode == 2
+    told = f"error: {tmp_path / 'out'} is being written to by a preparation (process {first.pid}, on "
+    assert second.stderr.startswith(told)
+    assert second.stderr.count("\n") == 1
+    assert hashes(tmp_path / "out") == before
+    first.send_signal(signal.SIGCONT)
+    assert end_of(first)[0] == 0
+    prepare_segpc2021(raw, tmp_path / "whole", workers=1)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
 def test_a_killed_run_goes_on_to_the_same_bytes(raw, tmp_path):
-    start_and_signal(raw, tmp_path / "out", signal.SIGKILL)
+    end_of(start_and_signal(raw, tmp_path / "out", signal.SIGKILL))
     assert not (tmp_path / "out" / "dataset.json").exists()
     result = run_script("prepare_segpc2021.py", raw, tmp_path / "out")
     assert result.returncode == 0, result.stderr
@@ -97,12 +126,29 @@ def test_a_killed_run_goes_on_to_the_same_bytes(raw, tmp_path):
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
-def test_ctrl_c_ends_with_advice_and_leaves_no_data_set(raw, tmp_path):
-    code, messages = start_and_signal(raw, tmp_path / "out", signal.SIGINT)
-    assert code == 130
-    assert "run the same command again to go on" in messages
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_with_the_command_that_goes_on_and_leaves_no_data_set(raw, tmp_path, number, status):
+    code, messages = end_of(start_and_signal(raw, tmp_path / "out", number))
+    assert code == status
+    *_, last = messages.splitlines()
+    words = ["data_scripts/prepare_segpc2021.py", str(raw), str(tmp_path / "out"), "--workers", "2"]
+    assert last.endswith(f"stopped; to go on: {shlex.join(words)}")
     assert "Traceback" not in messages
     assert not (tmp_path / "out" / "dataset.json").exists()
+    assert run_script(words[0].removeprefix("data_scripts/"), *words[1:]).returncode == 0
+
+
+def test_ctrl_c_in_the_terminal_while_workers_start_is_told_in_one_line(raw, tmp_path):
+    """All processes get it: those that are just loading modules, too."""
+    process = start(raw, tmp_path / "out", workers=2, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 3:  # one of them watches over what they share
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    code, messages = end_of(process)
+    assert code == 130
+    assert "Traceback" not in messages
+    assert "stopped; to go on: " in messages
 
 
 def test_a_complete_data_set_is_not_written_again(raw, tmp_path, capsys):

@@ -15,8 +15,9 @@ from bundle_settings import BUNDLES, ROOT
 from jsonschema import Draft202012Validator
 from monai.bundle import create_workflow
 
+from medseg_ext.bundle.causes import cause_of
 from medseg_ext.bundle.keys import OWN_KEYS, type_text
-from medseg_ext.bundle.monai_command_line import cause_of, refuse_unknown_overrides
+from medseg_ext.bundle.monai_command_line import refuse_unknown_overrides
 from medseg_ext.bundle.overrides import parse_overrides
 from medseg_ext.bundle.settings import settle
 from medseg_ext.bundle.values import OverrideError, is_cut

@@ -102,6 +102,38 @@ def test_ids_of_one_file_are_refused(data_set, ids, message):
         load_datalist(data_set, "testing")
 
 
+@pytest.mark.parametrize("key", ["image", "instances", "classes"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "/etc/passwd", "../a.png", "images/../../a.png", "images/..", "..", "images\\a.png", "..\\a.png",
+        "C:/a.png", "C:a.png", "//host/share/a.png", "images/a\0.png", "images/a\n.png", "images/a\ud800.png",
+        7, None, ["images/a.png"],
+    ],
+)  # fmt: skip
+def test_paths_that_lead_out_of_the_folder_are_refused_with_file_and_id(data_set, key, path):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM, ITEM | {"id": "b", key: path}]})
+    with pytest.raises(DataError, match=rf"dataset.json, testing item 1, 'b': {key} is .*: expected a path") as error:
+        load_datalist(data_set, "testing")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["images/a.png", "./images/a.png", "images/x..y.png", "a.png", "of #1/Ä 細胞.png"])
+def test_paths_inside_the_folder_are_taken_as_they_are_and_links_lead_anywhere(data_set, path):
+    file = data_set / path
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.symlink_to(data_set / "instances" / "a.png")
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"image": path}]})
+    assert load_datalist(data_set, "testing")[0]["image"] == str(file)
+
+
+def test_a_name_that_no_file_can_have_is_missing(data_set):
+    write(data_set, {"class_names": ["background", "nucleus"], "testing": [ITEM | {"image": "x" * 300 + ".png"}]})
+    with pytest.raises(DataError, match=r"x\.png is missing"):
+        load_datalist(data_set, "testing")
+
+
 def test_the_first_missing_file_is_named(data_set):
     (data_set / "instances" / "a.png").unlink()
     with pytest.raises(DataError, match=r"instances/a.png is missing"):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from medseg_ext.cli.main import main
 from medseg_ext.datasets.data_set_folder import load_datalist
+from medseg_ext.errors import DataError
 from medseg_ext.images.read import read_labels, read_rgb
 from medseg_ext.packing import pack, packed_data_set, site_packages
 
@@ -130,6 +131,16 @@ def test_image_that_would_grow_is_copied(prepared, tmp_path):
     packed = packed_data_set.write_image(source, tmp_path / "tiny.png", quality=100)
     assert packed.name == "tiny.png"
     assert packed.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"image": "../a.png"}, {"classes": "/a.png"}, {"id": "../a"}])
+def test_a_data_set_whose_paths_lead_elsewhere_is_not_packed(prepared, tmp_path, change):
+    dataset = json.loads((prepared / "dataset.json").read_text())
+    dataset["testing"][0] |= change
+    (prepared / "dataset.json").write_text(json.dumps(dataset))
+    with pytest.raises(DataError, match=r"dataset.json, testing item 0"):
+        repacked(prepared, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_weights_of_imagenet_are_needed_only_by_pretrained_networks():
