@@ -62,9 +62,9 @@ def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:
     Returns:
         One sentence a step, in order.
     """
-    steps = [_describe(transform, config) for transform in config["preprocessing"]["transforms"]]
+    steps = [each for each in config["preprocessing"]["transforms"] if each["_target_"] != "CopyItemsd"]
     return [
-        *steps,
+        *(_describe(transform, config) for transform in steps),
         "Scale the image, bilinear and with anti-aliasing where it shrinks, so that a typical "
         f"{config['object_name']} is about {config['working_diameter_px']:g} pixels across: the diameter of a circle "
         "of its area. The exported forms do not scale; the configs, and MONAI Deploy by them, do so before, by an "

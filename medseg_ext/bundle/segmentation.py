@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai.bundle import ConfigWorkflow
+from tqdm import tqdm
 
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
@@ -19,6 +20,7 @@ from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder
 from medseg_ext.pages.gallery import write_gallery
+from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
 
@@ -86,6 +88,7 @@ class SegmentationRun:
         items: all images, as of `list_images`.
         rows: those of `summary.csv` of images that an earlier run has done, by id.
         done: takes notes of the images that are done.
+        pictures: takes the views of the images that are done, for the gallery, if there is to be one.
         verbose: leave the log of libraries, and warnings, in the terminal.
     """
 
@@ -96,6 +99,7 @@ class SegmentationRun:
     items: Sequence[Item]
     rows: Mapping[str, Row]
     done: DoneImages
+    pictures: GalleryPictures | None
     verbose: bool
 
     @property
@@ -137,6 +141,7 @@ def run_serially(run: SegmentationRun) -> None:
     def prepare(workflow: ConfigWorkflow) -> None:
         results = workflow.parser.get_parsed_content("result_folder")
         results.done = run.done
+        results.viewer = run.pictures.add if run.pictures else None
         results.take_over(run.rows.values())
 
     run_workflow(
@@ -146,7 +151,7 @@ def run_serially(run: SegmentationRun) -> None:
         {**run.overrides, "output_dir": run.output_dir, "dataset#data": tuple(run.pending)},
         with_log=run.verbose,
         with_warnings=run.verbose,
-        before_run=prepare,
+        before=prepare,
     )
 
 
@@ -184,6 +189,7 @@ def segment(
     """
     items = list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
+    pictures = GalleryPictures(len(items)) if gallery else None
     with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
         with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():
             workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": output_dir})
@@ -194,24 +200,26 @@ def segment(
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
-        run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, verbose)
+        run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
         try:
             carry_out(run)
         finally:
             done.close()
         with (output_dir / SUMMARY_FILE).open(encoding="utf-8", newline="") as file:
             rows_of_all = list(csv.DictReader(file))
-        if not gallery:
+        if pictures is None:
             return Segmented(output_dir, rows_of_all, None)
+        done_before = [item for item in items if item["id"] in rows]
+        # disable=None: no bar where the output is no terminal
+        for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
+            pictures.add(item, *read_pictures(output_dir, item, page=told("page"), channel=told("channel")))
         page = write_gallery(
             output_dir,
             rows=rows_of_all,
-            images={item["id"]: item["image"] for item in items},
+            pictures=pictures,
             title=told("title"),
             bundle=bundle.name,
             object_name=told("object_name"),
-            page=told("page"),
-            channel=told("channel"),
         )
     return Segmented(output_dir, rows_of_all, page)
 

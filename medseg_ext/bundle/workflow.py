@@ -30,7 +30,7 @@ def run_workflow(
     *,
     with_log: bool = True,
     with_warnings: bool = False,
-    before_run: Callable[[ConfigWorkflow], None] | None = None,
+    before: Callable[[ConfigWorkflow], None] | None = None,
 ) -> ConfigWorkflow:
     """Run one of a bundle's configs through MONAI's `ConfigWorkflow`.
 
@@ -40,7 +40,7 @@ def run_workflow(
         overrides: see `open_workflow`.
         with_log: leave the log of MONAI and Ignite in the terminal.
         with_warnings: leave warnings there, too, which are of the libraries and not for people.
-        before_run: gets the workflow when it is initialised.
+        before: takes the workflow when it is initialised, before it runs.
 
     Returns:
         The workflow, done.
@@ -55,8 +55,8 @@ def run_workflow(
         try:
             running = open_workflow(bundle, workflow, overrides, with_log=with_log)
             running.initialize()
-            if before_run is not None:
-                before_run(running)
+            if before is not None:
+                before(running)
             running.run()
             running.finalize()
         except Exception:

@@ -16,6 +16,7 @@ from medseg_ext.cluster.worker import Answer, Order, join_tiles, segment_image, 
 from medseg_ext.files import remove_unfinished, temporary_folder
 from medseg_ext.objects.done_images import Item
 from medseg_ext.objects.result_folder import ResultFolder
+from medseg_ext.pages.gallery_pictures import GalleryPictures
 from medseg_ext.tiling.large_images import View
 
 
@@ -50,9 +51,10 @@ class ClusterSegmentation:
                 overrides=run.overrides,
                 settings=run.settings,
                 threads=connection.threads_per_image,
+                small_bytes=run.pictures.small_bytes if run.pictures else None,
                 verbose=run.verbose,
             )
-            images = (_Image(order, item, results, bar).task() for item in run.pending)
+            images = (_Image(order, item, results, run.pictures, bar).task() for item in run.pending)
             run_tasks(connection.client, images, threads=connection.threads)
         remove_unfinished(run.output_dir)  # of workers that were killed
         results.summarise()
@@ -66,10 +68,13 @@ class ClusterSegmentation:
 class _Image:
     """What is to be done for an image."""
 
-    def __init__(self, order: Order, item: Item, results: ResultFolder, bar: tqdm) -> None:
+    def __init__(
+        self, order: Order, item: Item, results: ResultFolder, pictures: GalleryPictures | None, bar: tqdm
+    ) -> None:
         self.order = order
         self.item = item
         self.results = results
+        self.pictures = pictures
         self.bar = bar
         self._tidying = ExitStack()
         self._workshop = ""  # of a large image
@@ -78,7 +83,7 @@ class _Image:
 
     def task(self) -> Task:
         """Give the first task, which is all of a small image."""
-        return Task(segment_image, (self.order, self.item), self._take, self._fail)
+        return Task(segment_image, (self.order, self.item, self._wants_large()), self._take, self._fail)
 
     def _take(self, answer: Answer) -> Iterable[Task]:
         if answer.view is not None:
@@ -90,6 +95,8 @@ class _Image:
             self.results.take_over([answer.row])
         if answer.note is not None and self.results.done is not None:
             self.results.done.add(answer.note)
+        if answer.views is not None and self.pictures is not None:
+            self.pictures.take(self.item, *answer.views)
         return ()
 
     def _tiles(self, view: View, tiles: int) -> Iterator[Task]:
@@ -98,13 +105,17 @@ class _Image:
             if reason is not None:
                 self._fail(reason)
             elif not self._tiles_left and not self._has_failed:
-                yield Task(join_tiles, (self.order, self.item, view, tiles, self._workshop), self._take, self._fail)
+                of_image = (self.order, self.item, self._wants_large())
+                yield Task(join_tiles, (*of_image, view, tiles, self._workshop), self._take, self._fail)
 
         for number in range(tiles):
             if self._has_failed:
                 return
             self.bar.set_postfix_str(f"{self.item['id']}: tile {number + 1} of {tiles}")
             yield Task(segment_tile, (self.order, self.item, view, number, self._workshop), take, self._fail)
+
+    def _wants_large(self) -> bool:
+        return self.pictures is not None and self.pictures.wants_large(self.item)
 
     def _fail(self, reason: str) -> None:
         if not self._has_failed:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from distributed import get_worker
 from ignite.engine import Events
+from numpy.typing import NDArray
 
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, telling_the_cause
@@ -22,6 +24,7 @@ from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
 from medseg_ext.objects.done_images import Item, Note, Row, note_image
 from medseg_ext.objects.result_folder import DONE, ResultFolder
+from medseg_ext.pages.gallery_pictures import Views, make_views
 from medseg_ext.tiling.large_images import LargeImages, View
 from medseg_ext.tiling.tile_files import load_objects, save_objects
 
@@ -36,6 +39,7 @@ class Order:
         overrides: values of the config's keys.
         settings: those of the process that orders: a worker's are to be the same.
         threads: of a worker; None for as many as its process says that it has.
+        small_bytes: of a small view for the gallery, see `medseg_ext.pages.gallery_pictures`; None without a gallery.
         verbose: leave the log of libraries, and warnings, in the terminal.
     """
 
@@ -44,6 +48,7 @@ class Order:
     overrides: Mapping[str, Any]
     settings: Mapping[str, Any]
     threads: int | None
+    small_bytes: int | None
     verbose: bool
 
     @property
@@ -60,17 +65,20 @@ class Answer(NamedTuple):
         note: where it is done, see `note_image`.
         view: of an image that is to be segmented tile by tile.
         tiles: their number.
+        views: small and large ones of an image that is done, for a gallery.
     """
 
     row: Row | None = None
     note: Note | None = None
     view: View | None = None
     tiles: int = 0
+    views: tuple[Views, Views] | None = None
 
 
-def segment_image(order: Order, item: Item) -> Answer:
+def segment_image(order: Order, item: Item, with_large_views: bool) -> Answer:
     """Segment an image and write its files, or look at a large one."""
     with _bundle_of(order) as bundle:
+        bundle.results.with_large_views = with_large_views
         return bundle.segment(item)
 
 
@@ -84,9 +92,10 @@ def segment_tile(order: Order, item: Item, view: View, number: int, workshop: st
     return None
 
 
-def join_tiles(order: Order, item: Item, view: View, tiles: int, workshop: str) -> Answer:
+def join_tiles(order: Order, item: Item, with_large_views: bool, view: View, tiles: int, workshop: str) -> Answer:
     """Join the objects of all tiles of a large image, and write its files."""
     with _bundle_of(order) as bundle:
+        bundle.results.with_large_views = with_large_views
         paths = [tile_file(workshop, number) for number in range(tiles)]
         return bundle.join_tiles(item, view, paths, Path(workshop))
 
@@ -115,7 +124,16 @@ class WorkersImages(ReadableImages):
 
 
 class WorkersResults(ResultFolder):
-    """Write the files of images, but no summary of them, and leave the folder's other files to the one that orders."""
+    """Write the files of images, but no summary of them, and leave the folder's other files to the one that orders.
+
+    Attributes:
+        small_bytes: see `Order`.
+        with_large_views: make large views of the image, too.
+    """
+
+    small_bytes: int | None = None
+    with_large_views = False
+    _views: tuple[Views, Views] | None = None
 
     def start(self) -> None:
         """Take note of images that cannot be read."""
@@ -129,9 +147,17 @@ class WorkersResults(ResultFolder):
         """Hand over what is known of an image, and forget it."""
         row = self._rows.pop(item["id"])
         self._remarks.pop(item["id"], None)
+        views, self._views = self._views, None
         if row["status"] != DONE:
             return Answer(row)
-        return Answer(row, note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+        note = note_image(item, row, output_dir=self.output_dir, output_format=self.output_format)
+        return Answer(row, note, views=views)
+
+    def show(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
+        """Make the views of an image."""
+        if self.small_bytes is not None:
+            with_large = self.with_large_views
+            self._views = make_views(picture, overlay, small_bytes=self.small_bytes, with_large=with_large)
 
 
 class LoadedBundle:
@@ -159,6 +185,7 @@ class LoadedBundle:
         told = workflow.parser.get_parsed_content
         self.images: WorkersImages = told("dataset")
         self.results: WorkersResults = told("result_folder")
+        self.results.small_bytes = order.small_bytes
         self.evaluator = told("evaluator")
         self.evaluator.state.epoch_length = 1
         self.large_images: LargeImages = told("large_images")

@@ -11,11 +11,10 @@ from typing import Any
 from monai.data import Dataset
 from tqdm import tqdm
 
-from medseg_ext.errors import DataError, reason_of
+from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
 from medseg_ext.images.channels import check_channel
 from medseg_ext.images.formats import read_header
-from medseg_ext.images.read import read_rgb
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 
 MANY_IMAGES = 20  # from here on a progress bar is worth its line
@@ -24,10 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class ReadableImages(Dataset):
-    """The readable ones of some images, as a MONAI data set.
+    """Those of some images that can be read by their headers, as a MONAI data set.
 
-    Every image is decoded once at construction, so that a damaged one is found before the network runs, and does not
-    end the run for the others. An item whose preprocessing fails has the reason under "error" instead of its image.
+    Headers are read at construction, so that what is no image is found before the network is built, and does not end
+    the run for the others. Pixels are read once, when an item is asked for: one whose preprocessing fails, such as that
+    of a damaged image, has the reason under "error" instead of its image.
 
     Args:
         data: items as of `medseg_ext.datasets.list_images`: path under "image", and a unique "id".
@@ -65,14 +65,15 @@ class ReadableImages(Dataset):
         self.unreadable: list[tuple[dict[str, str], str]] = []
         self.remarks: dict[str, list[str]] = {}
         # disable=None: no bar where the output is no terminal
-        for item in tqdm(data, desc="reading images", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
-            header = read_header(Path(item["image"]), page=page, channel=channel)
-            is_large = header.size is not None and math.prod(header.size) > min(LARGEST_WHOLE_PX, large_image_px)
-            reason = None if is_large else self._reason_not_to_read(item["image"])
-            if reason is not None:
+        for item in tqdm(data, desc="reading headers", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
+            try:
+                header = read_header(Path(item["image"]), page=page, channel=channel)
+            except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
+                reason = reason_of(error, item["image"])
                 self.unreadable.append((item, reason))
                 logger.error("%s is left out: %s", as_text(item["image"]), as_text(reason))
                 continue
+            is_large = math.prod(header.size) > min(LARGEST_WHOLE_PX, large_image_px)
             (self.large if is_large else readable).append(item)
             for text, remedy in header.left_out:
                 remark = f"{text}; {remedy}"
@@ -86,14 +87,8 @@ class ReadableImages(Dataset):
     def _transform(self, index: int) -> Any:
         try:
             return super()._transform(index)
-        except Exception as error:  # such as a file that is gone meanwhile
+        except Exception as error:  # such as a damaged file; whatever it is, the others are to be done
             item = self.data[index]
-            logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
+            if not isinstance(origin_of(error), (DataError, OSError)):
+                logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
             return item | {"error": reason_of(error, item["image"])}
-
-    def _reason_not_to_read(self, path: str) -> str | None:
-        try:
-            read_rgb(path, page=self.page, channel=self.channel)
-        except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
-            return reason_of(error, path)
-        return None

@@ -15,6 +15,7 @@ from monai.deploy.operators import InferenceOperator
 from medseg_ext.bundle.exported_bundle import ExportedBundle
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import reason_of
+from medseg_ext.files import as_text
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_folder import ResultFolder
 
@@ -78,8 +79,11 @@ class ImageFolderReaderOperator(Operator):
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Read the next image."""
         loaded, item = self.images[self.n_read], self.images.data[self.n_read]
-        failed = "error" in loaded
-        op_output.emit(FailedImage(item, loaded["error"]) if failed else LoadedImage(item, loaded["image"]), "image")
+        if "error" in loaded:
+            logger.error("%s is left out: %s", as_text(item["image"]), as_text(loaded["error"]))
+            op_output.emit(FailedImage(item, loaded["error"]), "image")
+        else:
+            op_output.emit(LoadedImage(item, loaded["image"]), "image")
         self.n_read += 1
 
 

@@ -9,6 +9,7 @@ from monai.engines import Evaluator
 from monai.transforms import Decollated
 
 from medseg_ext.errors import reason_of
+from medseg_ext.files import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ def iterate_or_report(engine: Evaluator, batch: Any) -> Any:
         What the evaluator returns; when it fails, for each item of the batch a dict with the reason under "error".
     """
     if isinstance(batch, list):  # failed before the network
+        for item in batch:  # here, as a data loader's worker may not have the log
+            logger.error("%s is left out: %s", as_text(item["image"]), as_text(item["error"]))
         engine.state.batch = batch
         return [{"error": item["error"]} for item in batch]
     try:

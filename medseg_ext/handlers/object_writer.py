@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from ignite.engine import Engine, Events
 
+from medseg_ext.errors import DataError
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_folder import Item, ResultFolder
-
-logger = logging.getLogger(__name__)
 
 
 class ObjectWriter:
     """Hand the objects of each image of an evaluator to a `ResultFolder`.
 
-    It reads `id` from each item of the decollated batch, and `pred_instances`, `pred_classes` and `pred_scores` from
-    each item of the output, and the metadata of its `image`; or `error`, the reason why the image failed.
+    It reads from each item of the decollated batch its `id` and the image as it came; and from each item of the output
+    `pred_instances`, `pred_classes` and `pred_scores`, and the metadata of its `image`, or `error`, the reason why the
+    image failed.
 
     Args:
         results: the folder that takes the objects.
+        original_key: the image as it came, float (3, H, W) in [0, 1]: the preprocessing copies it before it changes it.
     """
 
-    def __init__(self, results: ResultFolder) -> None:
+    def __init__(self, results: ResultFolder, *, original_key: str = "original_image") -> None:
         self.results = results
+        self.original_key = original_key
         self._items: dict[str, Item] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -47,4 +51,14 @@ class ObjectWriter:
                 self.results.add_failure(item, output["error"])
             else:
                 objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
-                self.results.write(item, objects, metadata=getattr(output.get("image"), "meta", None))
+                metadata = getattr(output.get("image"), "meta", None)
+                self.results.write(item, objects, self._original_of(batch), metadata=metadata)
+
+    def _original_of(self, item: Mapping[str, Any]) -> np.ndarray:
+        """Give the image as it came, float (H, W, 3)."""
+        if self.original_key not in item:
+            raise DataError(
+                f"the preprocessing hands on no '{self.original_key}': copy the image before it is changed, by "
+                "CopyItemsd, as the inference.json of a bundle does"
+            )
+        return torch.as_tensor(item[self.original_key]).permute(1, 2, 0).contiguous().numpy()

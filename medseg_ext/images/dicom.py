@@ -44,12 +44,7 @@ def decode_dicom(path: str) -> np.ndarray:
     Raises: DataError: broken, cut short, without an image, of several frames, or of a compression that is not read;
         names the file.
     """
-    reader_of_file = _open(path)
-    sizes = [reader_of_file.GetDimensions(axis) for axis in range(reader_of_file.GetNumberOfDimensions())]
-    if any(size != 1 for size in sizes[2:]):
-        raise DataError(f"{path} holds {sizes[2]} frames: save the one to be segmented alone, as DICOM or PNG")
-    if sizes[0] * sizes[1] > MAX_PIXELS:
-        raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
+    reader_of_file = _open_frame(path)
     header = read_header(path)
     try:
         return _decode_with_pydicom(path) if _is_for_pydicom(header) else _decode_with_itk(path, reader_of_file)
@@ -64,10 +59,12 @@ def decode_dicom(path: str) -> np.ndarray:
         ) from error
 
 
-def dicom_size(path: str) -> tuple[int, int]:
-    """Read the size (H, W) of an image from its header. Raises: DataError: as `decode_dicom`."""
-    image_io = _open(path)
-    return image_io.GetDimensions(1), image_io.GetDimensions(0)
+def dicom_header(path: str) -> tuple[tuple[int, int], int]:
+    """Read the size (H, W) and the number of channels. Raises: DataError: as `decode_dicom`, by the header."""
+    image_io = _open_frame(path)
+    header = read_header(path)
+    has_colours = header.get("SamplesPerPixel") == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+    return (image_io.GetDimensions(1), image_io.GetDimensions(0)), 3 if has_colours else 1
 
 
 def dicom_pixel_size_um(path: str) -> tuple[float, float] | None:
@@ -173,6 +170,16 @@ def _compression(header: Dataset) -> str:
         return str(header.file_meta.TransferSyntaxUID.name)
     except AttributeError:
         return "of unknown compression"
+
+
+def _open_frame(path: str) -> Any:
+    image_io = _open(path)
+    sizes = [image_io.GetDimensions(axis) for axis in range(image_io.GetNumberOfDimensions())]
+    if any(size != 1 for size in sizes[2:]):
+        raise DataError(f"{path} holds {sizes[2]} frames: save the one to be segmented alone, as DICOM or PNG")
+    if sizes[0] * sizes[1] > MAX_PIXELS:
+        raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
+    return image_io
 
 
 def _open(path: str) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medseg_ext.images.channels import LeftOut
-from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_size, is_dicom
-from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_size
-from medseg_ext.images.raster import IMAGE_SUFFIXES, image_size, is_tiff
+from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
+from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
+from medseg_ext.images.raster import IMAGE_SUFFIXES, check_only_page, is_tiff, raster_header
 from medseg_ext.images.tiff import TiffImage
 
 INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
@@ -43,27 +43,31 @@ class Header(NamedTuple):
     """What is known of an image before its pixels are read.
 
     Attributes:
-        size: (H, W); None where it is not known.
+        size: (H, W); of PNG, BMP and JPEG before an orientation is applied.
         left_out: what a person is to be told, such as which of several pages is read.
     """
 
-    size: tuple[int, int] | None
+    size: tuple[int, int]
     left_out: Sequence[LeftOut] = ()
 
 
 def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) -> Header:
-    """Read the header of an image of any format; what cannot be read is reported where the pixels are."""
-    try:
-        if is_nifti(file):
-            return Header(nifti_size(str(file)))
-        if is_dicom(file):
-            return Header(dicom_size(str(file)))
-        if is_tiff(file):
-            image = TiffImage(file, str(file), page=page, channel=channel)
-            return Header(image.size, image.left_out)
-        return Header(image_size(file))
-    except Exception:  # of the libraries that read, such as ITK's TypeError for some names
-        return Header(None)
+    """Read the header of an image of any format, and no pixels.
+
+    Raises: as `medseg_ext.images.read_rgb`, as far as the header tells; others of the libraries that read, such as
+        ITK's TypeError for some names.
+    """
+    where = str(file)
+    if not (is_nifti(file) or is_dicom(file)) and is_tiff(file):
+        image = TiffImage(file, where, page=page, channel=channel)
+        return Header(image.size, image.left_out)
+    check_only_page(page, where)
+    if is_nifti(file):
+        size, n_channels = nifti_header(where)
+    else:
+        size, n_channels = dicom_header(where) if is_dicom(file) else raster_header(file)
+    choose_channels([""] * n_channels, channel, where)
+    return Header(size)
 
 
 def image_stem(file: Path) -> str:

@@ -36,13 +36,8 @@ def decode_nifti(path: str) -> np.ndarray:
     Returns: the file's own type; grey (H, W), or (H, W, C) of pixels that are RGB, RGBA or vectors.
     Raises: DataError: broken, cut short, or a volume; names the file.
     """
-    image = _open(path)
+    image = _open_plane(path)
     shape = image.shape
-    is_vector = len(shape) == 5 and shape[2:4] == (1, 1)
-    if len(shape) < 2 or (any(size != 1 for size in shape[2:]) and not is_vector):
-        raise DataError(f"{path} is a volume or series of the shape {shape}: save the slice to be segmented alone, 2D")
-    if shape[0] * shape[1] > MAX_PIXELS:
-        raise DataError(f"{path} claims {shape[0]} x {shape[1]} pixels: cut it into smaller images")
     try:
         array = np.asanyarray(image.dataobj)
     except Exception as error:  # of gzip, zlib and the system, by the kind of damage
@@ -50,14 +45,15 @@ def decode_nifti(path: str) -> np.ndarray:
     if array.dtype.names:  # RGB and RGBA are a structure of channels
         array = np.stack([array[name] for name in array.dtype.names], axis=-1).reshape(*shape[:2], -1)
     else:
-        array = array.reshape(*shape[:2], -1) if is_vector else array.reshape(shape[:2])
+        array = array.reshape(*shape[:2], -1) if _is_vector(shape) else array.reshape(shape[:2])
     return np.swapaxes(array, 0, 1)
 
 
-def nifti_size(path: str) -> tuple[int, int]:
-    """Read the size (H, W) of an image from its header. Raises: DataError: as `decode_nifti`."""
-    shape = _open(path).shape
-    return (shape[1], shape[0]) if len(shape) >= 2 else (0, 0)
+def nifti_header(path: str) -> tuple[tuple[int, int], int]:
+    """Read the size (H, W) and the number of channels. Raises: DataError: as `decode_nifti`, by the header."""
+    image = _open_plane(path)
+    shape, of_structure = image.shape, image.get_data_dtype().names
+    return (shape[1], shape[0]), len(of_structure or ()) or (shape[4] if _is_vector(shape) else 1)
 
 
 def nifti_pixel_size_um(path: str) -> tuple[float, float] | None:
@@ -71,6 +67,20 @@ def nifti_pixel_size_um(path: str) -> tuple[float, float] | None:
         return None
     width, height = (float(size) * factor for size in header.get_zooms()[:2])
     return None if width == height == MADE_UP_SIZE_UM else (height, width)
+
+
+def _open_plane(path: str) -> Nifti1Image:
+    image = _open(path)
+    shape = image.shape
+    if len(shape) < 2 or (any(size != 1 for size in shape[2:]) and not _is_vector(shape)):
+        raise DataError(f"{path} is a volume or series of the shape {shape}: save the slice to be segmented alone, 2D")
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise DataError(f"{path} claims {shape[0]} x {shape[1]} pixels: cut it into smaller images")
+    return image
+
+
+def _is_vector(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 5 and shape[2:4] == (1, 1)
 
 
 def _open(path: str) -> Nifti1Image:

@@ -8,9 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+DIFFERENCES_TO_THE_LEFT = 16  # libpng's PNG_FILTER_SUB
+
 
 def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Encode a grey (H, W) or RGB (H, W, 3) array as PNG, without loss and without a time stamp."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)  # a tenth larger than 6, in half the time
     return buffer.getvalue()
+
+
+def encode_png_fast(pixels: NDArray[np.uint8]) -> bytes:
+    """Do the same in a quarter of the time, for pictures to look at: they become a tenth to a sixth larger."""
+    import imagecodecs  # where it is needed: a training does without
+
+    return imagecodecs.png_encode(pixels, level=1, filter=DIFFERENCES_TO_THE_LEFT)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -80,13 +81,15 @@ def one_channel(array: np.ndarray, channel: int | str | None, where: str) -> np.
     return np.ascontiguousarray(array[..., taken] if len(taken) > 1 else array[..., taken[0]])
 
 
-def image_size(path: Path) -> tuple[int, int] | None:
-    """Tell the size (H, W) of a PNG, BMP or JPEG from its header, before an orientation is applied; None of others."""
-    try:
-        with without_pillow_limit(), Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, ValueError, SyntaxError):
-        return None
+def raster_header(path: Path) -> tuple[tuple[int, int], int]:
+    """Read the header of a PNG, BMP or JPEG.
+
+    Returns: the size (H, W), before an orientation is applied, and the number of channels, alpha not counted.
+    Raises: DataError: no image, or more than `MAX_PIXELS`; names it. OSError: it cannot be opened.
+    """
+    with path.open("rb") as file, _identified(file, str(path)) as image:
+        is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+        return (image.height, image.width), 1 if is_grey else 3
 
 
 def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
@@ -122,18 +125,30 @@ def _decode_deep_png(data: bytes, where: str) -> np.ndarray:
 
 def open_with_pillow(data: bytes, where: str) -> Image.Image:
     """Load an image with Pillow. Raises: DataError: it cannot be read, or has more than `MAX_PIXELS`; names it."""
+    image = _identified(io.BytesIO(data), where)
+    with _reported(where):
+        image.load()
+    return image
+
+
+def _identified(file: BinaryIO, where: str) -> Image.Image:
+    """Read an image's header. Raises: DataError: as `open_with_pillow`."""
+    with _reported(where), without_pillow_limit():
+        image = Image.open(file)
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
+    return image
+
+
+@contextmanager
+def _reported(where: str) -> Iterator[None]:
     try:
-        with without_pillow_limit():
-            image = Image.open(io.BytesIO(data))
-        if image.width * image.height <= MAX_PIXELS:
-            image.load()
-            return image
+        yield
     except Exception as error:  # Pillow's decoders raise a dozen kinds for broken files
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
             f"{where} is not an image, or is cut short ({reason}): get it again, or save it again as PNG"
         ) from error
-    raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from .diameters import object_diameters, typical_diameter
 from .geojson import outline_polygons, to_features, to_geojson
 from .measurements import measure_objects, summarise_objects
 from .objects import Objects
-from .overlay import draw_overlay
+from .overlay import brightened, draw_outlines
 from .result_files import write_objects
 from .result_folder import ResultFolder
 from .watershed import decode_semantic
@@ -11,9 +11,10 @@ from .watershed import decode_semantic
 __all__ = [
     "Objects",
     "ResultFolder",
+    "brightened",
     "decode_detections",
     "decode_semantic",
-    "draw_overlay",
+    "draw_outlines",
     "measure_objects",
     "object_diameters",
     "outline_polygons",

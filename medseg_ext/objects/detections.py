@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from skimage.segmentation import relabel_sequential
 
 from medseg_ext.images.resize import resize_image, resized_instances
+from medseg_ext.objects.numbering import numbered
 from medseg_ext.objects.objects import Objects
 
 
@@ -50,11 +50,10 @@ def decode_detections(
     if size is not None and tuple(size) != instances.shape:
         instances = resized_instances(instances, size)
         probabilities = resize_image(probabilities, size)
-    left = np.unique(instances[instances > 0])
-    consecutive = relabel_sequential(instances)[0]
-    classes = (probabilities[1:].argmax(dim=0) + 1).numpy() * (consecutive > 0)
+    consecutive, left = numbered(instances)
+    classes = (probabilities[1:].max(dim=0).indices.to(torch.uint8) + 1).numpy() * (consecutive > 0)
     return Objects(
-        instances=torch.from_numpy(consecutive[None].astype(np.int32)),
-        classes=torch.from_numpy(classes[None].astype(np.uint8)),
+        instances=torch.from_numpy(consecutive[None]),
+        classes=torch.from_numpy(classes[None]),
         scores=torch.from_numpy(scores[left]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
 
 # Bright and saturated: they show on dark fluorescence as well as on purple, pink and white of stained tissue.
@@ -23,15 +24,14 @@ PALETTE = np.array(
 WHITE = np.array((255, 255, 255), dtype=np.uint8)
 
 
-def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def draw_outlines(picture: NDArray[np.uint8], instances: np.ndarray, classes: np.ndarray) -> NDArray[np.uint8]:
     """Outline every object in a colour that no object next to it has.
 
     The outline lies inside the object; it grows with the image, and shrinks where objects are small. Of classes above
-    the first, such as the nucleus of a cell, the outline is white and half as wide. A dim image is brightened, its
-    brightest 0.2 % of values becoming white.
+    the first, such as the nucleus of a cell, the outline is white and half as wide.
 
     Args:
-        image_rgb: (H, W, 3), float in [0, 1] or uint8.
+        picture: uint8 (H, W, 3), as of `brightened`.
         instances: label map, integers (H, W).
         classes: class map, integers (H, W).
 
@@ -41,12 +41,12 @@ def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarr
     Raises:
         ValueError: the maps and the image differ in size.
     """
-    if not instances.shape == classes.shape == image_rgb.shape[:2]:
+    if not instances.shape == classes.shape == picture.shape[:2]:
         raise ValueError(
-            f"expected maps of the image's size {image_rgb.shape[:2]}, "
+            f"expected maps of the image's size {picture.shape[:2]}, "
             f"got instances {instances.shape} and classes {classes.shape}"
         )
-    canvas = brightened(image_rgb)
+    canvas = picture.copy()
     width_px = _outline_width_px(instances)
     outline = _outline(instances, width_px)
     colours = _colours_of_labels(instances, reach_px=3 * width_px)
@@ -57,11 +57,20 @@ def draw_overlay(image_rgb: np.ndarray, instances: np.ndarray, classes: np.ndarr
     return canvas
 
 
-def brightened(image_rgb: np.ndarray) -> np.ndarray:
-    """Show an image as `draw_overlay` does, without objects; float in [0, 1] or uint8 (H, W, 3) to uint8."""
-    image = image_rgb / 255 if image_rgb.dtype == np.uint8 else image_rgb
-    white = max(float(np.percentile(image, 99.8)), 1e-6)
-    return (np.clip(image / white, 0, 1) * 255).round().astype(np.uint8)
+def brightened(image_rgb: np.ndarray) -> NDArray[np.uint8]:
+    """Make a picture of an image, in which the brightest 0.2 % of its values are white.
+
+    Args:
+        image_rgb: float (H, W, 3) in [0, 1].
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    white = max(float(np.percentile(image_rgb, 99.8)), 1e-6)
+    picture = image_rgb / white
+    np.clip(picture, 0, 1, out=picture)  # in place: memory that is new each time costs more than the arithmetic
+    picture *= 255
+    return np.rint(picture, out=picture).astype(np.uint8)
 
 
 def _outline_width_px(instances: np.ndarray) -> int:

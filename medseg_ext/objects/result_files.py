@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medseg_ext.files import write_atomically
-from medseg_ext.images.png import encode_png
+from medseg_ext.images.png import encode_png, encode_png_fast
 from medseg_ext.objects.geojson import to_geojson
 from medseg_ext.objects.label_map_files import ENCODERS, PixelSize
 from medseg_ext.objects.measurements import measure_objects
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.overlay import draw_overlay
+from medseg_ext.objects.overlay import brightened, draw_outlines
 from medseg_ext.tables import Table, rows_of, to_csv
 
 ENDINGS = ("instances.tif", "classes.png", "overlay.png", "objects.csv", "objects.geojson")
 NIFTI_ENDING = "instances.nii.gz"
+
+ShowPictures = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
+"""Takes pictures of an image, uint8 (H, W, 3), without and with the outlines of its objects."""
 
 
 def output_paths(folder: Path, image_id: str, *, output_format: str = "tiff") -> list[Path]:
@@ -37,6 +41,7 @@ def write_objects(
     object_name: str,
     pixel_size_um: PixelSize | None = None,
     output_format: str = "tiff",
+    show: ShowPictures | None = None,
 ) -> Table:
     """Write label map, class map, overlay, table and polygons of one image, replacing older ones.
 
@@ -49,6 +54,7 @@ def write_objects(
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
         output_format: of the label map, a key of `ENCODERS`.
+        show: takes the pictures, once the files are written.
 
     Returns:
         The measurements, see `measure_objects`.
@@ -68,13 +74,17 @@ def write_objects(
         pixel_size_um=pixel_size_um,
     )
     geojson = to_geojson(instances, table, image_id=image_id)
+    picture = brightened(image_rgb)
+    overlay = draw_outlines(picture, instances, classes)
     contents = (
         ENCODERS[output_format](instances, pixel_size_um),
         encode_png(classes),
-        encode_png(draw_overlay(image_rgb, instances, classes)),
+        encode_png_fast(overlay),
         to_csv(list(table), rows_of(table)),
         json.dumps(geojson, separators=(",", ":"), ensure_ascii=False).encode(),
     )
     for path, content in zip(output_paths(folder, image_id, output_format=output_format), contents, strict=True):
         write_atomically(path, content)
+    if show is not None:
+        show(picture, overlay)
     return table

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
-from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, DoneImages, Item, Row, note_image
 from medseg_ext.objects.label_map_files import ENCODERS
@@ -54,10 +55,6 @@ class InputImages(Protocol):
         """Which page of a TIFF is read, from 0."""
 
     @property
-    def channel(self) -> int | str | None:
-        """Which channel is read, its number, from 0, or its name; None for grey or RGB."""
-
-    @property
     def remarks(self) -> Mapping[str, Sequence[str]]:
         """What a person is to be told of images, by their id."""
 
@@ -76,6 +73,7 @@ class ResultFolder:
         output_format: of the label map, "tiff" or "nifti".
 
     Attributes:
+        viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
 
     Raises:
@@ -98,6 +96,7 @@ class ResultFolder:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
+        self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: DoneImages | None = None
         self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
@@ -172,11 +171,16 @@ class ResultFolder:
         self._remarks[item["id"]].append(text)
         logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
+    def show(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
+        """Hand the pictures of an image to the viewer, if there is one."""
+        if self.viewer is not None:
+            self.viewer(item, picture, overlay)
+
     def write(
         self,
         item: Item,
         objects: Objects,
-        image_rgb: np.ndarray | None = None,
+        image_rgb: np.ndarray,
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -185,12 +189,10 @@ class ResultFolder:
         Args:
             item: path of the file under `image`, and its `id`.
             objects: what was found, in the size of the image.
-            image_rgb: the image as it came, float (H, W, 3) in [0, 1]; by default it is read from its file.
+            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
             metadata: of the image that went through the network, which tell at which scale it did; for the summary.
         """
         try:
-            if image_rgb is None:
-                image_rgb = read_rgb(item["image"], page=self.images.page, channel=self.images.channel)
             table = write_objects(
                 self.output_dir,
                 item["id"],
@@ -200,6 +202,7 @@ class ResultFolder:
                 object_name=self.object_name,
                 pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                 output_format=self.output_format,
+                show=partial(self.show, item),
             )
             self.add(item, summarise_objects(table, image_rgb.shape[:2]) | noted_sizes(metadata or {}))
         except Exception as error:
@@ -207,14 +210,14 @@ class ResultFolder:
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:
-        """Write `summary.csv`, its rows in order of the images' names.
+        """Write `summary.csv`, its rows in order of the images' names and ids.
 
         Raises:
             DataError: not one image is done.
         """
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
-        rows = sorted(self._rows.values(), key=lambda row: row["image"])
+        rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         done = [row for row in rows if row["status"] == DONE]
         if rows and not done:
@@ -229,8 +232,13 @@ class ResultFolder:
 
     def _row(self, item: Item, *, status: str, **values: Any) -> Row:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
-        name = as_text(Path(item["image"]).name)
-        return {"image": name, "id": item["id"], "status": as_text(status), "remarks": remarks, **values}
+        name, image_id = place_in_summary(item)
+        return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
+
+
+def place_in_summary(item: Item) -> tuple[str, str]:
+    """Give what the rows of `summary.csv` are ordered by: the name of an image's file, and its id."""
+    return as_text(Path(item["image"]).name), item["id"]
 
 
 def _is_one_file(place: str, other: str | None) -> bool:

@@ -7,9 +7,10 @@ import torch
 from scipy import ndimage
 from skimage.measure import label
 from skimage.morphology import reconstruction
-from skimage.segmentation import expand_labels, relabel_sequential, watershed
+from skimage.segmentation import expand_labels, watershed
 
 from medseg_ext.images.resize import resize_image, resize_labels, resized_instances, smooth_labels
+from medseg_ext.objects.numbering import numbered
 from medseg_ext.objects.objects import Objects
 
 SMOOTHING_PX = 1.0  # of the centre distance, so that noise makes no peaks
@@ -64,30 +65,24 @@ def decode_semantic(
 
     if size is not None and tuple(size) != instances.shape:
         is_filled = (instances > 0) & ~foreground
-        instances = _at_size(instances, probabilities, is_filled, (size[0], size[1]), foreground_threshold)
         probabilities = resize_image(probabilities, (size[0], size[1]))
-        left = np.unique(instances[instances > 0])
-        instances, scores = relabel_sequential(instances)[0], scores[left - 1]
-    # Where the foreground wins as a whole, the likeliest of its classes is the pixel's class.
-    classes = (probabilities[1:].argmax(dim=0) + 1).numpy() * (instances > 0)
+        outlined = (1 - probabilities[0]).numpy() >= foreground_threshold
+        instances, left = numbered(_at_size(instances, outlined, is_filled))
+        scores = scores[left - 1]
+    # Where the foreground wins as a whole, the likeliest of its classes is the pixel's class. max: argmax is slower.
+    classes = (probabilities[1:].max(dim=0).indices.to(torch.uint8) + 1).numpy() * (instances > 0)
     return Objects(
-        instances=torch.from_numpy(instances[None].astype(np.int32)),
-        classes=torch.from_numpy(classes[None].astype(np.uint8)),
+        instances=torch.from_numpy(instances[None].astype(np.int32, copy=False)),
+        classes=torch.from_numpy(classes[None]),
         scores=torch.from_numpy(scores),
     )
 
 
-def _at_size(
-    instances: np.ndarray,
-    probabilities: torch.Tensor,
-    is_filled: np.ndarray,
-    size: tuple[int, int],
-    foreground_threshold: float,
-) -> np.ndarray:
-    """Resize a label map; where it grows, up to the outline of the interpolated probabilities."""
+def _at_size(instances: np.ndarray, outlined: np.ndarray, is_filled: np.ndarray) -> np.ndarray:
+    """Resize a label map to the size of `outlined`, the foreground at that size; where it grows, up to its outline."""
+    size = (outlined.shape[0], outlined.shape[1])
     if not all(new >= old for new, old in zip(size, instances.shape, strict=True)):
         return resized_instances(instances, size)
-    outlined = (1 - resize_image(probabilities[:1], size)[0]).numpy() >= foreground_threshold
     outlined |= resize_labels(torch.from_numpy(is_filled)[None], size)[0].numpy()
     return smooth_labels(expand_labels(instances, distance=2), size) * outlined
 
@@ -111,7 +106,7 @@ def _grow_seeds(foreground: np.ndarray, depth: np.ndarray, *, seed_prominence: f
     instances = _fill_holes(watershed(-depth, seeds, mask=foreground))
     areas = np.bincount(instances.ravel())
     instances[areas[instances] < min_area_px] = 0
-    return relabel_sequential(instances)[0]
+    return numbered(instances)[0]
 
 
 def _prominent_peaks(height: np.ndarray, prominence: float) -> np.ndarray:
@@ -123,7 +118,7 @@ def _prominent_peaks(height: np.ndarray, prominence: float) -> np.ndarray:
     highest = np.asarray(ndimage.maximum(above, tops, index=np.arange(tops.max() + 1)))
     is_peak = highest >= 0.999 * prominence  # of floats
     is_peak[0] = False
-    return relabel_sequential(np.where(is_peak[tops], tops, 0))[0]
+    return numbered(np.where(is_peak[tops], tops, 0))[0]
 
 
 def _fill_holes(instances: np.ndarray) -> np.ndarray:

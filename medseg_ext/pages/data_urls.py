@@ -20,6 +20,13 @@ def picture_as_data(picture: Path) -> str:
     return _as_data(picture.read_bytes(), MEDIA_TYPES[picture.suffix])
 
 
+def reduced(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Shrink a picture, uint8 RGB (H, W, 3), so that its longer side has at most a length; a smaller one stays."""
+    image = Image.fromarray(picture)
+    image.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
 def reduced_as_data(picture: NDArray[np.uint8], *, side_px: int, max_bytes: int) -> str:
     """Write a picture as the data URL of a JPEG of limited size.
 

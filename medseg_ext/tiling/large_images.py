@@ -218,6 +218,7 @@ class LargeImages:
                 pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                 output_format=self.results.output_format,
                 remark=partial(self.results.remark, item),
+                show=partial(self.results.show, item),
             )
         return summary | {DIAMETER: math.nan if view.diameter_px is None else view.diameter_px, SCALE: view.scale}
 

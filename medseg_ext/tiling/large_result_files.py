@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import rasterio.shutil
 import tifffile
+from numpy.typing import NDArray
 
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.png import encode_png
+from medseg_ext.images.png import encode_png_fast
 from medseg_ext.objects.geojson import to_features
 from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
-from medseg_ext.objects.overlay import draw_overlay
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.overlay import brightened, draw_outlines
+from medseg_ext.objects.result_files import ShowPictures, output_paths
 from medseg_ext.tables import Table, rows_of, to_csv
 from medseg_ext.tiling.boundless_objects import coarse_feature, measure_in_bands
 from medseg_ext.tiling.large_objects import LargeObjects
@@ -42,6 +43,7 @@ def write_large_objects(
     pixel_size_um: PixelSize | None = None,
     output_format: str = "tiff",
     remark: Callable[[str], None],
+    show: ShowPictures | None = None,
 ) -> dict[str, Any]:
     """Write the same files as `medseg_ext.objects.write_objects`, block by block.
 
@@ -58,6 +60,7 @@ def write_large_objects(
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
         output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
         remark: takes what people are to be told: that the outline of a boundless object is coarse.
+        show: takes the pictures, reduced, once the files are written.
 
     Returns:
         The summary, see `medseg_ext.objects.summarise_objects`.
@@ -70,7 +73,8 @@ def write_large_objects(
         _write_label_tiff(instances_path, found, pixel_size_um)
     found.classes.flush()
     rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
-    overlay_path.write_bytes(encode_png(_overlay(found, image)))
+    picture, overlay = _pictures(found, image)
+    overlay_path.write_bytes(encode_png_fast(overlay))
 
     options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
     tables: list[Table] = []
@@ -87,6 +91,8 @@ def write_large_objects(
     table_path.write_bytes(to_csv(list(table), rows_of(table)))
     for path in unfinished:
         path.replace(folder / path.name)
+    if show is not None:
+        show(picture, overlay)
     return summarise_objects(table, image.size)
 
 
@@ -163,10 +169,11 @@ def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize 
     )
 
 
-def _overlay(found: LargeObjects, image: BlockImage) -> np.ndarray:
+def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines."""
     height, width = image.size
     factor = -(-max(image.size) // OVERLAY_PX)
-    pixels = image.read_shrunk(Box(0, 0, height, width), factor)
+    picture = brightened(image.read_shrunk(Box(0, 0, height, width), factor))
     labels, classes = (
         np.concatenate(
             [
@@ -176,4 +183,4 @@ def _overlay(found: LargeObjects, image: BlockImage) -> np.ndarray:
         )
         for read in (found.read, found.classes.read)
     )
-    return draw_overlay(pixels, labels.astype(np.int32), classes)
+    return picture, draw_outlines(picture, labels.astype(np.int32), classes)

@@ -61,14 +61,18 @@ def rows_of(folder: Path) -> dict[str, dict[str, str]]:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
+def order_of(bundle, output_dir, overrides, settings, small_bytes=None) -> worker.Order:
+    return worker.Order(str(bundle), str(output_dir), overrides, settings, 1, small_bytes, verbose=False)
+
+
 class InThisProcess(cluster.ClusterSegmentation):
     """Do the tasks of workers here, one after the other."""
 
     def __call__(self, run: SegmentationRun) -> None:
         results = run.open_results()
-        order = worker.Order(str(run.bundle), str(run.output_dir), run.overrides, run.settings, 1, run.verbose)
+        order = order_of(run.bundle, run.output_dir, run.overrides, run.settings, run.pictures.small_bytes)
         with cluster.tqdm(disable=True) as bar:
-            waiting = [cluster._Image(order, item, results, bar).task() for item in run.pending]
+            waiting = [cluster._Image(order, item, results, run.pictures, bar).task() for item in run.pending]
             while waiting:
                 task = waiting.pop()
                 waiting += reversed(list(task.take(task.function(*task.arguments))))
@@ -85,12 +89,12 @@ def test_tasks_of_workers_give_the_files_of_a_serial_run(images, tmp_path):
 
 
 def test_a_worker_of_another_environment_is_refused(images, tmp_path):
-    order = worker.Order(str(UNET), str(tmp_path), SETTINGS, {"torch": "1.0"}, 1, verbose=False)
+    order = order_of(UNET, tmp_path, SETTINGS, {"torch": "1.0"})
     with pytest.raises(DataError, match=r"has .*torch .* and not 1\.0.*: all machines are to have the same"):
-        worker.segment_image(order, {"image": str(images / "0.png"), "id": "0"})
-    elsewhere = worker.Order(str(UNET), str(tmp_path / "x"), SETTINGS, {}, 1, verbose=False)
+        worker.segment_image(order, {"image": str(images / "0.png"), "id": "0"}, False)
+    elsewhere = order_of(UNET, tmp_path / "x", SETTINGS, {})
     with pytest.raises(DataError, match="all machines are to share the folders"):
-        worker.segment_image(elsewhere, {"image": str(images / "0.png"), "id": "0"})
+        worker.segment_image(elsewhere, {"image": str(images / "0.png"), "id": "0"}, False)
 
 
 def test_processes_that_load_images_are_refused_beside_workers(images, tmp_path, capsys):

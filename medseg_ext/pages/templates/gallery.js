@@ -21,7 +21,8 @@ function compareBy(key) {
 function arrange() {
   const words = byId("filter").value.toLowerCase().split(/\s+/);
   for (const card of cards) {
-    const text = `${card.dataset.name} ${card.dataset.state}`.toLowerCase();
+    const remarks = [...card.querySelectorAll(".text .remark")].map((remark) => remark.textContent);
+    const text = [card.dataset.name, card.dataset.state, ...remarks].join(" ").toLowerCase();
     card.hidden = !words.every((word) => text.includes(word));
   }
   list.append(...cards.sort(compareBy(byId("sort").value)));

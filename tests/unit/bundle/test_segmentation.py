@@ -126,6 +126,15 @@ def test_no_readable_image_is_an_error(images, capsys):
     assert "none of 1 images can be read" in capsys.readouterr().err
 
 
+def test_damaged_pixels_are_told_as_no_image_is(images, capsys):
+    whole = (images / "plate1" / "other.png").read_bytes()
+    (images / "plate1" / "cut.png").write_bytes(whole[:-60])
+    assert segment(images / "plate1", "--output", images / "out") == 1
+    assert "1 image could not be done:\n  cut.png: is not an image, or is cut short" in capsys.readouterr().out
+    assert segment(images / "plate1" / "cut.png", "--output", images / "alone") == 2
+    assert "none of 1 images is done; the first: cut.png: error: is not an image" in capsys.readouterr().err
+
+
 def test_an_unknown_bundle_is_refused_with_those_that_there_are(images, capsys):
     assert segment(images / "plate1", bundle="dsb2018_unett") == 2
     error = capsys.readouterr().err

@@ -12,7 +12,7 @@ import tifffile
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
-from monai.transforms import Compose, LoadImaged
+from monai.transforms import Compose, CopyItemsd, LoadImaged
 from PIL import Image
 
 from medseg_ext.datasets.collate import collate_same_size
@@ -44,7 +44,10 @@ class RefusesSquares(torch.nn.Module):
 
 
 def segment(folder, output_dir, *, transform=None, **options):
-    load = [LoadImaged("image", reader=RGBReader(), ensure_channel_first=True)]
+    load = [
+        LoadImaged("image", reader=RGBReader(), ensure_channel_first=True),
+        CopyItemsd("image", names="original_image"),
+    ]
     dataset = ReadableImages(list_images(folder), Compose(load + ([transform] if transform else [])))
     SupervisedEvaluator(
         device="cpu",

@@ -14,12 +14,14 @@ from ignite.engine import Engine
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
-from monai.transforms import Compose, LoadImaged
+from monai.transforms import Compose, CopyItemsd, LoadImaged, ScaleIntensityRanged
 from PIL import Image
 
+from medseg_ext.datasets.collate import collate_same_size
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
+from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
@@ -29,6 +31,7 @@ from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.transforms.decoders import DecodeSemanticd
 from medseg_ext.transforms.readers import RGBReader
 
+KEEP_ORIGINAL = CopyItemsd("image", names="original_image")
 CELL_NAMES = ["background", "cytoplasm", "nucleus"]
 
 
@@ -40,16 +43,19 @@ class BrightIsForeground(torch.nn.Module):
         return torch.cat([torch.zeros_like(grey), 20 * (grey - 0.5), torch.full_like(grey, -20)], dim=1)
 
 
-def segment(images, output_dir, *, diameter_px=20, working_diameter_px=20):
+def segment(
+    images, output_dir, *, diameter_px=20, working_diameter_px=20, after_loading=(KEEP_ORIGINAL,), num_workers=0
+):
     load = LoadImaged("image", reader=RGBReader(), ensure_channel_first=True)
-    dataset = ReadableImages(list_images(images), Compose([load]))
+    dataset = ReadableImages(list_images(images), Compose([load, *after_loading]))
     decoder = DecodeSemanticd(min_area_px=1)
     sizes = {"working_diameter_px": working_diameter_px}
     names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
     evaluator = SupervisedEvaluator(
         device="cpu",
-        val_data_loader=DataLoader(dataset, batch_size=1),
+        val_data_loader=DataLoader(dataset, batch_size=1, collate_fn=collate_same_size, num_workers=num_workers),
         network=BrightIsForeground(),
+        iteration_update=iterate_or_report,
         inferer=SizeNormalisedInferer(
             SimpleInferer(),
             object_diameter_px=diameter_px,
@@ -92,6 +98,27 @@ def test_every_file_has_the_size_of_its_image_and_agrees_with_the_others(images,
     assert {float(row["mean_green"]) for row in table} == {1.0}
     assert len(json.loads((tmp_path / "out" / "a_objects.geojson").read_text())["features"]) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"a_{end}" for end in ENDINGS} | {"summary.csv"}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_intensities_and_overlay_are_of_the_image_as_it_came(images, tmp_path, num_workers):
+    """And not as the network sees it: here with most of its values made black or white."""
+    grey = two_bars(dtype=np.uint8) // 4 * 3
+    Image.fromarray(np.stack([grey, grey // 3, 0 * grey], axis=-1)).save(images / "a.png")
+    stretch = ScaleIntensityRanged("image", a_min=0.1, a_max=0.2, b_min=0, b_max=1, clip=True)
+    segment(images, tmp_path / "out", after_loading=[KEEP_ORIGINAL, stretch], num_workers=num_workers)
+    table = list(csv.DictReader((tmp_path / "out" / "a_objects.csv").open()))
+    means = [[float(row[f"mean_{colour}"]) for colour in ("red", "green", "blue")] for row in table]
+    assert means == [pytest.approx([189 / 255, 63 / 255, 0], rel=1e-5)] * 2
+    overlay = np.asarray(Image.open(tmp_path / "out" / "a_overlay.png"))
+    assert (overlay[two_bars() == 0] == 0).all()
+    assert overlay[3, 3].tolist() == [255, 85, 0]  # the middle of the upright bar: its brightest value is white
+
+
+def test_a_preprocessing_that_keeps_no_original_is_told_what_to_do(images, tmp_path):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    with pytest.raises(DataError, match="hands on no 'original_image': copy the image before it is changed"):
+        segment(images, tmp_path / "out", after_loading=[])
 
 
 def save_images_of_every_kind(folder):
@@ -202,6 +229,19 @@ def test_damaged_images_are_reported_and_the_others_done(images, tmp_path, caplo
         assert str(images) not in row["status"]
         assert row["objects"] == ""
         assert str(images / name) in caplog.text
+
+
+def test_of_damaged_images_alone_each_is_in_the_summary_and_the_first_in_the_error(images, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(noise).save(images / name)
+        (images / name).write_bytes((images / name).read_bytes()[:2000])
+    with pytest.raises(
+        DataError, match=r"none of 2 images is done; the first: a\.png: error: is not an image, or is cut"
+    ):
+        segment(images, tmp_path / "out")
+    with (tmp_path / "out" / "summary.csv").open(encoding="utf-8") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["a.png", "b.png"]
 
 
 def test_no_readable_image_is_refused_with_a_name_and_a_reason(images):

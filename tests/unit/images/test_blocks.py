@@ -129,13 +129,6 @@ def test_more_channels_than_four_are_refused_as_in_the_whole_image(tmp_path):
         open_block_image(tmp_path / "five.tif")
 
 
-def test_the_size_is_told_by_the_header_alone(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY16)
-    assert read_header(tmp_path / "a.tif").size == (70, 90)
-    (tmp_path / "text.png").write_text("no image")
-    assert read_header(tmp_path / "text.png").size is None
-
-
 def test_the_size_is_that_of_the_page(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         tiff.write(GREY16[:20, :40])

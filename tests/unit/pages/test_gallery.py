@@ -1,18 +1,19 @@
 import csv
 import re
+from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
-from medseg_ext.pages import gallery
+from medseg_ext.pages import gallery, gallery_pictures
 from medseg_ext.pages.area_histogram import area_histogram
 from medseg_ext.pages.gallery import write_gallery
+from medseg_ext.pages.gallery_pictures import GalleryPictures
 
 VOID = {"img", "input", "meta", "link", "br", "rect", "line", "path"}
 REASON = 'is not an image (<script>alert("x")</script> & more)'
@@ -54,45 +55,47 @@ class Page(HTMLParser):
         return {e["data-name"]: e for e in self.find("li") if "data-name" in e}
 
 
-def draw(folder, name, boxes, *, shape=(60, 80)):
-    """Write an image with bright boxes, and what the writer makes of them; returns its row of summary.csv."""
+def draw(folder, name, boxes, *, shape=(60, 80), pictures):
+    """Write what the writer makes of an image with bright boxes; returns its row of summary.csv."""
     instances = np.zeros(shape, dtype=np.int32)
     for label, (top, left, bottom, right) in enumerate(boxes, start=1):
         instances[top:bottom, left:right] = label
     image = np.repeat(((instances > 0) * 200 + 20).astype(np.uint8)[..., None], 3, axis=2)
-    (folder / "images").mkdir(exist_ok=True)
-    Image.fromarray(image).save(folder / "images" / f"{name}.png")
     objects = Objects(
         instances=torch.as_tensor(instances)[None],
         classes=torch.as_tensor(instances > 0, dtype=torch.uint8)[None],
         scores=torch.linspace(0.5, 1, len(boxes)),
     )
-    table = write_objects(
-        folder, name, objects, image / np.float32(255), class_names=["background", "nucleus"], object_name="nucleus"
-    )
+    names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+    show = partial(pictures.add, {"image": f"/in/{name}.png", "id": name})
+    table = write_objects(folder, name, objects, image / np.float32(255), **names, show=show)
     mean = f"{np.mean(table['area_px']):.6g}" if boxes else ""
     sizes = {"height": str(shape[0]), "width": str(shape[1]), "objects": str(len(boxes)), "mean_area_px": mean}
-    return {"image": f"{name}.png", "id": name, "status": "ok", **sizes}
+    return {"image": f"{name}.png", "id": name, "status": "ok", "remarks": "", **sizes}
 
 
-def write(folder, rows):
-    images = {row["id"]: str(folder / "images" / row["image"]) for row in rows}
-    path = write_gallery(folder, rows=rows, images=images, title="Nuclei", bundle="net", object_name="nucleus")
+def write(folder, rows, pictures):
+    path = write_gallery(folder, rows=rows, pictures=pictures, title="Nuclei", bundle="net", object_name="nucleus")
     return Page(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
-def results(tmp_path):
-    unreadable = {"image": "bad <b>.tif", "id": "bad <b>", "status": f"error: {REASON}"}
+def pictures():
+    return GalleryPictures(3)
+
+
+@pytest.fixture
+def results(tmp_path, pictures):
+    unreadable = {"image": "bad <b>.tif", "id": "bad <b>", "status": f"error: {REASON}", "remarks": ""}
     return [
-        draw(tmp_path, "50% #1? & 'ä'", [(2, 3, 12, 13), (20, 30, 40, 70)]),
-        draw(tmp_path, "empty", []),
+        draw(tmp_path, "50% #1? & 'ä'", [(2, 3, 12, 13), (20, 30, 40, 70)], pictures=pictures),
+        draw(tmp_path, "empty", [], pictures=pictures),
         unreadable | {"height": "", "width": "", "objects": "", "mean_area_px": ""},
     ]
 
 
-def test_every_image_has_a_card_with_its_state_and_numbers(results, tmp_path):
-    cards = write(tmp_path, results).cards
+def test_every_image_has_a_card_with_its_state_and_numbers(results, tmp_path, pictures):
+    cards = write(tmp_path, results, pictures).cards
     good, empty, bad = (cards[row["image"]] for row in results)
     assert (good["data-state"], good["data-objects"], good["data-area"]) == ("done", "2", "450")
     assert (empty["data-state"], empty["data-objects"], "data-area" in empty) == ("nothing found", "0", False)
@@ -100,8 +103,8 @@ def test_every_image_has_a_card_with_its_state_and_numbers(results, tmp_path):
     assert REASON in bad["text"]
 
 
-def test_pictures_are_inside_and_have_alternative_texts(results, tmp_path):
-    page = write(tmp_path, results)
+def test_pictures_are_inside_and_have_alternative_texts(results, tmp_path, pictures):
+    page = write(tmp_path, results, pictures)
     pictures = [picture for picture in page.find("img") if "src" in picture]
     assert len(pictures) == 4
     assert all(picture["src"].startswith("data:image/jpeg;base64,") for picture in pictures)
@@ -111,8 +114,8 @@ def test_pictures_are_inside_and_have_alternative_texts(results, tmp_path):
     assert not re.search(r"https?://|@import|url\(", (tmp_path / "gallery.html").read_text(encoding="utf-8"))
 
 
-def test_links_are_relative_and_lead_to_files(results, tmp_path):
-    page = write(tmp_path, results)
+def test_links_are_relative_and_lead_to_files(results, tmp_path, pictures):
+    page = write(tmp_path, results, pictures)
     (tmp_path / "summary.csv").touch()
     addresses = [link["href"] for link in page.find("a")]
     assert len(addresses) == 1 + 2 * 5
@@ -120,8 +123,8 @@ def test_links_are_relative_and_lead_to_files(results, tmp_path):
     assert not any(set(address) & set("/#?&' ") for address in addresses)
 
 
-def test_the_table_is_that_of_the_file_with_boxes_to_mark(results, tmp_path):
-    page = write(tmp_path, results)
+def test_the_table_is_that_of_the_file_with_boxes_to_mark(results, tmp_path, pictures):
+    page = write(tmp_path, results, pictures)
     card = page.cards[results[0]["image"]]
     rows = page.find("tr", inside=page.find("tbody", inside=card)[0])
     cells = [[cell["text"] for cell in page.find("td", inside=row)] for row in rows]
@@ -131,48 +134,70 @@ def test_the_table_is_that_of_the_file_with_boxes_to_mark(results, tmp_path):
         assert [row["area_px"] for row in csv.DictReader(file)] == [row[2] for row in cells]
 
 
-def test_the_histogram_counts_every_object_once(results, tmp_path):
-    page = write(tmp_path, results)
+def test_the_histogram_counts_every_object_once(results, tmp_path, pictures):
+    page = write(tmp_path, results, pictures)
     bars = [re.search(r"px: (\d+) object", title["text"]) for title in page.find("title")]
     assert sum(int(bar[1]) for bar in bars if bar) == 2
     (figure,) = [svg for svg in page.find("svg") if svg.get("role") == "img"]
     assert "2 objects from 100 to 800 pixels" in figure["aria-label"]
 
 
-def test_long_tables_are_cut_and_say_so(tmp_path, monkeypatch):
+def test_remarks_stand_in_the_card_and_beside_the_large_view(results, tmp_path, pictures):
+    results[0]["remarks"] = "of 2 pages <page 0> was taken; --page chooses another | of 2 channels 0 was taken"
+    results[2]["remarks"] = "of 3 pages page 0 was taken"
+    page = write(tmp_path, results, pictures)
+    said = [
+        [p["text"] for p in page.find("p", inside=page.cards[row["image"]]) if p.get("class") == "remark"]
+        for row in results
+    ]
+    both = ["Of 2 pages <page 0> was taken; --page chooses another", "Of 2 channels 0 was taken"]
+    assert said == [2 * both, [], ["Of 3 pages page 0 was taken"]]
+    assert any("2 with a remark" in fact["text"] for fact in page.find("li"))
+
+
+def test_long_tables_are_cut_and_say_so(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(gallery, "MOST_ROWS", 10)
     boxes = [(5 * row, 5 * column, 5 * row + 3, 5 * column + 3) for row in range(4) for column in range(5)]
-    page = write(tmp_path, [draw(tmp_path, "many", boxes)])
+    page = write(tmp_path, [draw(tmp_path, "many", boxes, pictures=pictures)], pictures)
     (card,) = page.cards.values()
     assert len(page.find("tr", inside=page.find("tbody", inside=card)[0])) == 10
     assert "The first 10 of 20 objects" in card["text"]
 
 
-def test_the_page_stays_small_and_says_which_large_views_it_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "PICTURE_CHARACTERS", 600_000)
-    rows = [draw(tmp_path, f"{number}", [(1, 1, 300, 400)], shape=(400, 500)) for number in range(6)]
-    for row in rows:  # noise, which does not compress
-        noise = np.random.default_rng(0).integers(0, 255, (400, 500, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / "images" / row["image"])
-        Image.fromarray(noise).save(tmp_path / f"{row['id']}_overlay.png")
-    page = write(tmp_path, rows)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0), (3, 0, 5, 1, 4, 2)])
+def test_the_page_stays_small_and_says_which_large_views_it_has(tmp_path, monkeypatch, order):
+    monkeypatch.setattr(gallery_pictures, "PICTURE_CHARACTERS", 1_500_000)
+    pictures = GalleryPictures(6)
+    rows = {each: draw(tmp_path, f"{each}", [(1, 1, 300, 400)], shape=(400, 500), pictures=pictures) for each in order}
+    pictures = GalleryPictures(6)
+    noise = np.random.default_rng(0).integers(0, 255, (400, 500, 3), dtype=np.uint8)  # which does not compress
+    for number in order:
+        pictures.add({"image": f"/in/{number}.png", "id": str(number)}, noise, noise)
+    rows = [rows[number] for number in range(6)]
+    page = write(tmp_path, rows, pictures)
     embedded = sum(len(picture.get("src", "")) for picture in page.find("img"))
-    assert embedded <= 600_000
+    assert embedded <= 1_500_000
     enlarged = [name for name, card in page.cards.items() if "The small picture, enlarged" in card["text"]]
     first = 6 - len(enlarged)
+    assert 0 < first < 6
     assert enlarged == [row["image"] for row in rows[first:]]
     (note,) = [p["text"] for p in page.find("p") if "a large view in this page" in p["text"]]
     assert f"first {first} image" in note
     assert f"{len(enlarged)} of the others" in note
 
 
-def test_an_image_with_a_reduced_overlay_is_shown_at_the_overlay_s_size(tmp_path):
-    row = draw(tmp_path, "slide", [(2, 3, 12, 13)])
-    path = tmp_path / f"{row['id']}_overlay.png"
-    with Image.open(path) as overlay:
-        overlay.resize((overlay.width // 2, overlay.height // 2)).save(path)
-    pictures = gallery._pictures(tmp_path, gallery._entry(row), str(tmp_path / "images" / "slide.png"), 0, None)
-    assert pictures["image"].shape == pictures["overlay"].shape == (30, 40, 3)
+def test_the_memory_for_pictures_does_not_grow_with_their_number(monkeypatch):
+    monkeypatch.setattr(gallery_pictures, "PICTURE_CHARACTERS", 200_000)
+    picture = np.uint8(np.add.outer(np.arange(300), np.arange(400)) % 256)[..., None].repeat(3, axis=2)
+    for number in (2, 20):
+        pictures = GalleryPictures(number)
+        for place in range(number):
+            pictures.add({"image": f"/in/{place}.png", "id": str(place)}, picture, picture)
+        assert len(pictures.small) == number
+        assert 0 < len(pictures.large) <= number
+        views = [*pictures.small.values(), *pictures.large.values()]
+        assert sum(len(url) for each in views for url in each.values()) <= 200_000
+    assert len(pictures.large) < 20
 
 
 def test_bins_of_areas_hold_what_lies_between_their_edges():

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.pages.gallery import write_gallery
+from medseg_ext.pages.gallery_pictures import GalleryPictures
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -36,6 +38,7 @@ note("by-name");
 choose("sort", "-objects", "change"); note("by-objects");
 choose("filter", "NOT be done", "input"); note("filtered");
 document.body.dataset.shown = byId("shown").value;
+choose("filter", "of 2 pages", "input"); note("remarked");
 choose("filter", "", "input");
 document.querySelector("button.picture").click();
 document.body.dataset.opened = byId("dialog-name").textContent + " " + byId("dialog").open;
@@ -54,23 +57,21 @@ def chromium(profile, *words):
 
 @pytest.fixture
 def page(tmp_path):
-    rows, images = [], {}
+    rows, pictures = [], GalleryPictures(4)
     for name, count in (("image 10", 3), ("image 9", 1), ("image 100", 2)):
         instances = np.zeros((60, 80), dtype=np.int32)
         for label in range(1, count + 1):
             instances[5:15, 20 * label : 20 * label + 10] = label
         image = np.repeat((instances > 0)[..., None].astype(np.uint8) * 200, 3, axis=2)
-        images[name] = str(tmp_path / f"{name}.png")
-        Image.fromarray(image).save(images[name])
         classes = torch.as_tensor(instances > 0, dtype=torch.uint8)[None]
         objects = Objects(torch.as_tensor(instances)[None], classes, torch.ones(count))
-        write_objects(
-            tmp_path, name, objects, image / np.float32(255), class_names=["background", "nucleus"], object_name="cell"
-        )
-        sizes = {"height": "60", "width": "80", "objects": str(count), "mean_area_px": "100"}
+        names = {"class_names": ["background", "nucleus"], "object_name": "cell"}
+        show = partial(pictures.add, {"image": f"/in/{name}.png", "id": name})
+        write_objects(tmp_path, name, objects, image / np.float32(255), **names, show=show)
+        sizes = {"height": "60", "width": "80", "objects": str(count), "mean_area_px": "100", "remarks": ""}
         rows.append({"image": f"{name}.png", "id": name, "status": "ok", **sizes})
-    rows.append({"image": "bad.tif", "id": "bad", "status": "error: broken"})
-    return write_gallery(tmp_path, rows=rows, images=images, title="Nuclei", bundle="net", object_name="cell")
+    rows.append({"image": "bad.tif", "id": "bad", "status": "error: broken", "remarks": "of 2 pages page 0 was taken"})
+    return write_gallery(tmp_path, rows=rows, pictures=pictures, title="Nuclei", bundle="net", object_name="cell")
 
 
 def test_sorting_filter_and_the_large_view_work_from_a_file(page, tmp_path):
@@ -85,6 +86,7 @@ def test_sorting_filter_and_the_large_view_work_from_a_file(page, tmp_path):
         "by-objects": "image 10.png|image 100.png|image 9.png|bad.tif",
         "filtered": "bad.tif",
         "shown": "1 of 4 shown",
+        "remarked": "bad.tif",
         "opened": "image 10.png true",
         "marked": "20",
         "next": "image 100.png",

@@ -143,15 +143,16 @@ def test_an_image_without_objects_has_all_files(stores, image_path):
 
 
 def test_a_reduced_overlay_shows_the_middle_pixel_of_each_three(stores, image_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("medseg_ext.tiling.large_result_files.OVERLAY_PX", 50)
-    monkeypatch.setattr(
-        "medseg_ext.tiling.large_result_files.draw_overlay",
-        lambda *maps: drawn.extend(maps) or np.zeros((*maps[1].shape, 3), np.uint8),
-    )
+    seen, drawn, shown = [], [], []
+    module = "medseg_ext.tiling.large_result_files"
+    monkeypatch.setattr(f"{module}.OVERLAY_PX", 50)
+    monkeypatch.setattr(f"{module}.brightened", lambda pixels: seen.append(pixels) or np.zeros(pixels.shape, np.uint8))
+    monkeypatch.setattr(f"{module}.draw_outlines", lambda picture, *maps: drawn.extend(maps) or picture + 1)
     found = found_in(stores, cells())
-    write(found, image_path)
-    pixels, labels, classes = drawn
+    folder, _ = write(found, image_path, show=lambda *pictures: shown.extend(pictures))
+    (pixels,), (labels, classes), (picture, overlay) = seen, drawn, shown
+    assert ((picture == 0) & (overlay == 1)).all()
+    assert (np.asarray(Image.open(folder / "x_overlay.png")) == overlay).all()
     rows, columns = [*range(1, 99, 3), 99], [*range(1, 140, 3)]  # the last row is alone
     np.testing.assert_array_equal(labels, found.read(WHOLE)[rows][:, columns])
     np.testing.assert_array_equal(classes, found.classes.read(WHOLE)[rows][:, columns])
