@@ -25,7 +25,7 @@ from medseg_ext.cluster import worker
 
 UNET = ROOT / "bundles" / "dsb2018_unet"
 SETTINGS = {**QUICK, "object_diameter_px": 20, "patch_size": [128, 128]}
-TILES = {"large_image_px": 100_000, "tile_size": 250, "tile_margin": 160}
+TILES = {"large_image_px": 150_000, "tile_size": 250, "tile_margin": 160}
 WORDS = [
     word for key, value in {**SETTINGS, **TILES}.items() if key != "num_workers" for word in (f"--{key}", str(value))
 ]
