@@ -66,7 +66,7 @@ def start_workers(number: int, *, verbose: bool = False) -> Iterator[Connection]
             n_workers=0,
             threads_per_worker=1,
             memory_limit=1 / number,  # of all
-            dashboard_address="127.0.0.1:0" if has_dashboard else None,
+            dashboard_address="127.0.0.1:0",  # any port: two may run at once
             silence_logs=False if verbose else logging.CRITICAL,
             scheduler_kwargs={"allowed_failures": ALLOWED_FAILURES},
         )

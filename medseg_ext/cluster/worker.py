@@ -22,7 +22,7 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
-from medseg_ext.objects.done_images import Item, Note, Row, note_image
+from medseg_ext.objects.done_images import Item, Note, Row, differing_settings, note_image
 from medseg_ext.objects.result_folder import DONE, ResultFolder
 from medseg_ext.pages.gallery_pictures import Views, make_views
 from medseg_ext.tiling.large_images import LargeImages, View
@@ -254,6 +254,8 @@ def _bundle_of(order: Order) -> Iterator[LoadedBundle]:
 
 
 def _refuse_other_settings(own: Mapping[str, Any], order: Order) -> None:
-    if others := [key for key in {**order.settings, **own} if order.settings.get(key) != own.get(key)]:
-        told = ", ".join(f"{key} {own.get(key)} and not {order.settings.get(key)}" for key in others)
-        raise DataError(f"a worker on {platform.node()} has {told}: all machines are to have the same environment")
+    if differences := differing_settings(order.settings, own):
+        raise DataError(
+            f"{platform.node()} is set up otherwise than the machine that orders ({'; '.join(differences)}, there): "
+            "all are to have the same environment and bundle"
+        )

@@ -105,14 +105,10 @@ class DoneImages:
         return {note["row"]["id"]: note for note in whole[1:]}
 
     def _refuse_other_settings(self, before: Mapping[str, Any]) -> None:
-        keys = [key for key in {**before, **self.settings} if before.get(key) != self.settings.get(key)]
-        if keys:
-            told = ", ".join(
-                f"{key} was {json.dumps(before.get(key))}, is {json.dumps(self.settings.get(key))}" for key in keys
-            )
+        if differences := differing_settings(before, self.settings):
             raise DataError(
-                f"{self.output_dir} holds results of other settings ({told}): give the same ones, another --output, "
-                "or leave out --resume, and all images are done anew"
+                f"{self.output_dir} holds results of other settings ({'; '.join(differences)}): give the same ones, "
+                "another --output, or leave out --resume, and all images are done anew"
             )
 
     def _holds(self, note: Note, item: Item) -> bool:
@@ -121,6 +117,20 @@ class DoneImages:
         except OSError:
             return False
         return all(now[key] == note.get(key) for key in ("input", "files"))
+
+
+def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which settings differ, and how.
+
+    >>> differing_settings({"tta": False, "seed": 0}, {"tta": True, "seed": 0})
+    ['tta was false, is true']
+    """
+    keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
+    return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    return json.dumps(settings[key], ensure_ascii=False) if key in settings else "not there"
 
 
 def _line(content: Mapping[str, Any]) -> str:
