@@ -11,10 +11,12 @@ from .segmentation import segment
 from .settings import settle
 from .ship import ship_weights
 from .values import OverrideError
+from .verbatim import Verbatim
 
 __all__ = [
     "OverrideError",
     "RenderError",
+    "Verbatim",
     "end_with_failed_images",
     "end_with_the_cause",
     "export_bundle",

@@ -18,8 +18,8 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
 
     A workflow of a bundle begins with it, before anything is read or written. On MONAI's command line Fire makes a
     number of `20251105` and `runA` of `runA#2`, and MONAI's parser makes `::` of `#`: the words are read here once
-    more, as `medseg` reads them. What comes from Python is checked, and paths that are objects become strings. An
-    expression is evaluated by MONAI, and its value checked.
+    more, as `medseg` reads them. What comes from Python is checked, and paths and texts that are objects become
+    strings. An expression is evaluated by MONAI, and its value checked.
 
     Args:
         values: what has arrived, by key.
@@ -28,7 +28,7 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
             expression knows it as `__local_refs`.
 
     Raises:
-        OverrideError: a key does not take its value, or a path from Python is a string that may have had a `#`.
+        OverrideError: a key does not take its value, or a path or text from Python is a string that may have had a `#`.
     """
     typed = read_options()
     for key, schema in schemas.items():
@@ -41,8 +41,8 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
             value = check_value(f"--{key}", given, schema)
         else:
             value = _check_arrived(key, values[key], schema)
-            if not typed and is_path(schema):
-                _refuse_rewritten(key, values[key], values.get("bundle_root"))
+            if not typed:
+                _refuse_rewritten(key, values[key], values.get("bundle_root"), schema)
         resolved[key] = value
     if "bundle_root" in typed:
         for key in schemas.keys() - typed.keys():
@@ -57,12 +57,13 @@ def _check_arrived(key: str, value: Any, schema: Schema) -> Any:
     return check_value(key, value, schema)
 
 
-def _refuse_rewritten(key: str, value: Any, bundle_root: Any) -> None:
+def _refuse_rewritten(key: str, value: Any, bundle_root: Any, schema: Schema) -> None:
     """Stop at a string in which MONAI's parser may have written `::` for `#`; an object it leaves as it is."""
+    what, remedy = ("a path", "pathlib.Path") if is_path(schema) else ("text", "medseg_ext.bundle.Verbatim")
     trusted = os.fspath(bundle_root) if isinstance(bundle_root, os.PathLike) else ""
-    for path in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(path, str) and "::" in path.removeprefix(trusted):
+    for text in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(text, str) and "::" in text.removeprefix(trusted):
             raise OverrideError(
-                f"{key} {shown(path)}: expected a path without :: and #, of which MONAI's parser makes ::; "
-                "give another one as a pathlib.Path"
+                f"{key} {shown(text)}: expected {what} without :: and #, of which MONAI's parser makes ::; "
+                f"give another one as a {remedy}"
             )

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from medseg_ext.bundle.keys import type_text
+from medseg_ext.bundle.verbatim import Verbatim
 
 Schema = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def check_value(key: str, value: Any, schema: Schema) -> Any:
 
     Args:
         key: for the message.
-        value: what came; paths may be `pathlib` objects, lists tuples, and numbers NumPy's.
+        value: what came; paths may be `pathlib` objects, texts `Verbatim`, lists tuples, and numbers NumPy's.
         schema: JSON Schema of the key.
 
     Returns:
@@ -131,6 +132,8 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
+    if isinstance(value, Verbatim):
+        return value.text
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -19,20 +19,45 @@ def as_path(value: Any) -> Any:
     return Path(value) if isinstance(value, str) else value
 
 
-def as_literal(value: Any) -> Any:
-    r"""Write a value of JSON's types that the parser would change as an expression that gives it.
+class Verbatim:
+    """A text that arrives as it is: of strings the parser makes `::` of every `#`, and evaluates some.
 
-    >>> as_literal("Plate 2"), as_literal([256, 256])
-    ('Plate 2', [256, 256])
-    >>> print(as_literal("Plate #2"))
-    $'Plate \x232'
+    `create_workflow(title=Verbatim("Plate #2"))`; `settle` makes a string of it again.
+
+    Args:
+        text: the text.
     """
-    text = ascii(value)
-    if not set("#$@%") & set(text):
-        return value
-    return f"${text.translate(_ESCAPED)}"  # all stand in strings, where Python reads these escapes
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+
+def as_verbatim(value: Any) -> Any:
+    """Turn the texts of a value of JSON's types into objects, which the parser leaves alone.
+
+    >>> as_verbatim(["Plate #2", 256])
+    ['Plate #2', 256]
+    >>> type(as_verbatim("Plate #2")).__name__
+    'Verbatim'
+    """
+    if isinstance(value, list):
+        return [as_verbatim(each) for each in value]
+    return Verbatim(value) if isinstance(value, str) else value
 
 
 def as_part(value: Any) -> Any:
-    """Write a value for a part of a config, where strings that begin with one of `CONFIG_MARKS` are for the parser."""
-    return as_literal(value) if isinstance(value, str) and not value.startswith(CONFIG_MARKS) else value
+    r"""Write a text for a part of a config, if the parser would change it, as an expression that gives it.
+
+    Strings that begin with one of `CONFIG_MARKS` are for the parser.
+
+    >>> as_part("Plate 2"), as_part("$1 + 1"), as_part([256, 256])
+    ('Plate 2', '$1 + 1', [256, 256])
+    >>> print(as_part("Plate #2"))
+    $'Plate \x232'
+    """
+    if not isinstance(value, str) or value.startswith(CONFIG_MARKS) or not set("#@%") & set(value):
+        return value
+    return f"${ascii(value).translate(_ESCAPED)}"  # all stand in the string, where Python reads these escapes

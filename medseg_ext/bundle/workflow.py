@@ -16,7 +16,7 @@ from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.monai_command_line import refuse_misfits
 from medseg_ext.bundle.values import check_value, is_path
-from medseg_ext.bundle.verbatim import as_literal, as_part, as_path
+from medseg_ext.bundle.verbatim import as_part, as_path, as_verbatim
 from medseg_ext.folder_lock import FolderLock
 
 WORKFLOW_TYPES = {"train": "train", "evaluate": "infer", "inference": "infer"}  # of MONAI's, by config
@@ -129,7 +129,7 @@ def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) ->
     for key, value in overrides.items():
         if key in schemas:
             plain = check_value(f"--{key}", value, schemas[key])
-            written[key] = as_path(plain) if is_path(schemas[key]) else as_literal(plain)
+            written[key] = as_path(plain) if is_path(schemas[key]) else as_verbatim(plain)
         else:
             written[key] = as_part(value)
     return written

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fire.parser
+import monai.bundle
 import pytest
 from arrivals import ARRIVED, by_monai, telling_bundle
 from bundle_settings import BUNDLES, ROOT
@@ -21,6 +22,7 @@ from medseg_ext.bundle.monai_command_line import refuse_unknown_overrides
 from medseg_ext.bundle.overrides import parse_overrides
 from medseg_ext.bundle.settings import settle
 from medseg_ext.bundle.values import OverrideError, is_cut
+from medseg_ext.bundle.verbatim import Verbatim
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.cli.demo import steps
 from medseg_ext.cli.main import build_parser, main
@@ -117,22 +119,38 @@ def test_monais_command_line_evaluates_expressions_and_finds_the_bundle(telling,
     assert (values["bundle_root"], values["ckpt_path"]) == ("my#net", "my#net/models/model.pt")
 
 
-def test_python_hands_on_paths_that_are_objects_and_refuses_strings_that_were_rewritten(telling):
+def test_python_hands_on_paths_and_texts_that_are_objects(telling):
     config = str(telling / "configs" / "evaluate.json")
     for data, output, weights in zip(*[iter(ODD_NAMES)] * 3, strict=False):
         paths = {"dataset_dir": Path(data), "output_dir": Path(output), "ckpt_path": Path(weights)}
-        workflow = create_workflow(config_file=config, workflow_type="infer", bundle_root=telling, **paths)
+        texts = {"title": Verbatim(data), "class_names": [Verbatim(data), Verbatim(f"{output} 2")]}
+        workflow = create_workflow(config_file=config, workflow_type="infer", bundle_root=telling, **paths, **texts)
         workflow.run()
-        assert {key: arrived_path for key, arrived_path in arrived().items() if key in paths} == {
-            key: str(path) for key, path in paths.items()
-        }
-    for name in ("plate#2", "/data/a::b"):
-        with pytest.raises(RuntimeError) as caught:  # MONAI's, from ours
-            create_workflow(config_file=config, workflow_type="infer", dataset_dir=name, bundle_root=telling)
-        cause = cause_of(caught.value)
-        assert isinstance(cause, OverrideError)
-        assert str(cause).startswith(f"dataset_dir {name.replace('#', '::')}: ")
-        assert "pathlib.Path" in str(cause)
+        expected = {key: str(path) for key, path in paths.items()}
+        expected |= {"title": data, "class_names": [data, f"{output} 2"]}
+        assert {key: value for key, value in arrived().items() if key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told", "remedy"),
+    [
+        ("dataset_dir", "plate#2", "plate::2", "pathlib.Path"),
+        ("dataset_dir", "/data/a::b", "/data/a::b", "pathlib.Path"),
+        ("title", "plate #2", "plate ::2", "medseg_ext.bundle.Verbatim"),
+        ("title", "a::b", "a::b", "medseg_ext.bundle.Verbatim"),
+        ("class_names", ["background", "a#b"], "a::b", "medseg_ext.bundle.Verbatim"),
+    ],
+)
+@pytest.mark.parametrize("start", [create_workflow, monai.bundle.run])
+def test_python_is_refused_strings_that_were_rewritten(telling, start, key, value, told, remedy):
+    config = str(telling / "configs" / "evaluate.json")
+    with pytest.raises(RuntimeError) as caught:  # MONAI's, from ours
+        start(config_file=config, bundle_root=telling, **{key: value})
+    cause = cause_of(caught.value)
+    assert isinstance(cause, OverrideError)
+    assert str(cause).startswith(f"{key} {told}: expected ")
+    assert str(cause).endswith(f"give another one as a {remedy}")
+    assert not ARRIVED
 
 
 # The paths that a command takes to no config.
