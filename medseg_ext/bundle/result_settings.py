@@ -14,6 +14,7 @@ from monai.bundle import ConfigWorkflow
 
 import medseg_ext
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.verbatim import Verbatim
 from medseg_ext.files import file_sha256
 
 # Where things are, how they are called, and how many processes work on them.
@@ -37,7 +38,7 @@ def result_settings(workflow: ConfigWorkflow, overrides: Mapping[str, Any]) -> d
     described = config.pop(DESCRIPTIONS)
     keys = {key: config.pop(key) for key in described if key in config}
     parts = {key: value for key, value in overrides.items() if key not in described}
-    rest = json.dumps(config, sort_keys=True, default=str).encode()
+    rest = json.dumps(config, sort_keys=True, default=_plain).encode()
     found = {
         **keys,
         **parts,
@@ -47,5 +48,9 @@ def result_settings(workflow: ConfigWorkflow, overrides: Mapping[str, Any]) -> d
         "monai": monai.__version__,
         "torch": torch.__version__,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
     return plain
+
+
+def _plain(value: Any) -> str:
+    return value.text if isinstance(value, Verbatim) else str(value)
