@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.workflow_command import add_workflow_command, read_overrides
 
 
@@ -60,8 +61,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     if not images:
         raise ValueError("no image is named: give images and folders first, then options")
-    from medseg_ext.bundle.library_log import shorten_log
-    from medseg_ext.bundle.segmentation import run_serially, segment  # after all that needs no second
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.library_log import shorten_log
+        from medseg_ext.bundle.segmentation import run_serially, segment
 
     carry_out = run_serially
     if options.workers is not None or options.scheduler is not None:

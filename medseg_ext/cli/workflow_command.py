@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.cli.interruption import is_first_process
+from medseg_ext.cli.quick_imports import quick_imports
 
 SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
@@ -104,8 +105,9 @@ def run_command(options: argparse.Namespace, workflow: str, *, data: Path, outpu
 
     bundle = find_bundle(options.bundle)
     overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
-    from medseg_ext.bundle.library_log import shorten_log
-    from medseg_ext.bundle.workflow import run_workflow  # after all that needs no second
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.library_log import shorten_log
+        from medseg_ext.bundle.workflow import run_workflow
 
     shorten_log()
     if is_first_process():
