@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai.bundle import ConfigWorkflow
+from tqdm import tqdm
 
-from medseg_ext.bundle.workflow import run_workflow
+from medseg_ext.bundle.result_settings import result_settings
+from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.folder_lock import FolderLock
-from medseg_ext.objects.result_folder import BETWEEN_REMARKS
+from medseg_ext.objects.done_images import DoneImages, Item, Row
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder
 from medseg_ext.pages.gallery import write_gallery
-from medseg_ext.pages.gallery_pictures import GalleryPictures
+from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
 
@@ -71,6 +76,85 @@ class Segmented(NamedTuple):
         return lines
 
 
+@dataclass(frozen=True)
+class SegmentationRun:
+    """What is to be done by whoever carries a run out: the files of its images, and `summary.csv`.
+
+    Attributes:
+        bundle: the bundle's folder.
+        output_dir: folder of the files to write.
+        overrides: values of the config's keys, without images and folders.
+        settings: what decides the results, see `result_settings`.
+        items: all images, as of `list_images`.
+        rows: those of `summary.csv` of images that an earlier run has done, by id.
+        done: takes notes of the images that are done.
+        pictures: takes the views of the images that are done, for the gallery, if there is to be one.
+        verbose: leave the log of libraries, and warnings, in the terminal.
+    """
+
+    bundle: Path
+    output_dir: Path
+    overrides: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    items: Sequence[Item]
+    rows: Mapping[str, Row]
+    done: DoneImages
+    pictures: GalleryPictures | None
+    verbose: bool
+
+    @property
+    def pending(self) -> list[Item]:
+        """The images that are to be done."""
+        return [item for item in self.items if item["id"] not in self.rows]
+
+    def open_results(self) -> ResultFolder:
+        """Open the folder of the results, with the rows of an earlier run, for images that are done elsewhere."""
+        overrides = {**self.overrides, "output_dir": self.output_dir, "dataset": ListedImages(self.items)}
+        with quiet(log=not self.verbose, warnings_too=not self.verbose), telling_the_cause():
+            told = open_workflow(self.bundle, "inference", overrides).parser.get_parsed_content
+            told("settings")
+            results: ResultFolder = told("result_folder")
+        results.done = self.done
+        results.take_over(self.rows.values())
+        results.start()
+        return results
+
+
+@dataclass(frozen=True)
+class ListedImages:
+    """Images of which nothing is known but where they are; see `medseg_ext.objects.result_folder.InputImages`."""
+
+    data: Sequence[Item]
+    large: Sequence[Item] = ()
+    unreadable: Sequence[tuple[Item, str]] = ()
+    page: int = 0
+    channel: int | str | None = None
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def run_serially(run: SegmentationRun) -> None:
+    """Carry a run out in this process, as MONAI's command line does."""
+    if not run.pending:
+        run.open_results().summarise()
+        return
+
+    def prepare(workflow: ConfigWorkflow) -> None:
+        results = workflow.parser.get_parsed_content("result_folder")
+        results.done = run.done
+        results.viewer = run.pictures.add if run.pictures else None
+        results.take_over(run.rows.values())
+
+    run_workflow(
+        run.bundle,
+        "inference",
+        # A tuple is an object to MONAI's parser, which would take 100,000 dicts for parts of the config.
+        {**run.overrides, "output_dir": run.output_dir, "dataset#data": tuple(run.pending)},
+        with_log=run.verbose,
+        with_warnings=run.verbose,
+        before=prepare,
+    )
+
+
 def segment(
     images: Sequence[Path | str],
     bundle: Path,
@@ -79,6 +163,8 @@ def segment(
     overrides: Mapping[str, Any],
     gallery: bool = True,
     verbose: bool = False,
+    resume: bool = False,
+    carry_out: Callable[[SegmentationRun], None] = run_serially,
 ) -> Segmented:
     """Run the `inference.json` of a bundle over images, through MONAI's `ConfigWorkflow`.
 
@@ -89,46 +175,53 @@ def segment(
         overrides: values of the config's keys.
         gallery: write `gallery.html`, too.
         verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
+        resume: leave out the images that an earlier run has done with the same settings.
+        carry_out: does the images, here or elsewhere.
 
     Returns:
         What was written.
 
     Raises:
-        DataError: no image, or none that can be read, no weights, another run that writes to the folder, or what else
-            people can mend.
+        DataError: no image, or none that can be read, no weights, another run that writes to the folder, results of
+            other settings that are to be gone on with, or what else people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
-    n_images = len(list_images(images))  # before the network is built, which takes seconds
+    items = list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
-    pictures = GalleryPictures(n_images) if gallery else None
-
-    def watch(workflow: ConfigWorkflow) -> None:
-        if pictures is not None:
-            workflow.parser.get_parsed_content("result_folder").viewer = pictures.add
-
+    pictures = GalleryPictures(len(items)) if gallery else None
     with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
-        workflow = run_workflow(
-            bundle,
-            "inference",
-            {**overrides, "dataset_dir": list(images), "output_dir": output_dir},
-            with_log=verbose,
-            with_warnings=verbose,
-            before=watch,
-        )
-        with (output_dir / "summary.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():
+            workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": output_dir})
+            told = workflow.parser.get_parsed_content
+            told("settings")
+            settings = result_settings(workflow, overrides)
+            done = DoneImages(output_dir, settings, output_format=told("output_format"))
+        rows = done.resume(items) if resume else {}
+        if resume:
+            print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
+        run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
+        try:
+            carry_out(run)
+        finally:
+            done.close()
+        with (output_dir / SUMMARY_FILE).open(encoding="utf-8", newline="") as file:
+            rows_of_all = list(csv.DictReader(file))
         if pictures is None:
-            return Segmented(output_dir, rows, None)
+            return Segmented(output_dir, rows_of_all, None)
+        done_before = [item for item in items if item["id"] in rows]
+        # disable=None: no bar where the output is no terminal
+        for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
+            pictures.add(item, *read_pictures(output_dir, item, page=told("page"), channel=told("channel")))
         page = write_gallery(
             output_dir,
-            rows=rows,
+            rows=rows_of_all,
             pictures=pictures,
-            title=workflow.parser.get_parsed_content("title"),
+            title=told("title"),
             bundle=bundle.name,
-            object_name=workflow.parser.get_parsed_content("object_name"),
+            object_name=told("object_name"),
         )
-    return Segmented(output_dir, rows, page)
+    return Segmented(output_dir, rows_of_all, page)
 
 
 def _count(number: int, what: str) -> str:

@@ -34,13 +34,10 @@ def run_workflow(
 ) -> ConfigWorkflow:
     """Run one of a bundle's configs through MONAI's `ConfigWorkflow`.
 
-    In a process that `torchrun` started, the config's overlay for several processes is laid over it.
-
     Args:
         bundle: the bundle's folder.
         workflow: a key of `WORKFLOW_TYPES`.
-        overrides: values of the config's keys, which arrive as they are: a text such as `$5` is no expression. Those of
-            a part, such as `decoder#min_area_px`, are written as in a config.
+        overrides: see `open_workflow`.
         with_log: leave the log of MONAI and Ignite in the terminal.
         with_warnings: leave warnings there, too, which are of the libraries and not for people.
         before: takes the workflow when it is initialised, before it runs.
@@ -53,6 +50,38 @@ def run_workflow(
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
+    running = None
+    with quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
+        try:
+            running = open_workflow(bundle, workflow, overrides, with_log=with_log)
+            running.initialize()
+            if before is not None:
+                before(running)
+            running.run()
+            running.finalize()
+        except Exception:
+            _release(running)
+            raise
+    return running
+
+
+def open_workflow(
+    bundle: Path, workflow: str, overrides: Mapping[str, Any], *, with_log: bool = False
+) -> ConfigWorkflow:
+    """Read one of a bundle's configs as MONAI's `ConfigWorkflow`, of which nothing is built yet.
+
+    In a process that `torchrun` started, the config's overlay for several processes is laid over it.
+
+    Args:
+        bundle: the bundle's folder.
+        workflow: a key of `WORKFLOW_TYPES`.
+        overrides: values of the config's keys, which arrive as they are: a text such as `$5` is no expression. Those of
+            a part, such as `decoder#min_area_px`, are written as in a config.
+        with_log: let MONAI set up its log.
+
+    Raises:
+        OverrideError: the config has no such key, or it does not take its value.
+    """
     configs = [bundle / "configs" / f"{workflow}.json"]
     overlay = bundle / "configs" / f"multi_gpu_{workflow}.json"
     if "LOCAL_RANK" in os.environ and overlay.is_file():
@@ -61,27 +90,30 @@ def run_workflow(
     config = ConfigParser.load_config_files(files)
     given = {"bundle_root": bundle, **overrides}
     refuse_misfits(given, ConfigParser(config))
-    running = None
-    with _quiet(log=not with_log, warnings_too=not with_warnings):
-        try:
-            running = ConfigWorkflow(
-                files if len(files) > 1 else files[0],
-                workflow_type=WORKFLOW_TYPES[workflow],
-                logging_file=None if with_log else False,
-                **_for_the_parser(given, config[DESCRIPTIONS]),
-            )
-            running.initialize()
-            if before is not None:
-                before(running)
-            running.run()
-            running.finalize()
-        except Exception as error:  # MONAI wraps an error once for every level of the config
-            _release(running)
-            cause = cause_of(error)
-            if isinstance(cause, USER_ERRORS):
-                raise type(cause)(message_of(cause)) from error
-            raise RuntimeError(message_of(cause) or type(cause).__name__) from error
-    return running
+    return ConfigWorkflow(
+        files if len(files) > 1 else files[0],
+        workflow_type=WORKFLOW_TYPES[workflow],
+        logging_file=None if with_log else False,
+        **_for_the_parser(given, config[DESCRIPTIONS]),
+    )
+
+
+@contextmanager
+def telling_the_cause() -> Iterator[None]:
+    """Raise what an error comes from: MONAI wraps it once for every level of the config.
+
+    Raises:
+        DataError: what people can mend.
+        OverrideError: likewise, of a key.
+        RuntimeError: anything else; its message is the cause's.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = cause_of(error)
+        if isinstance(cause, USER_ERRORS):
+            raise type(cause)(message_of(cause)) from error
+        raise RuntimeError(message_of(cause) or type(cause).__name__) from error
 
 
 def _release(workflow: ConfigWorkflow | None) -> None:
@@ -104,7 +136,7 @@ def _for_the_parser(overrides: Mapping[str, Any], schemas: Mapping[str, Any]) ->
 
 
 @contextmanager
-def _quiet(*, log: bool, warnings_too: bool) -> Iterator[None]:
+def quiet(*, log: bool, warnings_too: bool) -> Iterator[None]:
     """Keep the log, warnings, or both out of the terminal."""
     before = logging.root.manager.disable
     if log:

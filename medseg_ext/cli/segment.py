@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ def add_command(commands: Any) -> None:
         commands,
         "segment",
         "inference",
-        "IMAGES... --bundle NAME [--output FOLDER] [--open] [--no-gallery] [--verbose]",
+        "IMAGES... --bundle NAME [--output FOLDER] [--resume] [--workers N | --scheduler ADDRESS] [--open]"
+        " [--no-gallery] [--verbose]",
         help="find the objects in images with a bundle",
         description="Find the objects in images, as `python -m monai.bundle run inference` does, and write a gallery.",
     )
@@ -25,12 +28,18 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("objects"), help="folder of the files to write (default: objects)"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with an earlier run: leave out the images that it has done"
+    )
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--workers", type=int, metavar="N", help="work on N images at once, each in a process (Dask)")
+    places.add_argument("--scheduler", metavar="ADDRESS", help="work on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--open", action="store_true", help="show the gallery in the browser")
     parser.add_argument(
         "--gallery", action=argparse.BooleanOptionalAction, default=True, help="write gallery.html to look through"
     )
     parser.add_argument("--verbose", action="store_true", help="show the log of MONAI and Ignite, and warnings")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, advice=how_to_go_on)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -54,14 +63,31 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError("no image is named: give images and folders first, then options")
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
-        from medseg_ext.bundle.segmentation import segment
+        from medseg_ext.bundle.segmentation import run_serially, segment
 
+    carry_out = run_serially
+    if options.workers is not None or options.scheduler is not None:
+        from medseg_ext.cluster.segmentation import ClusterSegmentation
+
+        carry_out = ClusterSegmentation(workers=options.workers, scheduler=options.scheduler)
     shorten_log()
     print(f"segmenting with {bundle}", file=sys.stderr)
     done = segment(
-        images, bundle, options.output, overrides=overrides, gallery=options.gallery, verbose=options.verbose
+        images,
+        bundle,
+        options.output,
+        overrides=overrides,
+        gallery=options.gallery,
+        verbose=options.verbose,
+        resume=options.resume,
+        carry_out=carry_out,
     )
     print("\n".join(done.report()))
     if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
         print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
     return 1 if done.unreadable else 0
+
+
+def how_to_go_on(options: argparse.Namespace, words: Sequence[str]) -> str:
+    """Say how to go on with a segmentation."""
+    return f"; to go on: {shlex.join(['medseg', *words, *([] if options.resume else ['--resume'])])}"

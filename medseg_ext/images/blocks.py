@@ -27,9 +27,11 @@ class BlockImage(ABC):
 
     Attributes:
         size: (H, W).
+        has_blocks: only what a box touches is read, and not the whole image before.
     """
 
     size: tuple[int, int]
+    has_blocks = False
 
     @abstractmethod
     def read(self, box: Box) -> np.ndarray:
@@ -52,6 +54,8 @@ class BlockImage(ABC):
 
 class _TiffBlocks(BlockImage):
     """A TIFF of which only the strips and tiles are read that a box touches."""
+
+    has_blocks = True
 
     def __init__(self, image: TiffImage, path: Path) -> None:
         self._image = image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
+from medseg_ext.objects.done_images import DONE_FILE, DoneImages, Item, Row, note_image
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
@@ -32,9 +33,6 @@ DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 BETWEEN_REMARKS = " | "
 
 logger = logging.getLogger(__name__)
-
-Item = Mapping[str, str]
-"""An image: its path under "image", and a unique "id"."""
 
 
 class InputImages(Protocol):
@@ -76,6 +74,7 @@ class ResultFolder:
 
     Attributes:
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
+        done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
 
     Raises:
         DataError: another output format.
@@ -98,7 +97,8 @@ class ResultFolder:
         self.object_name = object_name
         self.images = images
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
-        self._rows: dict[str, dict[str, Any]] = {}  # by id
+        self.done: DoneImages | None = None
+        self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
     @property
@@ -144,12 +144,23 @@ class ResultFolder:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        if self.done is None:
+            (self.output_dir / DONE_FILE).unlink(missing_ok=True)
+        else:
+            self.done.start()
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
-        self._rows[item["id"]] = self._row(item, status=DONE, **summary)
+        row = self._row(item, status=DONE, **summary)
+        self.take_over([row])
+        if self.done is not None:
+            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+
+    def take_over(self, rows: Iterable[Row]) -> None:
+        """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
+        self._rows.update({row["id"]: row for row in rows})
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done."""
@@ -219,7 +230,7 @@ class ResultFolder:
             self.output_dir.absolute(),
         )
 
-    def _row(self, item: Item, *, status: str, **values: Any) -> dict[str, Any]:
+    def _row(self, item: Item, *, status: str, **values: Any) -> Row:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name, image_id = place_in_summary(item)
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.images.blocks import open_block_image, pixel_io
+from medseg_ext.images.boxes import Box
+from medseg_ext.images.raster import decode_image
+from medseg_ext.objects.overlay import brightened
+from medseg_ext.objects.result_files import output_paths
 from medseg_ext.objects.result_folder import Item, place_in_summary
 from medseg_ext.pages.data_urls import reduced, reduced_as_data
 
@@ -43,15 +50,20 @@ class GalleryPictures:
 
     Attributes:
         small: the small views by the image's id.
+        small_bytes: of one of their pictures, at most.
     """
 
     def __init__(self, n_images: int) -> None:
         share_of_one = SHARE_OF_SMALL * PICTURE_CHARACTERS / CHARACTERS_PER_BYTE / (2 * n_images)
-        self._small_bytes = int(min(SMALL_BYTES, share_of_one))
-        self._room = PICTURE_CHARACTERS - 2 * n_images * self._small_bytes * CHARACTERS_PER_BYTE
+        self.small_bytes = int(min(SMALL_BYTES, share_of_one))
+        self._room = PICTURE_CHARACTERS - 2 * n_images * self.small_bytes * CHARACTERS_PER_BYTE
         self._large: list[_Large] = []  # in order of the page
         self._left_out_from: tuple[str, str] | None = None  # place of the first image without large views
         self.small: dict[str, Views] = {}
+
+    def wants_large(self, item: Item) -> bool:
+        """Say whether there may be room for the large views of an image."""
+        return self._left_out_from is None or place_in_summary(item) < self._left_out_from
 
     @property
     def large(self) -> dict[str, Views]:
@@ -60,13 +72,13 @@ class GalleryPictures:
 
     def add(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
         """Take an image of the run, as a viewer of `medseg_ext.objects.ResultFolder`."""
-        pictures = {"image": picture, "overlay": overlay}
-        place = place_in_summary(item)
-        has_room = self._left_out_from is None or place < self._left_out_from
-        if max(picture.shape[:2]) > SMALL_SIDE_PX and has_room:
-            pictures = {name: reduced(each, LARGE_SIDE_PX) for name, each in pictures.items()}
-            self._add_large(_Large(place, _views(pictures, LARGE_SIDE_PX, LARGE_BYTES)))
-        self.small[item["id"]] = _views(pictures, SMALL_SIDE_PX, self._small_bytes)
+        self.take(item, *make_views(picture, overlay, small_bytes=self.small_bytes, with_large=self.wants_large(item)))
+
+    def take(self, item: Item, small: Views, large: Views) -> None:
+        """Take the views of an image of the run, as of `make_views`."""
+        self.small[item["id"]] = small
+        if large and self.wants_large(item):
+            self._add_large(_Large(place_in_summary(item), large))
 
     def _add_large(self, large: _Large) -> None:
         insort(self._large, large, key=lambda each: each.place)
@@ -75,6 +87,32 @@ class GalleryPictures:
             last = self._large.pop()
             self._room += last.characters
             self._left_out_from = last.place
+
+
+def make_views(
+    picture: NDArray[np.uint8], overlay: NDArray[np.uint8], *, small_bytes: int, with_large: bool
+) -> tuple[Views, Views]:
+    """Make the small and, where they are wanted and the image is larger than these, the large views of an image."""
+    pictures = {"image": reduced(picture, LARGE_SIDE_PX), "overlay": reduced(overlay, LARGE_SIDE_PX)}
+    is_larger = max(picture.shape[:2]) > SMALL_SIDE_PX
+    large = _views(pictures, LARGE_SIDE_PX, LARGE_BYTES) if with_large and is_larger else {}
+    return _views(pictures, SMALL_SIDE_PX, small_bytes), large
+
+
+def read_pictures(
+    output_dir: Path, item: Item, *, page: int, channel: int | str | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the pictures of an image that an earlier run has done: as bright as in its overlay, and the overlay.
+
+    Raises:
+        DataError: one of its files cannot be read.
+    """
+    path = output_paths(output_dir, item["id"])[2]
+    overlay = decode_image(path.read_bytes(), str(path))
+    with pixel_io():
+        image = open_block_image(Path(item["image"]), page=page, channel=channel)
+        factor = math.ceil(max(image.size) / max(overlay.shape[:2]))  # those of large images are reduced
+        return brightened(image.read_shrunk(Box(0, 0, *image.size), factor)), overlay
 
 
 def _views(pictures: dict[str, NDArray[np.uint8]], side_px: int, max_bytes: int) -> Views:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -28,13 +28,15 @@ from medseg_ext.inferers.size_normalised import GRID_PX, SizeNormalisedInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.result_folder import ResultFolder
+from medseg_ext.objects.result_folder import Item, ResultFolder
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.large_result_files import write_large_objects
 from medseg_ext.tiling.pixel_store import PixelStore
 from medseg_ext.tiling.stitching import Stitcher
-from medseg_ext.tiling.tiles import plan_tiles_of_image
+from medseg_ext.tiling.tiles import Tile, plan_tiles_of_image
 from medseg_ext.transforms.decoders import DecodeObjectsd
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,22 @@ class LoadsWeights(Protocol):
 
     def load(self) -> None:
         """Load them."""
+
+
+class View(NamedTuple):
+    """How the network sees a large image, the same in all its tiles.
+
+    Attributes:
+        black: value in [0, 1] that becomes 0.
+        white: value that becomes 1.
+        diameter_px: of a typical object, in pixels of the image; None where there is none.
+        scale: at which the network sees the image.
+    """
+
+    black: float
+    white: float
+    diameter_px: float | None
+    scale: float
 
 
 class LargeImages:
@@ -67,6 +85,9 @@ class LargeImages:
         window_size: (h, w) of the inferer's window; None where it has none.
         window_overlap: part of a window that the next one sees again.
         amp: run in mixed precision on a GPU.
+
+    Attributes:
+        shows_progress: show bars where the output is a terminal.
     """
 
     def __init__(
@@ -101,6 +122,7 @@ class LargeImages:
         self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
         self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
         self.amp = amp
+        self.shows_progress = True
 
     def run(self) -> None:
         """Segment every large image, and write the summary if there are no others.
@@ -122,71 +144,106 @@ class LargeImages:
         if len(self.images) == 0:
             self.results.summarise()
 
-    def _segment(self, item: dict[str, str]) -> dict[str, Any]:
-        output_dir = self.results.output_dir
-        with pixel_io(), temporary_folder(output_dir) as folder:
-            image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
-            if self.results.output_format == "nifti":
-                refuse_too_long_for_nifti(image.size)
-            stretch, places = self._look_at(image)
-            diameter_px = self._diameter_of(image, item, places, stretch)
-            scale = self.inferer.scale_for(diameter_px)
-            with (
-                PixelStore(folder / "instances.tif", image.size, np.uint32) as instances,
-                PixelStore(folder / "classes.tif", image.size, np.uint8) as classes,
-            ):
-                tiles = plan_tiles_of_image(
-                    image.size,
-                    scale=scale,
-                    tile_px=self.tile_size,
-                    margin_px=self.tile_margin,
-                    step_px=self.step_px,
-                    overlap_px=self.overlap_px,
-                )
-                cores, regions = (
-                    [_in_image(box, image.size, scale) for box in boxes] for boxes in zip(*tiles, strict=True)
-                )
-                stitcher = Stitcher(instances, classes)
-                # disable=None: no bar where the output is no terminal
-                for tile, core, region in zip(
-                    tqdm(tiles, desc=item["id"], unit="tile", disable=None), cores, regions, strict=True
-                ):
-                    objects = self._objects_of(image, region, tile.region.size, stretch)
-                    stitcher.add(objects, region=region, core=core)
-                found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
-                summary = write_large_objects(
-                    output_dir,
-                    folder,
-                    item["id"],
-                    found,
-                    image,
-                    class_names=self.results.class_names,
-                    object_name=self.results.object_name,
-                    pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
-                    output_format=self.results.output_format,
-                    remark=partial(self.results.remark, item),
-                    show=partial(self.results.show, item),
-                )
-                return summary | {DIAMETER: math.nan if diameter_px is None else diameter_px, SCALE: scale}
+    def open(self, item: Item) -> BlockImage:
+        """Open a large image; to be done, with what follows, inside `pixel_io`.
 
-    def _look_at(self, image: BlockImage) -> tuple[ScaleIntensityRange, list[Box]]:
-        """Look at the whole image; give what stretches its contrast, and the places that show most."""
+        Raises:
+            DataError: it cannot be read, or its label map cannot be written.
+        """
+        image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
+        if self.results.output_format == "nifti":
+            refuse_too_long_for_nifti(image.size)
+        return image
 
-        def watch(parts: Sequence[Box]) -> Iterable[Box]:
-            return tqdm(parts, desc="contrast", unit="part", disable=None, leave=False)
+    def view(self, item: Item, image: BlockImage) -> View:
+        """Look at a whole image; say how the network is to see it."""
+        black, white, places = self._look_at(image)
+        diameter_px = self._diameter_of(image, item, places, _stretch(black, white))
+        return View(black, white, diameter_px, self.inferer.scale_for(diameter_px))
 
-        black, white, places = find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
-        return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True), places
+    def tiles(self, image: BlockImage, view: View) -> list[Tile]:
+        """Plan the tiles of an image, in pixels that the network sees."""
+        return plan_tiles_of_image(
+            image.size,
+            scale=view.scale,
+            tile_px=self.tile_size,
+            margin_px=self.tile_margin,
+            step_px=self.step_px,
+            overlap_px=self.overlap_px,
+        )
+
+    def objects_of(self, image: BlockImage, view: View, tile: Tile) -> Objects:
+        """Segment one tile; the objects of its region, in pixels of the image."""
+        region, stretch = _in_image(tile.region, image.size, view.scale), _stretch(view.black, view.white)
+        pixels = torch.as_tensor(stretch(_seen(image, region, tile.region.size)))[None].to(self.device)
+        with self._network_at_work():
+            output = self.inferer.inferer(pixels, self.network)
+        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+
+    def join(
+        self, item: Item, image: BlockImage, view: View, objects: Iterable[Objects], *, workshop: Path
+    ) -> dict[str, Any]:
+        """Join the objects of all tiles, and write the files of an image.
+
+        Args:
+            item: the image.
+            image: the same, opened.
+            view: as of `view`.
+            objects: of each tile, in the order of `tiles`.
+            workshop: an empty folder on the disk of the results.
+
+        Returns:
+            What `ResultFolder.add` takes.
+        """
+        cores, regions = (
+            [_in_image(box, image.size, view.scale) for box in boxes]
+            for boxes in zip(*self.tiles(image, view), strict=True)
+        )
+        with (
+            PixelStore(workshop / "instances.tif", image.size, np.uint32) as instances,
+            PixelStore(workshop / "classes.tif", image.size, np.uint8) as classes,
+        ):
+            stitcher = Stitcher(instances, classes)
+            for objects_of_tile, core, region in zip(objects, cores, regions, strict=True):
+                stitcher.add(objects_of_tile, region=region, core=core)
+            found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
+            summary = write_large_objects(
+                self.results.output_dir,
+                workshop,
+                item["id"],
+                found,
+                image,
+                class_names=self.results.class_names,
+                object_name=self.results.object_name,
+                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
+                output_format=self.results.output_format,
+                remark=partial(self.results.remark, item),
+                show=partial(self.results.show, item),
+            )
+        return summary | {DIAMETER: math.nan if view.diameter_px is None else view.diameter_px, SCALE: view.scale}
+
+    def _segment(self, item: Item) -> dict[str, Any]:
+        with pixel_io(), temporary_folder(self.results.output_dir) as folder:
+            image = self.open(item)
+            view = self.view(item, image)
+            tiles = self._watched(self.tiles(image, view), desc=item["id"], unit="tile")
+            objects = (self.objects_of(image, view, tile) for tile in tiles)
+            return self.join(item, image, view, objects, workshop=folder)
+
+    def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
+        """Look at the whole image; give its black and white, and the places that show most."""
+        watch = partial(self._watched, desc="contrast", unit="part", leave=False)
+        return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
     def _diameter_of(
-        self, image: BlockImage, item: dict[str, str], places: Sequence[Box], stretch: ScaleIntensityRange
+        self, image: BlockImage, item: Item, places: Sequence[Box], stretch: ScaleIntensityRange
     ) -> float | None:
         """Say how large a typical object is: one size for the image, the median of what several places show."""
         known = self.inferer.known_diameter({"filename_or_obj": item["image"], "page": self.images.page})
         if known is not None:
             return known
         found = []
-        for place in tqdm(places, desc="size of objects", unit="place", disable=None, leave=False):
+        for place in self._watched(places, desc="size of objects", unit="place", leave=False):
             pixels = torch.as_tensor(stretch(_seen(image, place, place.size)))[None].to(self.device)
             with self._network_at_work():
                 diameter = self.inferer.estimator(pixels, self.network)
@@ -194,13 +251,10 @@ class LargeImages:
                 found.append(diameter)
         return float(np.median(found)) if found else None
 
-    def _objects_of(
-        self, image: BlockImage, region: Box, seen_size: tuple[int, int], stretch: ScaleIntensityRange
-    ) -> Objects:
-        pixels = torch.as_tensor(stretch(_seen(image, region, seen_size)))[None].to(self.device)
-        with self._network_at_work():
-            output = self.inferer.inferer(pixels, self.network)
-        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+    def _watched(self, parts: Sequence[T], **texts: Any) -> Iterable[T]:
+        # disable=None: no bar where the output is no terminal
+        bar: Iterable[T] = tqdm(parts, disable=None if self.shows_progress else True, **texts)
+        return bar
 
     @contextmanager
     def _network_at_work(self) -> Iterator[None]:
@@ -208,6 +262,10 @@ class LargeImages:
             self.network.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.amp):
             yield
+
+
+def _stretch(black: float, white: float) -> ScaleIntensityRange:
+    return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
 
 
 def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:

@@ -1,0 +1,5 @@
+from .segmentation import ClusterSegmentation
+
+__all__ = [
+    "ClusterSegmentation",
+]

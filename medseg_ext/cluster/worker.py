@@ -1,0 +1,261 @@
+"""What a worker does: the tasks of an inference."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from distributed import get_worker
+from ignite.engine import Events
+from numpy.typing import NDArray
+
+from medseg_ext.bundle.result_settings import result_settings
+from medseg_ext.bundle.workflow import open_workflow, quiet, telling_the_cause
+from medseg_ext.datasets.readable_images import ReadableImages
+from medseg_ext.errors import DataError, reason_of
+from medseg_ext.files import temporary_folder
+from medseg_ext.images.blocks import pixel_io
+from medseg_ext.objects.done_images import Item, Note, Row, differing_settings, note_image
+from medseg_ext.objects.result_folder import DONE, ResultFolder
+from medseg_ext.pages.gallery_pictures import Views, make_views
+from medseg_ext.tiling.large_images import LargeImages, View
+from medseg_ext.tiling.tile_files import load_objects, save_objects
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all tasks of a run have in common; all folders are the same on all machines.
+
+    Attributes:
+        bundle: the bundle's folder.
+        output_dir: folder of the results.
+        overrides: values of the config's keys.
+        settings: those of the process that orders: a worker's are to be the same.
+        threads: of a worker; None for as many as its process says that it has.
+        small_bytes: of a small view for the gallery, see `medseg_ext.pages.gallery_pictures`; None without a gallery.
+        verbose: leave the log of libraries, and warnings, in the terminal.
+    """
+
+    bundle: str
+    output_dir: str
+    overrides: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    threads: int | None
+    small_bytes: int | None
+    verbose: bool
+
+    @property
+    def key(self) -> str:
+        """Tell orders apart."""
+        return repr(self)
+
+
+class Answer(NamedTuple):
+    """What came of an image.
+
+    Attributes:
+        row: of the summary; None of an image that is to be segmented tile by tile.
+        note: where it is done, see `note_image`.
+        view: of an image that is to be segmented tile by tile.
+        tiles: their number.
+        views: small and large ones of an image that is done, for a gallery.
+    """
+
+    row: Row | None = None
+    note: Note | None = None
+    view: View | None = None
+    tiles: int = 0
+    views: tuple[Views, Views] | None = None
+
+
+def segment_image(order: Order, item: Item, with_large_views: bool) -> Answer:
+    """Segment an image and write its files, or look at a large one."""
+    with _bundle_of(order) as bundle:
+        bundle.results.with_large_views = with_large_views
+        return bundle.segment(item)
+
+
+def segment_tile(order: Order, item: Item, view: View, number: int, workshop: str) -> str | None:
+    """Segment a tile of a large image, and write its objects to a file; returns the reason if that fails."""
+    with _bundle_of(order) as bundle:
+        try:
+            bundle.segment_tile(item, view, number, tile_file(workshop, number))
+        except Exception as error:
+            return reason_of(error, item["image"])
+    return None
+
+
+def join_tiles(order: Order, item: Item, with_large_views: bool, view: View, tiles: int, workshop: str) -> Answer:
+    """Join the objects of all tiles of a large image, and write its files."""
+    with _bundle_of(order) as bundle:
+        bundle.results.with_large_views = with_large_views
+        paths = [tile_file(workshop, number) for number in range(tiles)]
+        return bundle.join_tiles(item, view, paths, Path(workshop))
+
+
+def tile_file(workshop: str, number: int) -> Path:
+    """Name the file of a tile's objects."""
+    return Path(workshop, f"{number}.npz.zst")
+
+
+class WorkersImages(ReadableImages):
+    """The one image that a worker is at."""
+
+    def __init__(self, data: Sequence[dict[str, str]], transform: Any = None, **options: Any) -> None:
+        self._options = {"transform": transform, **options}
+        self.take(*data)
+
+    def take(self, *items: Item) -> None:
+        """Take other images; none is readable where `unreadable` says so."""
+        self.unreadable = []
+        try:
+            super().__init__([dict(item) for item in items], **self._options)
+        except DataError:
+            if items and not self.unreadable:
+                raise
+            self.data = []
+
+
+class WorkersResults(ResultFolder):
+    """Write the files of images, but no summary of them, and leave the folder's other files to the one that orders.
+
+    Attributes:
+        small_bytes: see `Order`.
+        with_large_views: make large views of the image, too.
+    """
+
+    small_bytes: int | None = None
+    with_large_views = False
+    _views: tuple[Views, Views] | None = None
+
+    def start(self) -> None:
+        """Take note of images that cannot be read."""
+        for item, reason in self.images.unreadable:
+            self.add_failure(item, reason)
+
+    def summarise(self) -> None:
+        """Leave it."""
+
+    def answer(self, item: Item) -> Answer:
+        """Hand over what is known of an image, and forget it."""
+        row = self._rows.pop(item["id"])
+        self._remarks.pop(item["id"], None)
+        views, self._views = self._views, None
+        if row["status"] != DONE:
+            return Answer(row)
+        note = note_image(item, row, output_dir=self.output_dir, output_format=self.output_format)
+        return Answer(row, note, views=views)
+
+    def show(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
+        """Make the views of an image."""
+        if self.small_bytes is not None:
+            with_large = self.with_large_views
+            self._views = make_views(picture, overlay, small_bytes=self.small_bytes, with_large=with_large)
+
+
+class LoadedBundle:
+    """A bundle's inference with its network loaded, which does images one by one, by the code of a serial run."""
+
+    def __init__(self, order: Order) -> None:
+        torch.set_num_threads(order.threads or get_worker().state.nthreads)
+        bundle, output_dir = Path(order.bundle), Path(order.output_dir)
+        for folder in (bundle, output_dir):
+            if not folder.is_dir():
+                raise DataError(f"there is no {folder} on {platform.node()}: all machines are to share the folders")
+        as_ordered = open_workflow(bundle, "inference", order.overrides)
+        _refuse_other_settings(result_settings(as_ordered, order.overrides), order)
+        overrides = {
+            **order.overrides,
+            "output_dir": output_dir,
+            "num_workers": 0,
+            "rank": 1,  # the first one has the progress bar
+            "dataset#_target_": "medseg_ext.cluster.worker.WorkersImages",
+            "dataset#data": (),
+            "result_folder#_target_": "medseg_ext.cluster.worker.WorkersResults",
+        }
+        workflow = open_workflow(bundle, "inference", overrides)
+        workflow.initialize()
+        told = workflow.parser.get_parsed_content
+        self.images: WorkersImages = told("dataset")
+        self.results: WorkersResults = told("result_folder")
+        self.results.small_bytes = order.small_bytes
+        self.evaluator = told("evaluator")
+        self.evaluator.state.epoch_length = 1
+        self.large_images: LargeImages = told("large_images")
+        self.large_images.shows_progress = False
+        if loader := self.large_images.weights_loader:  # now, and not for each image
+            loader.load()
+            self.evaluator.remove_event_handler(loader, Events.STARTED)
+            self.large_images.weights_loader = None
+
+    def segment(self, item: Item) -> Answer:
+        """Segment an image and write its files, or look at a large one."""
+        self.images.take(item)
+        if self.images.large:
+            return self._look_at(item)
+        if self.images.unreadable:
+            self.results.start()
+        else:
+            self.evaluator.run()
+        return self.results.answer(item)
+
+    def segment_tile(self, item: Item, view: View, number: int, path: Path) -> None:
+        """Segment a tile of a large image, and write its objects to a file."""
+        with pixel_io():
+            image = self.large_images.open(item)
+            tile = self.large_images.tiles(image, view)[number]
+            save_objects(path, self.large_images.objects_of(image, view, tile))
+
+    def join_tiles(self, item: Item, view: View, paths: Iterable[Path], workshop: Path) -> Answer:
+        """Join the objects of all tiles of a large image, and write its files."""
+        self.images.take(item)
+        try:
+            with pixel_io(), temporary_folder(workshop) as folder:
+                image, objects = self.large_images.open(item), map(load_objects, paths)
+                summary = self.large_images.join(item, image, view, objects, workshop=folder)
+                self.results.add(item, summary)
+        except Exception as error:
+            self.results.add_failure(item, reason_of(error, item["image"]))
+        return self.results.answer(item)
+
+    def _look_at(self, item: Item) -> Answer:
+        try:
+            with pixel_io():
+                image = self.large_images.open(item)
+                if image.has_blocks:
+                    view = self.large_images.view(item, image)
+                    return Answer(view=view, tiles=len(self.large_images.tiles(image, view)))
+        except Exception as error:
+            self.results.add_failure(item, reason_of(error, item["image"]))
+        else:
+            self.large_images.run()  # whoever does a tile of it would have to decode it as a whole
+        return self.results.answer(item)
+
+
+_guard = threading.Lock()
+_loaded: dict[str, LoadedBundle] = {}  # of this process: the latest one
+
+
+@contextmanager
+def _bundle_of(order: Order) -> Iterator[LoadedBundle]:
+    """Give the order's bundle to one thread at a time."""
+    with _guard, quiet(log=not order.verbose, warnings_too=not order.verbose), telling_the_cause():
+        if order.key not in _loaded:
+            _loaded.clear()
+            _loaded[order.key] = LoadedBundle(order)
+        yield _loaded[order.key]
+
+
+def _refuse_other_settings(own: Mapping[str, Any], order: Order) -> None:
+    if differences := differing_settings(order.settings, own):
+        raise DataError(
+            f"{platform.node()} is set up otherwise than the machine that orders ({'; '.join(differences)}, there): "
+            "all are to have the same environment and bundle"
+        )

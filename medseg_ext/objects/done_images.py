@@ -1,0 +1,145 @@
+"""Remember which images of a folder of results are done, so that a later run can go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from medseg_ext.errors import DataError
+from medseg_ext.files import write_atomically
+from medseg_ext.objects.result_files import output_paths
+
+DONE_FILE = ".medseg.done.jsonl"
+
+Item = Mapping[str, str]
+"""An image: its path under "image", and a unique "id"."""
+Row = dict[str, Any]
+"""What `summary.csv` says of an image, by column."""
+Note = dict[str, Any]
+"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results."""
+
+
+def note_image(item: Item, row: Row, *, output_dir: Path, output_format: str) -> Note:
+    """Describe an image whose results are written.
+
+    Raises:
+        OSError: its file, or one of its results, is not there.
+    """
+    image = Path(item["image"]).stat()
+    files = output_paths(output_dir, item["id"], output_format=output_format)
+    return {
+        "row": row,
+        "input": [Path(item["image"]).name, image.st_size, image.st_mtime_ns],
+        "files": [path.stat().st_size for path in files],
+    }
+
+
+class DoneImages:
+    """Keep notes of the images that are done in a file of the folder, a line an image.
+
+    A line is written when the files of its image are, which are replaced as wholes: what a killed run leaves is either
+    noted and whole, or not noted. One process writes the file, whichever wrote the images.
+
+    Args:
+        output_dir: the folder of the results.
+        settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
+        output_format: see `medseg_ext.objects.output_paths`.
+    """
+
+    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, output_format: str) -> None:
+        self.output_dir = output_dir
+        self.settings = json.loads(json.dumps(settings))
+        self.output_format = output_format
+        self._kept: list[Note] = []
+        self._file: IO[str] | None = None
+
+    def resume(self, items: Iterable[Item]) -> dict[str, Row]:
+        """Find the images that need not be done again.
+
+        They are those that are noted, if neither their own files nor those of their results have changed since.
+
+        Returns:
+            Their rows of the summary, by id.
+
+        Raises:
+            DataError: the results are of other settings; names them.
+        """
+        notes = self._read()
+        for item in items:
+            note = notes.get(item["id"])
+            if note and self._holds(note, item):
+                self._kept.append(note)
+        return {note["row"]["id"]: note["row"] for note in self._kept}
+
+    def start(self) -> None:
+        """Begin the file, with the notes of the images that are not done again."""
+        if self._file is None:
+            path = self.output_dir / DONE_FILE
+            write_atomically(path, "".join(map(_line, [{"settings": self.settings}, *self._kept])).encode())
+            self._file = path.open("a", encoding="utf-8")
+
+    def add(self, note: Note) -> None:
+        """Note an image that is done; see `note_image`."""
+        if self._file is None:
+            raise RuntimeError("start() comes first")
+        self._file.write(_line(note))
+        self._file.flush()  # so that a killed process leaves it to the system
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self) -> dict[str, Note]:
+        try:
+            lines = (self.output_dir / DONE_FILE).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return {}
+        whole = [each for each in map(_parsed, lines) if each is not None]
+        if not whole or "settings" not in whole[0]:
+            return {}
+        self._refuse_other_settings(whole[0]["settings"])
+        return {note["row"]["id"]: note for note in whole[1:]}
+
+    def _refuse_other_settings(self, before: Mapping[str, Any]) -> None:
+        if differences := differing_settings(before, self.settings):
+            raise DataError(
+                f"{self.output_dir} holds results of other settings ({'; '.join(differences)}): give the same ones, "
+                "another --output, or leave out --resume, and all images are done anew"
+            )
+
+    def _holds(self, note: Note, item: Item) -> bool:
+        try:
+            now = note_image(item, note["row"], output_dir=self.output_dir, output_format=self.output_format)
+        except OSError:
+            return False
+        return all(now[key] == note.get(key) for key in ("input", "files"))
+
+
+def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which settings differ, and how.
+
+    >>> differing_settings({"tta": False, "seed": 0}, {"tta": True, "seed": 0})
+    ['tta was false, is true']
+    """
+    keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
+    return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    return json.dumps(settings[key], ensure_ascii=False) if key in settings else "not there"
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, separators=(",", ":")) + "\n"
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """Parse a line; None of one that a killed process has left cut off."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
