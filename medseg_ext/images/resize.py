@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 import torch
@@ -64,14 +66,28 @@ def resize_labels(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         first, second = (labels[:, row[:, 0]][..., column[:, 0]] for row, column in zip(rows, columns, strict=True))
         return torch.where(turns == 0, first, second)
     # Most new pixels lie within one value; only the others vote.
-    every_row, every_column = (places.transpose(0, 1).flatten(1) for places in (rows, columns))
-    taken = labels[:, every_row]
-    resized = taken.amin(2)[..., every_column].amin(-1)
-    channel, row, column = (resized != taken.amax(2)[..., every_column].amax(-1)).nonzero(as_tuple=True)
+    resized, largest = (_extreme(which, labels, rows, columns) for which in (torch.minimum, torch.maximum))
+    channel, row, column = (resized != largest).nonzero(as_tuple=True)
     turn = turns[row, column]
     places = channel[:, None, None], rows[turn, row][:, :, None], columns[turn, column][:, None, :]
     resized[channel, row, column] = labels[places].flatten(1).mode(dim=-1).values
     return resized
+
+
+def _extreme(
+    which: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+) -> torch.Tensor:
+    """Give the least or largest of the values that new pixels sample, (C, new, new); places as of `_sampled`."""
+    of_rows = reduce(which, (labels[:, row] for row in _places(rows)))
+    return reduce(which, (of_rows[:, :, column] for column in _places(columns)))
+
+
+def _places(sampled: torch.Tensor) -> torch.Tensor:
+    """Give the places (n, new) among which there are all of `_sampled`; each just once."""
+    return torch.unique(sampled.transpose(1, 2).flatten(0, 1), dim=0)
 
 
 def _sampled(old: int, new: int) -> torch.Tensor:

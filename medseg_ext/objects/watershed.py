@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from skimage.measure import label
-from skimage.morphology import reconstruction
+from skimage.morphology import local_maxima
 from skimage.segmentation import expand_labels, watershed
 
 from medseg_ext.images.resize import resize_image, resize_labels, resized_instances, smooth_labels
@@ -14,6 +14,7 @@ from medseg_ext.objects.numbering import numbered
 from medseg_ext.objects.objects import Objects
 
 SMOOTHING_PX = 1.0  # of the centre distance, so that noise makes no peaks
+OUTSIDE = -1.0  # depth of the background: no ridge leads through it
 
 
 def decode_semantic(
@@ -91,49 +92,107 @@ def _drop_unsure(
     instances: np.ndarray, probability: np.ndarray, score_threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score objects by their mean probability and drop those below a threshold; returns labels 1..N and N scores."""
-    count = int(instances.max())
-    scores = np.asarray(ndimage.mean(probability, instances, index=np.arange(1, count + 1)), dtype=np.float32)
+    areas = np.bincount(instances.ravel())[1:]
+    scores = (np.bincount(instances.ravel(), weights=probability.ravel())[1:] / areas).astype(np.float32)
     kept = scores >= score_threshold
-    numbers = np.concatenate([[0], np.cumsum(kept) * kept])
-    return numbers[instances], scores[kept]
+    return np.concatenate([[0], _numbered(kept)])[instances], scores[kept]
 
 
 def _grow_seeds(foreground: np.ndarray, depth: np.ndarray, *, seed_prominence: float, min_area_px: float) -> np.ndarray:
     """Label the objects of the foreground; returns int (H, W), 1..N without gaps."""
     foreground = _without_small_parts(foreground, min_area_px) > 0
     # Background lies so low that no ridge leads through it: each part of the foreground has a peak.
-    seeds = _prominent_peaks(np.where(foreground, depth, -1), seed_prominence) * foreground
+    seeds = _prominent_peaks(np.where(foreground, depth, OUTSIDE), seed_prominence)
     instances = _fill_holes(watershed(-depth, seeds, mask=foreground))
     areas = np.bincount(instances.ravel())
-    instances[areas[instances] < min_area_px] = 0
-    return numbered(instances)[0]
+    kept = (areas >= max(min_area_px, 1)) & (np.arange(len(areas)) > 0)
+    return _numbered(kept)[instances]
 
 
 def _prominent_peaks(height: np.ndarray, prominence: float) -> np.ndarray:
-    """Label the tops of peaks that rise by a prominence above the saddle to any higher one; int (H, W)."""
-    # What is left of each peak above its saddle, or above `prominence` below its top; by neighbours at sides.
-    sides = ndimage.generate_binary_structure(2, 1)
-    above = height - reconstruction(height - prominence, height, method="dilation", footprint=sides)
+    """Label the tops of peaks that rise by a prominence above the saddle to any higher one; int (H, W).
+
+    A top is what is left of a peak above its saddle, or above `prominence` below its top: what its greyscale
+    reconstruction from `height - prominence` leaves, by neighbours at sides. In the whole basin of a maximum that has
+    one level, as far as the basin is higher, so that basins are compared, and not all pixels sorted.
+
+    Args:
+        height: float (H, W); `OUTSIDE` where there is nothing, all else above it by more than the prominence.
+        prominence: above 0.
+    """
+    framed = np.pad(height, 1, constant_values=OUTSIDE)  # of an image that is all flat, too, there is a maximum
+    maxima = label(local_maxima(framed, connectivity=1)[1:-1, 1:-1], connectivity=1)
+    basins = watershed(-height, maxima, mask=height > OUTSIDE)
+    above = height - np.minimum(height, _flood_levels(basins, height, prominence)[basins])
     tops = label(above > 0, connectivity=1)
-    highest = np.asarray(ndimage.maximum(above, tops, index=np.arange(tops.max() + 1)))
+    highest = np.zeros(tops.max() + 1, dtype=above.dtype)
+    np.maximum.at(highest, tops.ravel(), above.ravel())
     is_peak = highest >= 0.999 * prominence  # of floats
     is_peak[0] = False
-    return numbered(np.where(is_peak[tops], tops, 0))[0]
+    return _numbered(is_peak)[tops]
+
+
+def _flood_levels(basins: np.ndarray, height: np.ndarray, prominence: float) -> np.ndarray:
+    """Tell how high each basin is flooded from all maxima, each lowered by a prominence; (1 + basins,), first none.
+
+    A flood enters the next basin over the highest pair of neighbouring pixels of both, and stays below the lower pixel.
+    """
+    levels = np.full(basins.max() + 1, -np.inf, dtype=height.dtype)
+    np.maximum.at(levels, basins.ravel(), height.ravel())
+    levels -= prominence
+    levels[0] = np.inf
+    into, out_of, saddles = [], [], []
+    for one, other in (((slice(1, None),), (slice(-1),)), ((slice(None), slice(1, None)), (slice(None), slice(-1)))):
+        meet = (basins[one] != basins[other]) & (basins[one] > 0) & (basins[other] > 0)
+        ends = basins[one][meet], basins[other][meet]
+        into += ends
+        out_of += ends[::-1]
+        saddles += [np.minimum(height[one][meet], height[other][meet])] * 2
+    entered, left, saddle = (np.concatenate(each) for each in (into, out_of, saddles))
+    is_open = np.ones(len(saddle), dtype=bool)
+    while is_open.any():
+        before = levels.copy()
+        np.maximum.at(levels, entered[is_open], np.minimum(levels[left[is_open]], saddle[is_open]))
+        is_open = (levels != before)[left]
+    return levels
 
 
 def _fill_holes(instances: np.ndarray) -> np.ndarray:
     """Fill the holes of each object; what lies between several objects, such as a gland's lumen, stays empty."""
     filled = instances.copy()
-    for number, box in enumerate(ndimage.find_objects(instances), start=1):
-        if box is not None:
-            holes = ndimage.binary_fill_holes(instances[box] == number) & (instances[box] == 0)
-            filled[box][holes] = number
+    boxes = ndimage.find_objects(instances)
+    for number in _may_have_holes(instances, boxes):
+        box = boxes[number - 1]
+        holes = ndimage.binary_fill_holes(instances[box] == number) & (instances[box] == 0)
+        filled[box][holes] = number
     return filled
+
+
+def _may_have_holes(instances: np.ndarray, boxes: list) -> np.ndarray:
+    """List the objects whose boxes, but for the outermost pixels, hold a whole part of the background; ascending."""
+    parts = ndimage.find_objects(label(instances == 0, connectivity=1))
+    is_there = np.array([box is not None for box in boxes], dtype=bool)
+    if not is_there.any():
+        return np.zeros(0, dtype=int)
+    tops, bottoms, lefts, rights = _sides([box for box in boxes if box is not None]).T
+    holds_a_part = np.zeros(len(tops), dtype=bool)
+    for top, bottom, left, right in _sides(parts):
+        holds_a_part |= (tops < top) & (bottom < bottoms) & (lefts < left) & (right < rights)
+    return is_there.nonzero()[0][holds_a_part] + 1
+
+
+def _sides(boxes: list) -> np.ndarray:
+    """Give top, bottom, left and right of boxes, int (N, 4)."""
+    return np.array([[rows.start, rows.stop, columns.start, columns.stop] for rows, columns in boxes]).reshape(-1, 4)
+
+
+def _numbered(kept: np.ndarray) -> np.ndarray:
+    """Give the kept ones of some numbers, bool (N,), new ones from 1, in order; int (N,), 0 for the others."""
+    return np.cumsum(kept) * kept
 
 
 def _without_small_parts(mask: np.ndarray, min_area_px: float) -> np.ndarray:
     """Label the 4-connected parts of a mask and clear those below an area."""
     parts = label(mask, connectivity=1)
-    areas = np.bincount(parts.ravel())
-    parts[areas[parts] < min_area_px] = 0
-    return parts
+    is_large = np.bincount(parts.ravel()) >= min_area_px
+    return parts * is_large[parts]

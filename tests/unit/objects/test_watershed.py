@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from scipy.ndimage import binary_fill_holes, gaussian_filter, generate_binary_structure, maximum
 from skimage.draw import disk
+from skimage.measure import label as label_parts
+from skimage.morphology import reconstruction
+from skimage.segmentation import relabel_sequential
 
 from medseg_ext.images.resize import resize_labels
 from medseg_ext.metrics.matching import pairwise_iou
-from medseg_ext.objects.watershed import decode_semantic
+from medseg_ext.objects.watershed import OUTSIDE, _fill_holes, _prominent_peaks, decode_semantic, likeliest
 from medseg_ext.transforms.decoders import DecodeSemanticd
 from medseg_ext.transforms.foreground import ForegroundOfLogitsd
 from medseg_ext.transforms.targets import centre_distances
@@ -322,3 +326,39 @@ def test_the_foreground_of_a_training_batch_needs_no_decoding():
     assert (result["pred_instances"] == result["true_instances"]).all()
     assert (result["pred_classes"] == result["true_classes"]).all()
     assert result["true_instances"].sum() == (instances > 0).sum()
+
+
+def rough_field(seed: int, *, with_plateaus: bool) -> np.ndarray:
+    """Heights in [0, 1] with hills of many sizes; where there is nothing, less."""
+    rng = np.random.default_rng(seed)
+    noise = sum(size * gaussian_filter(rng.normal(size=(60, 80)), size) for size in (0.5, 2, 5))
+    height = ((noise - noise.min()) / np.ptp(noise)).astype(np.float32)
+    if with_plateaus:
+        height = np.round(height * 12).astype(np.float32) / 12
+    return np.where(gaussian_filter(rng.normal(size=height.shape), 3) > -0.02, height, OUTSIDE).astype(np.float32)
+
+
+@pytest.mark.parametrize("with_plateaus", [False, True])
+@pytest.mark.parametrize("prominence", [0.02, 0.15, 0.4])
+@pytest.mark.parametrize("seed", range(4))
+def test_peaks_are_what_greyscale_reconstruction_leaves(seed, prominence, with_plateaus):
+    height = rough_field(seed, with_plateaus=with_plateaus)
+    rest = height - reconstruction(height - prominence, height, footprint=generate_binary_structure(2, 1))
+    tops = label_parts(rest > 0, connectivity=1)
+    highest = maximum(rest, tops, index=np.arange(tops.max() + 1))
+    is_peak = (highest >= 0.999 * prominence) & (np.arange(tops.max() + 1) > 0)
+    expected = relabel_sequential(np.where(is_peak[tops], tops, 0))[0]
+    assert expected.max() > 1
+    assert (_prominent_peaks(height, prominence) == expected).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_holes_are_those_that_each_object_has_alone(seed):
+    rng = np.random.default_rng(seed)
+    instances = label_parts(gaussian_filter(rng.normal(size=(60, 80)), 1) > -0.05, connectivity=1)
+    instances[:, 40:] *= rng.random(instances[:, 40:].shape) > 0.1  # holes of a pixel, and gaps in the numbers
+    expected = instances.copy()
+    for number in np.unique(instances[instances > 0]):
+        expected[binary_fill_holes(instances == number) & (instances == 0)] = number
+    assert (expected != instances).any()
+    assert (_fill_holes(instances) == expected).all()
