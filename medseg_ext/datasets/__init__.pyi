@@ -2,12 +2,16 @@ from .balance import balancing_weights
 from .collate import collate_same_size
 from .data_set_folder import load_class_names, load_datalist, read_dataset_json
 from .dsb2018 import prepare_dsb2018
+from .epoch_batches import EpochBatches
 from .image_list import list_images
 from .readable_images import ReadableImages
+from .seeded_cache import SeededCacheDataset
 from .segpc2021 import prepare_segpc2021
 
 __all__ = [
+    "EpochBatches",
     "ReadableImages",
+    "SeededCacheDataset",
     "balancing_weights",
     "collate_same_size",
     "list_images",

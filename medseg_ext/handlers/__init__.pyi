@@ -1,6 +1,5 @@
 from .averaging import AveragedWeights
 from .checkpoint import BestModel, ResumableState, refuse_to_replace
-from .distributed import is_first_process
 from .evaluation_report import EvaluationReport
 from .failing_images import iterate_or_report
 from .iou_curve import IoUCurve
@@ -9,6 +8,7 @@ from .object_metric import ObjectMetric
 from .object_metric_handler import ObjectMetricHandler
 from .object_writer import ObjectWriter
 from .progress import ProgressBar
+from .seeded_epochs import SeededEpochs
 from .weights_loader import WeightsLoader
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "ObjectWriter",
     "ProgressBar",
     "ResumableState",
+    "SeededEpochs",
     "WeightsLoader",
-    "is_first_process",
     "iterate_or_report",
     "refuse_to_replace",
 ]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
@@ -44,18 +43,11 @@ class AveragedWeights:
         if self.average:
             engine.add_event_handler(Events.STARTED, self._start)
             self.average.attach(engine)
-            engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_last_of_epoch), self._agree)
 
     def _start(self) -> None:
         """Begin with the weights that the training begins with."""
         assert self.average
         self.average.ema_model.load_state_dict(self.average.model.state_dict())
-
-    def _agree(self) -> None:
-        """Give all processes the statistics of the first one: each has those of its own images."""
-        if dist.is_available() and dist.is_initialized():
-            for buffer in self.network.buffers():
-                dist.broadcast(buffer, src=0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged weights; nothing where there is no average."""
@@ -70,8 +62,3 @@ class AveragedWeights:
             self.average.ema_model.load_state_dict(state)
         elif self.average:
             self._start()
-
-
-def _is_last_of_epoch(engine: Engine, iteration: int) -> bool:
-    length = engine.state.epoch_length
-    return length is not None and iteration % length == 0

@@ -12,8 +12,8 @@ from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
 from medseg_ext.errors import DataError
-from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.networks.weights import save_state
+from medseg_ext.processes import is_first_process
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed
 from ignite.engine import Engine, Events
 
-from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.diameters import DIAMETER, noted_sizes
 from medseg_ext.pages.evaluation_page import write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
+from medseg_ext.processes import gather_objects, is_first_process
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
 from medseg_ext.runs.training_curve import PICTURE_FILE, find_training_file
 
@@ -142,9 +141,9 @@ class EvaluationReport:
 
 
 def gathered(images: Sequence[EvaluatedImage]) -> list[EvaluatedImage]:
-    """Bring the images of all processes together, in order of their ids."""
-    parts: list[Sequence[EvaluatedImage]] = [images]
-    if torch.distributed.is_initialized():
-        parts = [[] for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(parts, images)
-    return sorted((image for part in parts for image in part), key=lambda image: image.id)
+    """Bring the images of all processes together, each once, in order of their ids.
+
+    Two processes may have one image: a sampler gives all of them as many.
+    """
+    by_id = {image.id: image for part in gather_objects(images) for image in part}
+    return [by_id[name] for name in sorted(by_id)]

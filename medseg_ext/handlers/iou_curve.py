@@ -8,8 +8,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from medseg_ext.handlers.distributed import is_first_process
 from medseg_ext.pages.plots import draw_iou_curve
+from medseg_ext.processes import is_first_process, mean_over_processes
 from medseg_ext.runs.training_curve import CSV_FILE, PICTURE_FILE, write_training_curve
 
 
@@ -53,7 +53,7 @@ class IoUCurve:
         self.rows.append(
             {
                 "epoch": self.trainer.state.epoch,
-                "train_loss": sum(self._losses) / max(len(self._losses), 1),
+                "train_loss": mean_over_processes(sum(self._losses) / max(len(self._losses), 1)),
                 "train_iou": self.trainer.state.metrics.get(self.metric, float("nan")),
                 "validation_iou": engine.state.metrics[self.metric],
             }

@@ -9,9 +9,11 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from monai.utils.enums import CommonKeys
 
+from medseg_ext.processes import mean_over_processes
+
 
 class LossesByName:
-    """Make every loss a metric of the trainer: its mean over the epoch so far.
+    """Make every loss a metric of the trainer: its mean over the epoch so far, at its end over all processes.
 
     So MONAI's `StatsHandler` logs them and `TensorBoardStatsHandler` draws them, as all metrics. Attach it to a trainer
     whose network returns a dict of losses in training, as `MaskRCNN` does. They are taken out of the engine's output,
@@ -44,4 +46,5 @@ class LossesByName:
         self._iterations += 1
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros((), device=loss.device)) + loss.detach().float()
-            state.metrics[name] = float(self._sums[name]) / self._iterations
+            mean = float(self._sums[name]) / self._iterations
+            state.metrics[name] = mean_over_processes(mean) if self._iterations == state.epoch_length else mean

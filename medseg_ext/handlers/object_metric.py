@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import convert_to_tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from medseg_ext.metrics.definitions import metric_named
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
+from medseg_ext.processes import gather_objects
 
 
 class ObjectMetric(CumulativeIterationMetric):
@@ -20,7 +22,9 @@ class ObjectMetric(CumulativeIterationMetric):
 
     It is called with predicted and true objects: lists of tensors (C, H, W), or batches (B, C, H, W), of an integer
     type. Channel 0 holds the instances; channel 1, which only metrics of classes need, the class map. It remembers
-    one float64 row an image, which MONAI gathers over the processes of a distributed run.
+    one float64 row an image, which the processes of a run exchange. An image that two of them have, as a sampler gives
+    all as many, counts once, if `name_images` tells them apart. The score is the same to the last digit in whichever
+    order, and by whichever process, the images come.
 
     Args:
         name: a key of `metrics_for(class_names)`.
@@ -40,6 +44,26 @@ class ObjectMetric(CumulativeIterationMetric):
     def __init__(self, name: str, class_names: Sequence[str] | None = None) -> None:
         super().__init__()
         self.definition = metric_named(name, class_names)
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self._ids: list[str] = []
+
+    def name_images(self, ids: Sequence[str]) -> None:
+        """Tell the images apart that were compared last, by their ids."""
+        self._ids += ids
+
+    def _sync(self) -> None:
+        """Gather the rows of all processes, those of each image once; takes the place of MONAI's."""
+        if self._synced or self._buffers is None:
+            return
+        (rows,) = self._buffers
+        names: list[str | None] = list(self._ids) if len(self._ids) == len(rows) else [None] * len(rows)
+        gathered = [pair for part in gather_objects((names, torch.stack(rows))) for pair in zip(*part, strict=True)]
+        kept = {number if name is None else name: row for number, (name, row) in enumerate(gathered)}
+        self._synced_tensors = [torch.stack(list(kept.values()))]
+        self._synced = True
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
         """Give the statistics of each image of a batch, shape (B, K)."""
@@ -68,4 +92,7 @@ class ObjectMetric(CumulativeIterationMetric):
     def aggregate(self) -> float:
         """Score all images so far; NaN where undefined, as before the first image."""
         statistics = self.get_buffer()
-        return math.nan if statistics is None else float(self.definition.reduce(statistics))
+        if statistics is None:
+            return math.nan
+        order = np.lexsort(statistics.cpu().numpy().T)  # sums depend on the order, in their last digits
+        return float(self.definition.reduce(statistics[order]))

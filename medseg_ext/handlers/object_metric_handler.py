@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from ignite.engine import Engine
 from monai.handlers import IgniteMetricHandler
 from monai.utils import convert_to_tensor
 from torch import Tensor
@@ -56,6 +57,13 @@ class ObjectMetricHandler(IgniteMetricHandler):
             output_transform = partial(objects_from_output, with_classes=metric.definition.needs_classes)
         super().__init__(metric_fn=metric, output_transform=output_transform, save_details=save_details)
         self.object_metric = metric
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Compare the images of a batch, which are told apart by their `id`, if all have one."""
+        super().iteration_completed(engine)
+        batch: Any = engine.state.batch
+        if isinstance(batch, list) and all(isinstance(item, Mapping) and "id" in item for item in batch):
+            self.object_metric.name_images([item["id"] for item in batch])
 
     def compute(self) -> float:
         """Score the epoch's images."""

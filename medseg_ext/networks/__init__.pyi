@@ -1,5 +1,6 @@
 from .efficientnet_lite import EfficientNetLiteEncoder
 from .segformer import SegFormer
+from .synchronised_norms import synchronise_batch_norms
 from .unet import FlexibleUNet
 from .unet_plus_plus import UNetPlusPlus
 
@@ -8,4 +9,5 @@ __all__ = [
     "FlexibleUNet",
     "SegFormer",
     "UNetPlusPlus",
+    "synchronise_batch_norms",
 ]

@@ -12,6 +12,8 @@ from monai.networks.nets.efficientnet import MBConvBlock
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import nn
 
+from medseg_ext.networks.stochastic_depth import StochasticDepth
+
 # EfficientNet-B0 without squeeze-and-excitation: efficientnet/lite/efficientnet_lite_builder.py of tensorflow/tpu.
 BLOCKS = [
     "r1_k3_s11_e1_i32_o16",
@@ -30,6 +32,20 @@ class _ToWeightsRange(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return (image * 255 - 127) / 128
+
+
+class _Block(MBConvBlock):
+    """MONAI's block without squeeze-and-excitation, and with a stochastic depth that several processes may share."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        x = inputs
+        if self.expand_ratio != 1:
+            x = self._swish(self._bn0(self._expand_conv(self._expand_conv_padding(x))))
+        x = self._swish(self._bn1(self._depthwise_conv(self._depthwise_conv_padding(x))))
+        x = self._bn2(self._project_conv(self._project_conv_padding(x)))
+        if self.id_skip and self.stride == 1 and self.in_channels == self.out_channels:
+            x = self.depth(x) + inputs  # type: ignore[operator]
+        return x
 
 
 class _Level(nn.Sequential):
@@ -103,9 +119,9 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         for module in network.modules():
             if hasattr(module, "_swish"):
                 module._swish = nn.ReLU6(inplace=True)
-            if isinstance(module, MBConvBlock):  # which TorchScript compiles with what it never calls
-                for name in ("adaptpool", "reduce_padding", "reduce", "expand_padding", "expand"):
-                    setattr(module, f"_se_{name}", nn.Identity())
+            if isinstance(module, MBConvBlock):
+                module.__class__ = _Block
+                module.depth = StochasticDepth(module.drop_connect_rate or 0.0)
         if pretrained:
             network.load_state_dict(_imagenet_weights(network))
         scaling = [_ToWeightsRange()] if scales_image else []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import detectron2  # noqa: F401 - first, so that its absence is named and not that of a part of it
 import torch
+import torch.distributed as dist
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.export.torchscript_patch import patch_builtin_len
@@ -25,6 +27,7 @@ from torch import nn
 
 from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
+from medseg_ext.processes import n_processes
 
 RESNET_FEATURES = ["res2", "res3", "res4", "res5"]
 logger = logging.getLogger(__name__)
@@ -249,6 +252,20 @@ def _features_to_float32(module: nn.Module, inputs: tuple[list[torch.Tensor], An
     return [level.float() for level in features], boxes
 
 
+def _averaged_over(loss: str) -> str:
+    """Name what a loss is a mean over: the images, or what one of the heads sees.
+
+    >>> _averaged_over("loss_rpn_cls"), _averaged_over("loss_mask"), _averaged_over("loss_box_reg")
+    ('images', 'mask_head', 'box_predictor')
+    >>> _averaged_over("loss_cls_stage2")
+    'box_predictor.2'
+    """
+    if loss.startswith("loss_rpn"):
+        return "images"
+    stage = re.search(r"_stage(\d+)$", loss)
+    return "mask_head" if loss == "loss_mask" else f"box_predictor.{stage[1]}" if stage else "box_predictor"
+
+
 class Detector(nn.Module):
     """Detectron2's `GeneralizedRCNN`, spoken to in tensors.
 
@@ -261,12 +278,15 @@ class Detector(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.model = build_model(cfg)
+        self._counts: dict[str, int] = {}  # of proposals and objects, that the heads saw last
         for name, module in self.model.named_modules():
             # A cascade has a list of box predictors.
             if re.search(r"(rpn_head|box_predictor(\.\d+)?|mask_head\.predictor)$", name):
                 module.register_forward_hook(_to_float32)
             elif isinstance(module, ROIPooler):
                 module.register_forward_pre_hook(_features_to_float32)
+            if head := re.search(r"roi_heads\.(mask_head|box_predictor(?:\.\d+)?)$", name):
+                module.register_forward_pre_hook(partial(self._count, head[1]))
 
     def load(self, weights: str) -> None:
         """Load a `.pth` or `.pkl`, or `detectron2://...`; layers of another shape are skipped with a warning.
@@ -297,8 +317,16 @@ class Detector(nn.Module):
         if all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items()):
             raise ValueError(f"weights {weights} are of another architecture: none of its layers fits this network")
 
+    def _count(self, head: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if module.training:
+            self._counts[head] = len(inputs[0])
+
     def losses(self, image: torch.Tensor, targets: Sequence[ObjectTargets]) -> dict[str, torch.Tensor]:
-        """Return Detectron2's losses of images (B, 3, H, W), RGB in [0, 1]."""
+        """Return Detectron2's losses of images (B, 3, H, W), RGB in [0, 1].
+
+        Of several processes, their mean is the loss of the images of all: each counts by its share of the images,
+        proposals or objects that a loss is a mean over.
+        """
         size = (image.shape[-2], image.shape[-1])
         inputs = [
             {
@@ -312,7 +340,15 @@ class Detector(nn.Module):
         # Detectron2 logs into whatever storage is open and fails without. Nobody reads this one: a storage that lived
         # on would keep every value.
         with EventStorage():
-            return self.model(inputs)
+            losses: dict[str, torch.Tensor] = self.model(inputs)
+        if n_processes() == 1:
+            return losses
+        counts = {"images": len(image), **self._counts}
+        own = torch.tensor([float(counts[_averaged_over(name)]) for name in losses], device=image.device)
+        total = own.clone()
+        dist.all_reduce(total)
+        weights = n_processes() * own / total.clamp(min=1)
+        return {name: weight * loss for weight, (name, loss) in zip(weights, losses.items(), strict=True)}
 
     def detect(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Find the objects of one image (1, 3, H, W).

@@ -1,11 +1,11 @@
 import math
-import socket
 
 import pytest
 import torch
 from metric_cases import empty, halved_square, scene, square
 from metric_scenes import SCENES
 from monai.data import MetaTensor
+from process_groups import run_joined
 
 from medseg_ext.handlers.object_metric import ObjectMetric
 
@@ -65,35 +65,52 @@ def test_a_reset_metric_knows_nothing():
     assert metric.per_image_values().shape == (0,)
 
 
-def _score_share(rank: int, port: int, folder: str) -> None:
+METRICS = ["foreground_iou", "map", "pq", "aji"]
+
+
+def _score_share(rank: int, folder: str) -> None:
     """One of two processes: the first has five images, the second three."""
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    metric = ObjectMetric("map")
     share = slice(0, 5) if rank == 0 else slice(5, None)
-    metric(PREDICTIONS[share], TRUTHS[share])
-    torch.save(metric.aggregate(), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
+    scores = {}
+    for name in METRICS:
+        metric = ObjectMetric(name)
+        metric(PREDICTIONS[share], TRUTHS[share])
+        scores[name] = metric.aggregate()
+    torch.save(scores, f"{folder}/{rank}.pt")
+
+
+def score(name: str, *shares: list[int], names: bool) -> float:
+    """Score images by their numbers, as the first of several processes does; the others are played by a patch."""
+    metrics = []
+    for share in shares:
+        metric = ObjectMetric(name)
+        metric([PREDICTIONS[number] for number in share], [TRUTHS[number] for number in share])
+        if names:
+            metric.name_images([f"image {number}" for number in share])
+        metrics.append(metric)
+    rows = [torch.stack(metric._buffers[0]) for metric in metrics]
+    theirs = [(metric._ids or [None] * len(own), own) for metric, own in zip(metrics[1:], rows[1:], strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medseg_ext.handlers.object_metric.gather_objects", lambda ours: [ours, *theirs])
+        return metrics[0].aggregate()
 
 
 @pytest.mark.slow
 def test_processes_with_unequal_shares_agree_on_the_score_of_all_images(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_score_share, args=(port, str(tmp_path)), nprocs=2)
-    alone = ObjectMetric("map")
-    alone(PREDICTIONS, TRUTHS)
+    run_joined(_score_share, str(tmp_path))
     for rank in range(2):
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(alone.aggregate())
+        scores = torch.load(tmp_path / f"{rank}.pt")
+        assert scores == {name: score(name, [*range(8)], names=False) for name in METRICS}
 
 
-def test_what_processes_exchange_is_one_row_an_image(monkeypatch):
-    """The other process holds the last three images; it is played by a patched gathering."""
-    alone, other, ours = ObjectMetric("map"), ObjectMetric("map"), ObjectMetric("map")
-    alone(PREDICTIONS, TRUTHS)
-    score_of_all = alone.aggregate()
-    ours(PREDICTIONS[:5], TRUTHS[:5])
-    theirs = other(PREDICTIONS[5:], TRUTHS[5:])
-    gather = "monai.metrics.metric.evenly_divisible_all_gather"
-    monkeypatch.setattr(gather, lambda rows, concat: torch.cat([rows, theirs]))
-    assert ours.aggregate() == score_of_all
+@pytest.mark.parametrize("names", [False, True])
+@pytest.mark.parametrize("name", METRICS)
+def test_the_score_is_the_same_to_the_last_digit_for_any_number_of_processes(name, names):
+    alone = score(name, [*range(8)], names=names)
+    assert score(name, [0, 2, 4, 6], [1, 3, 5, 7], names=names) == alone
+    assert score(name, [7, 1, 2], [0, 3, 4], [5, 6], names=names) == alone
+
+
+def test_an_image_that_two_processes_have_counts_once():
+    assert score("map", [0, 1, 2], [3, 0, 1], names=True) == score("map", [0, 1, 2, 3], names=True)
+    assert score("map", [0, 1, 2], [3, 0, 1], names=False) != score("map", [0, 1, 2, 3], names=False)

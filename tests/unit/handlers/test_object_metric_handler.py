@@ -43,6 +43,20 @@ def test_metrics_saver_writes_one_row_an_image(tmp_path):
     assert rows == ["filename,class0,mean", "None,1.0000,1.0000", "None,0.0000,0.0000"]
 
 
+def test_an_image_that_comes_again_counts_once():
+    """As a sampler fills up the shares of several processes; without an id images cannot be told apart."""
+
+    def score(*names: str | None) -> float:
+        batches = [[{} if name is None else {"id": name}] for name in names]
+        shown = iter([item(), item(column=11), item(column=11)])
+        engine = Engine(lambda engine, batch: [next(shown)])
+        ObjectMetricHandler("foreground_iou").attach(engine, "score")
+        return engine.run(batches).metrics["score"]
+
+    assert score("a", "b", "b") == pytest.approx((1 + 1 / 3) / 2)
+    assert score("a", "b", "c") == score(None, None, None) == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
+
+
 def test_each_epoch_starts_anew():
     engine = Engine(lambda engine, batch: [item(column=6 if engine.state.epoch == 2 else 11)])
     ObjectMetricHandler("foreground_iou").attach(engine, "score")

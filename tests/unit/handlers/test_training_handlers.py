@@ -1,5 +1,4 @@
 import csv
-import socket
 
 import pytest
 import torch
@@ -75,8 +74,7 @@ def test_weights_of_a_network_wrapped_for_several_processes_fit_the_bare_one(tmp
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    monkeypatch.setattr("torch.distributed.get_rank", lambda: 1)
+    monkeypatch.setattr("medseg_ext.processes.process_rank", lambda: 1)
     best = with_state(training := Training([0.5, 0.9]), tmp_path / "out", resume=False)
     training.run(2)
     assert best.best == pytest.approx(0.9)
@@ -102,50 +100,6 @@ def test_the_kept_weights_are_the_moving_average_from_the_first_ones_on(tmp_path
     assert average.network.weight.item() == pytest.approx(kept)
     assert not average.network.training
     assert training.network.weight.item() == 2
-
-
-def _train_share(rank: int, port: int, folder: str) -> None:
-    """One of two processes, whose images differ: so do the statistics of its batch norm."""
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    network = torch.nn.BatchNorm1d(1)
-    average = AveragedWeights(network, 0.25)
-    trainer = Engine(lambda engine, batch: network(batch))
-    average.attach(trainer)
-    trainer.run([torch.full((2, 1), 5.0 * rank + number) for number in range(3)], max_epochs=1)
-    torch.save({"own": network.state_dict(), "average": average.network.state_dict()}, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_processes_agree_on_the_average_whatever_their_own_images(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_train_share, args=(port, str(tmp_path)), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    assert first["own"]["running_mean"] != second["own"]["running_mean"]
-    torch.testing.assert_close(dict(first["average"]), dict(second["average"]), rtol=0, atol=0)
-
-
-def test_the_statistics_of_the_average_are_those_of_the_first_process_at_the_end_of_an_epoch(monkeypatch):
-    """The first process, whose statistics are 7, is played by a patched broadcast."""
-    network = torch.nn.BatchNorm1d(1)
-    average = AveragedWeights(network, 0.25)
-    trainer = Engine(lambda engine, batch: network(batch))
-    average.attach(trainer)
-    sources = []
-
-    def broadcast(tensor, src):
-        sources.append((trainer.state.iteration, src))
-        tensor.fill_(7)
-
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    monkeypatch.setattr("torch.distributed.broadcast", broadcast)
-    trainer.run([torch.full((2, 1), float(number)) for number in range(3)], max_epochs=2)
-    assert sources == [(3, 0)] * 3 + [(6, 0)] * 3  # mean, variance and count, at the end of each epoch
-    assert [buffer.item() for buffer in average.network.buffers()] == [7, 7, 7]
-    assert [parameter.item() for parameter in average.network.parameters()] == [1, 0]  # none were trained
-    assert network.running_mean.item() != 7
 
 
 def test_a_resumed_training_goes_on_with_its_average(tmp_path):

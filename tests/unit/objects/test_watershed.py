@@ -10,7 +10,7 @@ from skimage.segmentation import relabel_sequential
 
 from medseg_ext.images.resize import resize_labels
 from medseg_ext.metrics.matching import pairwise_iou
-from medseg_ext.objects.watershed import OUTSIDE, _fill_holes, _prominent_peaks, decode_semantic, likeliest
+from medseg_ext.objects.watershed import OUTSIDE, _fill_holes, _prominent_peaks, decode_semantic
 from medseg_ext.transforms.decoders import DecodeSemanticd
 from medseg_ext.transforms.foreground import ForegroundOfLogitsd
 from medseg_ext.transforms.targets import centre_distances
