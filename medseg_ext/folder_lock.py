@@ -25,7 +25,9 @@ else:
 
 LOCK_FILE = ".medseg.lock"
 BEYOND_THE_OWNER = 2**30  # of the file: what Windows locks nobody else can read
-IS_HELD = {errno.EAGAIN, errno.EACCES}  # by another process; other errors tell that there are no locks
+IS_HELD = {errno.EAGAIN, errno.EACCES}  # by another process
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}  # on this file system
+MOST_TRIES = 100  # of several runs that make and remove a folder by turns
 
 
 class FolderLock:
@@ -60,11 +62,13 @@ class FolderLock:
             return
         key = os.path.realpath(self.folder)
         with _guard:
-            if (held := _held.get(key)) is None:
+            held = _held.get(key)
+            if held is None:
                 held = _held[key] = _take(self.folder, self.what)
-            elif held.is_of_another_thread():
+            held.count += 1  # at once: garbage may be collected any moment, and give the same lock back
+            if held.is_of_another_thread():
+                held.count -= 1
                 raise DataError(_refusal(self.folder, held.owner))
-            held.count += 1
             self._leave = weakref.finalize(self, _leave, key, held)
 
     def release(self) -> None:
@@ -157,9 +161,9 @@ def _take(folder: Path, what: str) -> _Held:
     }
     path = folder.absolute() / LOCK_FILE
     made = _make(folder)
-    while True:
+    for _ in range(MOST_TRIES):
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor, is_own = _open(path)
         except FileNotFoundError:  # a run that had just made the folder has ended, and removed it
             made = _make(folder)
             continue
@@ -168,21 +172,28 @@ def _take(folder: Path, what: str) -> _Held:
         try:
             _lock(descriptor)
         except OSError as error:
-            if error.errno in IS_HELD:
-                refusal = _refusal(folder, _owner_in(descriptor))
-                os.close(descriptor)
-                raise DataError(refusal) from error
+            refusal = _refusal(folder, _owner_in(descriptor))
             os.close(descriptor)
-            path.unlink(missing_ok=True)
+            if error.errno in IS_HELD:
+                raise DataError(refusal) from error
+            if error.errno not in NO_LOCKS:
+                raise DataError(f"{path} cannot be locked ({error.strerror}): try again, or another folder") from error
+            if is_own:
+                path.unlink(missing_ok=True)
             print(
                 f"warning: {folder} is on a file system without locks ({error.strerror}): see to it that no other run "
                 "writes there",
                 file=sys.stderr,
             )
             return _Held(None, path, made, owner)
-        if _is_at(path, descriptor):
+        if not _is_at(path, descriptor):
+            os.close(descriptor)  # who had it removed the file meanwhile
+        elif is_own or os.access(path, os.W_OK) or not _remove(path):
             break
-        os.close(descriptor)  # who had it removed the file meanwhile
+        else:  # what another user's killed run has left
+            os.close(descriptor)
+    else:
+        raise DataError(f"{path} cannot be made: give another folder")
     with contextlib.suppress(OSError):  # such as a full disk: it is for the message only
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(owner).encode())
@@ -190,10 +201,28 @@ def _take(folder: Path, what: str) -> _Held:
     return _Held(descriptor, path, made, owner)
 
 
+def _open(path: Path) -> tuple[int, bool]:
+    """Open the file that is locked, also another user's that is to be read only; say whether it was made now."""
+    with contextlib.suppress(FileExistsError):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
+    try:
+        return os.open(path, os.O_RDWR), False
+    except PermissionError:
+        return os.open(path, os.O_RDONLY), False
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def _make(folder: Path) -> list[Path]:
     """Make a folder. Returns: those that were missing, the innermost first."""
-    missing = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
     try:
+        missing = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be made ({error.strerror}): give another folder") from error

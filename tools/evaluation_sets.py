@@ -7,7 +7,7 @@
 SOURCE has folders with images/<id>.png and instances/<id>.png; ids that differ only after their last `_` are of one
 patient, slide or well, as `01_1` and `01_2`, and form a group, which intervals draw as a whole. Of a data set come
 TARGET/x0.25 to TARGET/x3; or, for each kind of microscopy, a folder of its name with all images of this kind under
-`testing`, and the others, in their sections, to train on.
+`testing`, and those of the others to train on and validate with, but none of their test images.
 
 Unseen and zoomed images all stand in the section `testing`. An image shrinks by area and grows bicubically, a label map
 by majority, so that both stay in register; an image whose objects would be less than 8 pixels across has no copy, as
@@ -37,6 +37,7 @@ from medseg_ext.datasets.data_set_folder import (
     read_dataset_json,
 )
 from medseg_ext.errors import DataError
+from medseg_ext.files import check_ids
 from medseg_ext.images.png import encode_png
 from medseg_ext.images.read import read_labels
 from medseg_ext.images.resize import resize_labels, scaled_size
@@ -97,7 +98,9 @@ def zoomed_samples(items: Iterable[dict[str, str]], zoom: float) -> Iterator[Sam
 def write_left_out(source: Path, target: Path) -> None:
     """Write, for each kind, a data set folder that trains without it and tests on it."""
     content = read_dataset_json(source)
+    content.pop("counts", None)  # which would be others
     kinds = sorted({item.get("kind", "") for section in SECTIONS for item in content[section]} - {""})
+    check_ids((kind, f"{source}, a kind") for kind in kinds)  # each names a folder
     if len(kinds) < 2:
         raise DataError(f"{source} does not tell two kinds of microscopy apart: prepare it with --groups")
     for kind in kinds:

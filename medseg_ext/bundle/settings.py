@@ -65,5 +65,5 @@ def _refuse_rewritten(key: str, value: Any, bundle_root: Any, schema: Schema) ->
         if isinstance(text, str) and "::" in text.removeprefix(trusted):
             raise OverrideError(
                 f"{key} {shown(text)}: expected {what} without :: and #, of which MONAI's parser makes ::; "
-                f"give another one as a {remedy}"
+                f"give another one as a {remedy}, or in a config as an expression such as $'a\\x23b'"
             )

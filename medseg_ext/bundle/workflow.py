@@ -59,7 +59,7 @@ def run_workflow(
                 before(running)
             running.run()
             running.finalize()
-        except Exception:
+        except BaseException:  # also Ctrl-C in a notebook
             _release(running)
             raise
     return running

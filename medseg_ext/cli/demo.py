@@ -70,6 +70,7 @@ def _run_step(command: Sequence[str], environment: Mapping[str, str]) -> int:
                 process.wait(SECONDS_TO_END)  # a terminal's Ctrl-C is for both
             except subprocess.TimeoutExpired:
                 process.terminate()
+                process.wait()
             raise
 
 

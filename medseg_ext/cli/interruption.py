@@ -49,7 +49,11 @@ class Interruption:
             if not self._number:
                 for number, handler in before.items():
                     signal.signal(number, handler)
-        _say(f"stopped{self.advice()}")
+        try:
+            advice = self.advice()
+        except OSError:  # a folder that cannot be looked into
+            advice = ""
+        _say(f"stopped{advice}")
         return 128 + self._number
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

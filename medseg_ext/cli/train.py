@@ -6,6 +6,7 @@ import argparse
 import shlex
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
@@ -37,12 +38,18 @@ def _run(options: argparse.Namespace) -> int:
 def how_to_go_on(options: argparse.Namespace, words: Sequence[str], *, since: float) -> str:
     """Say how to go on with a training that began at a time; it may have replaced another one, but not yet."""
     checkpoint = options.output / "checkpoint.pt"
-    keys = [word.partition("=")[0] for word in words]
-    if "--resume" not in keys:
+    if not _goes_on(words):
         if not checkpoint.is_file() or checkpoint.stat().st_mtime < since:
             return " before the end of an epoch; to begin anew: " + shlex.join(["medseg", *words])
-        words = [*_without("--overwrite", words), "--resume", "True"]
+        words = [*_without("--overwrite", _without("--resume", words)), "--resume", "True"]
     return "; to go on: " + shlex.join(["medseg", *words])
+
+
+def _goes_on(words: Sequence[str]) -> bool:
+    """Say whether a training is told to go on with another one; of several values the last counts."""
+    values = [value for key, value in pairwise([*words, ""]) if key == "--resume"]
+    values += [word.partition("=")[2] for word in words if word.startswith("--resume=")]
+    return bool(values) and values[-1].lower() != "false"
 
 
 def _without(key: str, words: Sequence[str]) -> list[str]:

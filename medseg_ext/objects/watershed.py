@@ -141,7 +141,9 @@ def _flood_levels(basins: np.ndarray, height: np.ndarray, prominence: float) -> 
     np.maximum.at(levels, basins.ravel(), height.ravel())
     levels -= prominence
     levels[0] = np.inf
-    into, out_of, saddles = [], [], []
+    into: list[np.ndarray] = []
+    out_of: list[np.ndarray] = []
+    saddles: list[np.ndarray] = []
     for one, other in (((slice(1, None),), (slice(-1),)), ((slice(None), slice(1, None)), (slice(None), slice(-1)))):
         meet = (basins[one] != basins[other]) & (basins[one] > 0) & (basins[other] > 0)
         ends = basins[one][meet], basins[other][meet]

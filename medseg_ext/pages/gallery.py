@@ -107,14 +107,15 @@ def write_gallery(
 
 
 def _entry(row: Mapping[str, str]) -> ImageEntry:
-    told = {"name": row["image"], "image_id": row["id"]}
+    name, image_id = row["image"], row["id"]
     remarks = list(filter(None, row["remarks"].split(BETWEEN_REMARKS)))
     if row["status"] != "ok":
         reason = row["status"].removeprefix("error: ")
-        return ImageEntry(**told, status="unreadable", reason=reason, remarks=remarks)
+        return ImageEntry(name, image_id, status="unreadable", reason=reason, remarks=remarks)
     objects = int(row["objects"])
     return ImageEntry(
-        **told,
+        name,
+        image_id,
         remarks=remarks,
         status="done" if objects else "empty",
         objects=objects,

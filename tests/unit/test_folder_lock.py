@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import gc
 import os
@@ -161,16 +162,52 @@ def test_a_process_that_leaves_it_to_another_one_takes_nothing(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_where_the_file_system_has_no_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch, capsys, number):
-    def refuse(descriptor, operation):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(folder_lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(folder_lock.fcntl, "flock", failing_flock(number))
     (tmp_path / ".0123456789abcdef.part").write_text("perhaps of a run that is going on")
     with FolderLock(tmp_path, what=""):
         assert names_in(tmp_path) == [".0123456789abcdef.part"]
     told = capsys.readouterr().err
     assert told.startswith(f"warning: {tmp_path} is on a file system without locks ({os.strerror(number)})")
     assert told.count("\n") == 1
+
+
+def failing_flock(number):
+    def refuse(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO])
+def test_a_lock_that_cannot_be_asked_for_stays_with_who_holds_it(tmp_path, monkeypatch, number):
+    with holder_of(tmp_path):
+        with monkeypatch.context() as patched, contextlib.suppress(DataError):
+            patched.setattr(folder_lock.fcntl, "flock", failing_flock(number))
+            FolderLock(tmp_path, what="").acquire()
+        with pytest.raises(DataError, match="is being written to by a training"):
+            FolderLock(tmp_path, what="").acquire()
+
+
+def test_an_error_that_may_pass_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock.fcntl, "flock", failing_flock(errno.EIO))
+    with pytest.raises(DataError, match=r"cannot be locked .*try again, or another folder"):
+        FolderLock(tmp_path, what="").acquire()
+
+
+def test_garbage_that_is_collected_meanwhile_takes_no_lock_along(tmp_path, monkeypatch):
+    failed = [FolderLock(tmp_path, what="")]
+    failed[0].acquire()
+    is_of_another_thread = folder_lock._Held.is_of_another_thread
+
+    def collect(held):
+        failed.clear()
+        gc.collect()
+        return is_of_another_thread(held)
+
+    monkeypatch.setattr(folder_lock._Held, "is_of_another_thread", collect)
+    with FolderLock(tmp_path, what=""):
+        assert names_in(tmp_path) == [LOCK_FILE]
+    assert names_in(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):

@@ -89,6 +89,8 @@ def test_a_training_is_stopped_with_its_workers_and_the_command_that_goes_on(sam
         (["--overwrite=True"], -1, "; to go on: medseg train --resume True"),
         (["--overwrite", "True"], 1, " before the end of an epoch; to begin anew: medseg train --overwrite True"),
         (["--resume", "True"], 1, "; to go on: medseg train --resume True"),
+        (["--resume", "False"], None, " before the end of an epoch; to begin anew: medseg train --resume False"),
+        (["--resume=false", "--overwrite=True"], -1, "; to go on: medseg train --resume True"),
         (["--resume=True", "--title", "a b"], 1, "; to go on: medseg train --resume=True --title 'a b'"),
     ],
 )
