@@ -111,11 +111,11 @@ def _entry(row: Mapping[str, str]) -> ImageEntry:
     remarks = list(filter(None, row["remarks"].split(BETWEEN_REMARKS)))
     if row["status"] != "ok":
         reason = row["status"].removeprefix("error: ")
-        return ImageEntry(name, image_id, status="unreadable", reason=reason, remarks=remarks)
+        return ImageEntry(name=name, image_id=image_id, status="unreadable", reason=reason, remarks=remarks)
     objects = int(row["objects"])
     return ImageEntry(
-        name,
-        image_id,
+        name=name,
+        image_id=image_id,
         remarks=remarks,
         status="done" if objects else "empty",
         objects=objects,
