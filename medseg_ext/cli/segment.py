@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 import sys
 from collections.abc import Sequence
@@ -65,11 +66,6 @@ def _run(options: argparse.Namespace) -> int:
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.segmentation import run_serially, segment
 
-    carry_out = run_serially
-    if options.workers is not None or options.scheduler is not None:
-        from medseg_ext.cluster.segmentation import ClusterSegmentation
-
-        carry_out = ClusterSegmentation(workers=options.workers, scheduler=options.scheduler)
     shorten_log()
     print(f"segmenting with {bundle}", file=sys.stderr)
     done = segment(
@@ -80,12 +76,23 @@ def _run(options: argparse.Namespace) -> int:
         gallery=options.gallery,
         verbose=options.verbose,
         resume=options.resume,
-        carry_out=carry_out,
+        carry_out=_workers(options) or run_serially,
     )
     print("\n".join(done.report()))
     if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
         print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
     return 1 if done.unreadable else 0
+
+
+def _workers(options: argparse.Namespace) -> Any:
+    """Give what has workers do the images; None where none are asked for."""
+    if options.workers is None and options.scheduler is None:
+        return None
+    if not importlib.util.find_spec("distributed"):
+        raise ValueError("--workers and --scheduler need Dask: pip install 'medseg-ext[dask]'")
+    from medseg_ext.cluster.segmentation import ClusterSegmentation
+
+    return ClusterSegmentation(workers=options.workers, scheduler=options.scheduler)
 
 
 def how_to_go_on(options: argparse.Namespace, words: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from medseg_ext.bundle.segmentation import SegmentationRun
 from medseg_ext.bundle.values import OverrideError
+from medseg_ext.bundle.workflow import quiet
 from medseg_ext.cluster.connection import Connection, connect, start_workers
 from medseg_ext.cluster.tasks import Task, run_tasks
 from medseg_ext.cluster.worker import Answer, Order, join_tiles, segment_image, segment_tile
@@ -41,6 +42,7 @@ class ClusterSegmentation:
             raise OverrideError("--num_workers: leave it out, as each worker loads the image that it is at")
         results = run.open_results()
         with (
+            quiet(log=not run.verbose, warnings_too=not run.verbose),
             self._connection(run) as connection,
             # disable=None: no bar where the output is no terminal
             tqdm(total=len(run.items), initial=len(run.rows), unit="image", disable=None) as bar,
@@ -62,7 +64,7 @@ class ClusterSegmentation:
     def _connection(self, run: SegmentationRun) -> AbstractContextManager[Connection]:
         if self.scheduler is not None:
             return connect(self.scheduler)
-        return start_workers(self.workers or 1, verbose=run.verbose)
+        return start_workers(1 if self.workers is None else self.workers, verbose=run.verbose)
 
 
 class _Image:

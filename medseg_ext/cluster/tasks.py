@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -91,7 +92,8 @@ def run_tasks(client: Client, tasks: Iterable[Task], *, threads: Callable[[], in
             else:
                 waiting.appendleft(iter(task.take(result)))
     finally:
-        client.cancel(list(running))
+        with suppress(Exception):  # the scheduler may be gone, and the error that ends the run is to be told
+            client.cancel(list(running))
 
 
 def _reason(deaths: int) -> str:
