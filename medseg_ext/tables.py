@@ -33,8 +33,12 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    for row in rows:
+        cells = [_cell(row.get(column)) for column in columns]
+        ends_line = any(isinstance(cell, str) and "\r" in cell for cell in cells)  # which Python leaves without quotes
+        (quoting_writer if ends_line else writer).writerow(cells)
     return text.getvalue().encode()
 
 

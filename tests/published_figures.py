@@ -13,6 +13,7 @@ writes `bundles/published_figures.json`, which holds for each bundle the hash of
 import argparse
 import csv
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ConfigWorkflow
 from sample_data_sets import prepare_sample
 
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, load_datalist, read_dataset_json
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, load_datalist, read_dataset_json
 from medseg_ext.files import file_sha256
 
 FILE = Path(__file__).parent / "bundles" / "published_figures.json"
@@ -89,12 +90,12 @@ def read_figures(evaluation: Path, ids: Sequence[str]) -> Figures:
 
 
 def select_images(dataset_dir: Path, ids: Sequence[str], target: Path) -> Path:
-    """Make a data set folder whose test split is some images of another one's test split; they stay where they are.
+    """Make a data set folder whose test split is some images of another one's test split, with links to them.
 
     Args:
         dataset_dir: a prepared data set.
         ids: which images.
-        target: an empty folder, for the dataset.json.
+        target: an empty folder.
 
     Returns:
         The target.
@@ -109,7 +110,14 @@ def select_images(dataset_dir: Path, ids: Sequence[str], target: Path) -> Path:
         raise FiguresError(
             f"{dataset_dir / DATASET_FILE}: has no test image {missing[0]}; prepare it as README.md says"
         )
-    sections = {"training": [], "validation": [], "testing": [items[image_id] for image_id in ids]}
+    folder = dataset_dir.absolute()
+    for name in FOLDER_OF_KEY.values():
+        (target / name).symlink_to(folder / name)
+    chosen = [
+        items[image_id] | {key: os.path.relpath(items[image_id][key], folder) for key in FOLDER_OF_KEY}
+        for image_id in ids
+    ]
+    sections = {"training": [], "validation": [], "testing": chosen}
     (target / DATASET_FILE).write_text(json.dumps(read_dataset_json(dataset_dir) | sections))
     return target
 

@@ -213,14 +213,19 @@ def segment(
         # disable=None: no bar where the output is no terminal
         for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
             pictures.add(item, *read_pictures(output_dir, item, page=told("page"), channel=told("channel")))
-        page = write_gallery(
-            output_dir,
-            rows=rows_of_all,
-            pictures=pictures,
-            title=told("title"),
-            bundle=bundle.name,
-            object_name=told("object_name"),
-        )
+        page: Path | None
+        try:
+            page = write_gallery(
+                output_dir,
+                rows=rows_of_all,
+                pictures=pictures,
+                title=told("title"),
+                bundle=bundle.name,
+                object_name=told("object_name"),
+            )
+        except OSError as error:  # such as a full disk: the images are done, or reported
+            page = None
+            print(f"warning: no gallery could be written to {output_dir} ({error.strerror})", file=sys.stderr)
     return Segmented(output_dir, rows_of_all, page)
 
 

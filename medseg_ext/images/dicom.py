@@ -174,6 +174,13 @@ def _compression(header: Dataset) -> str:
 
 def _open_frame(path: str) -> Any:
     image_io = _open(path)
+    header = read_header(path)
+    bits, highest = header.get("BitsStored"), header.get("HighBit")
+    if bits and highest is not None and highest != bits - 1:
+        raise DataError(
+            f"{path} is a DICOM file that holds its {bits} bits below bit {highest + 1}, as older ones may (High Bit): "
+            "save it as PNG or TIFF"
+        )
     sizes = [image_io.GetDimensions(axis) for axis in range(image_io.GetNumberOfDimensions())]
     if any(size != 1 for size in sizes[2:]):
         raise DataError(f"{path} holds {sizes[2]} frames: save the one to be segmented alone, as DICOM or PNG")

@@ -62,12 +62,15 @@ def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) 
         image = TiffImage(file, where, page=page, channel=channel)
         return Header(image.size, image.left_out)
     check_only_page(page, where)
+    left_out: Sequence[LeftOut] = ()
     if is_nifti(file):
         size, n_channels = nifti_header(where)
+    elif is_dicom(file):
+        size, n_channels = dicom_header(where)
     else:
-        size, n_channels = dicom_header(where) if is_dicom(file) else raster_header(file)
+        size, n_channels, left_out = raster_header(file)
     choose_channels([""] * n_channels, channel, where)
-    return Header(size)
+    return Header(size, left_out)
 
 
 def image_stem(file: Path) -> str:

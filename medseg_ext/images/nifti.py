@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ def decode_nifti(path: str) -> np.ndarray:
     shape = image.shape
     try:
         array = np.asanyarray(image.dataobj)
+        if path.lower().endswith(".gz"):
+            _check_sum(path)
     except Exception as error:  # of gzip, zlib and the system, by the kind of damage
         raise DataError(f"{path} is cut short or damaged ({error}): get it again from its origin") from error
     if array.dtype.names:  # RGB and RGBA are a structure of channels
@@ -47,6 +50,13 @@ def decode_nifti(path: str) -> np.ndarray:
     else:
         array = array.reshape(*shape[:2], -1) if _is_vector(shape) else array.reshape(shape[:2])
     return np.swapaxes(array, 0, 1)
+
+
+def _check_sum(path: str) -> None:
+    """Read a gzipped file to its end, where its checksum is. Raises: OSError, EOFError, zlib.error: it is damaged."""
+    with gzip.open(path) as file:
+        while file.read(2**20):
+            pass
 
 
 def nifti_header(path: str) -> tuple[tuple[int, int], int]:

@@ -20,6 +20,7 @@ from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"  # markers, which pixels do not hold
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS_AT = 24  # offset of the bits a channel
 _pillow_limit_lock = threading.Lock()
@@ -81,15 +82,18 @@ def one_channel(array: np.ndarray, channel: int | str | None, where: str) -> np.
     return np.ascontiguousarray(array[..., taken] if len(taken) > 1 else array[..., taken[0]])
 
 
-def raster_header(path: Path) -> tuple[tuple[int, int], int]:
+def raster_header(path: Path) -> tuple[tuple[int, int], int, list[LeftOut]]:
     """Read the header of a PNG, BMP or JPEG.
 
-    Returns: the size (H, W), before an orientation is applied, and the number of channels, alpha not counted.
+    Returns: the size (H, W), before an orientation is applied; the number of channels, alpha not counted; remarks on
+        further pictures, as of an animation.
     Raises: DataError: no image, or more than `MAX_PIXELS`; names it. OSError: it cannot be opened.
     """
     with path.open("rb") as file, _identified(file, str(path)) as image:
         is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-        return (image.height, image.width), 1 if is_grey else 3
+        n_pictures = getattr(image, "n_frames", 1)
+        more = LeftOut(f"of {n_pictures} pictures the first was taken", "save another one alone to segment it")
+        return (image.height, image.width), 1 if is_grey else 3, [more] if n_pictures > 1 else []
 
 
 def _decode_with_pillow(data: bytes, where: str) -> np.ndarray:
@@ -127,6 +131,11 @@ def open_with_pillow(data: bytes, where: str) -> Image.Image:
     """Load an image with Pillow. Raises: DataError: it cannot be read, or has more than `MAX_PIXELS`; names it."""
     image = _identified(io.BytesIO(data), where)
     with _reported(where):
+        if image.format == "PNG":  # Pillow takes what is left of one for all of it, unless it is asked
+            image.verify()
+            image = _identified(io.BytesIO(data), where)
+        elif image.format == "JPEG" and data.find(JPEG_END, data.find(JPEG_SCAN)) < 0:
+            raise ValueError("its data have no end")
         image.load()
     return image
 

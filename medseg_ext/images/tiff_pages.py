@@ -60,6 +60,8 @@ class TiffPages:
 
     def plane(self, page: int, where: str) -> Plane:
         """Give the plane of a page, counted from 0. Raises: DataError: there are fewer; names the file."""
+        if not self.planes:
+            raise DataError(f"{where} is cut short, or has no image: get it again from its origin")
         if page >= len(self.planes):
             raise DataError(
                 f"{where} has no page {page}: it has {len(self.planes)}, counted from 0; choose another with --page"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import io
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,7 +35,6 @@ class TiffSegments:
         self._source, self._page, self._number, self._where = source, page, number, where
         self._cache: OrderedDict[int, np.ndarray | None] = OrderedDict()
         self._cached_bytes = 0
-        self._pixels: np.ndarray | None = None
         # One directory may describe a stack: as a block of some depth, or as pages that lie one after the other.
         self._depth = number if page.imagedepth > 1 else 0
         self._offset = page.dataoffsets[0] + (0 if page.imagedepth > 1 else number * page.nbytes)
@@ -77,7 +76,8 @@ class TiffSegments:
         page = self._page
         image = Box(0, 0, page.imagelength, page.imagewidth)
         if self._decode is None:
-            yield image, self._in_one_piece()[plane, self._depth]
+            part = box.intersection(image)
+            yield part, self._as_stored(plane, part)
             return
         depth, height, width = self._segment_shape
         n_layers, n_rows, n_columns = -(-page.imagedepth // depth), -(-image.bottom // height), -(-image.right // width)
@@ -91,16 +91,17 @@ class TiffSegments:
                 else:
                     yield place, pixels[self._depth % depth]
 
-    def _in_one_piece(self) -> np.ndarray:
-        """Give the pixels (planes, depth, height, width, samples) as they lie in the file."""
-        if self._pixels is None:
-            dtype = np.dtype(self._page.dtype).newbyteorder(self._page.parent.byteorder)
-            if isinstance(self._source, Path):
-                self._pixels = np.memmap(self._source, dtype, "r", self._offset, self._page.shaped)
-            else:
-                n_values = math.prod(self._page.shaped)
-                self._pixels = np.frombuffer(self._source, dtype, n_values, self._offset).reshape(self._page.shaped)
-        return self._pixels
+    def _as_stored(self, plane: int, box: Box) -> np.ndarray:
+        """Read a box (h, w, S) of pixels that lie in one piece; by no map, as the file may be cut meanwhile."""
+        _, depth, height, width, n_samples = self._page.shaped
+        dtype = np.dtype(self._page.dtype).newbyteorder(self._page.parent.byteorder)
+        n_bytes = box.size[1] * n_samples * dtype.itemsize
+        first = ((plane * depth + self._depth) * height + box.top) * width + box.left
+        offsets = [self._offset + (first + row * width) * n_samples * dtype.itemsize for row in range(box.size[0])]
+        data = b"".join(self._pieces(offsets, n_bytes))
+        if len(data) < len(offsets) * n_bytes:
+            raise ValueError("it is cut short")
+        return np.frombuffer(data, dtype).reshape(*box.size, n_samples)
 
     def _decoded(self, index: int) -> np.ndarray | None:
         """Give a strip or tile (depth, height, width, samples); None of one that was never written."""
@@ -117,8 +118,12 @@ class TiffSegments:
         return self._cache[index]
 
     def _bytes(self, offset: int, n_bytes: int) -> Any:
-        if not isinstance(self._source, Path):
-            return self._source[offset : offset + n_bytes]
-        with self._source.open("rb") as file:
-            file.seek(offset)
-            return file.read(n_bytes)
+        (data,) = self._pieces([offset], n_bytes)
+        return data
+
+    def _pieces(self, offsets: Sequence[int], n_bytes: int) -> Iterator[Any]:
+        """Read parts of the file, as far as it goes."""
+        with self._source.open("rb") if isinstance(self._source, Path) else io.BytesIO(self._source) as file:
+            for offset in offsets:
+                file.seek(offset)
+                yield file.read(n_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import defaultdict
@@ -163,7 +164,10 @@ class ResultFolder:
         self._rows.update({row["id"]: row for row in rows})
 
     def add_failure(self, item: Item, reason: str) -> None:
-        """Take note of an image that could not be done."""
+        """Take note of an image that could not be done, and remove what an earlier run made of it."""
+        for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
+            with contextlib.suppress(OSError):
+                path.unlink()
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
 
     def remark(self, item: Item, text: str) -> None:

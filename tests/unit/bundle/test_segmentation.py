@@ -65,6 +65,14 @@ def test_the_objects_are_those_of_monais_own_workflow(images):
         assert (images / "short" / name).read_bytes() == (images / "long" / name).read_bytes(), name
 
 
+def test_of_an_image_that_fails_now_nothing_stays_that_an_earlier_run_made(images):
+    (other,) = (path for path in (images / "plate1").iterdir() if path.stem == "other")
+    assert segment(images / "plate1", "--output", images / "twice", "--no-gallery") == 0
+    other.write_bytes(other.read_bytes()[:-50])
+    assert segment(images / "plate1", "--output", images / "twice", "--no-gallery") == 1
+    assert [path.name for path in (images / "twice").glob("other*")] == []
+
+
 def test_an_unreadable_image_is_told_and_the_others_are_done(images, capsys):
     (images / "plate1" / "broken.tif").write_text("no image")
     (images / "out").mkdir()

@@ -145,3 +145,15 @@ def test_nifti_tells_its_rows_and_columns(tmp_path):
     nibabel.save(nibabel.Nifti1Image(RGB[..., 0].T, np.eye(4)), tmp_path / "a.nii.gz")
     assert read_header(tmp_path / "a.nii.gz").size == (70, 90)
     assert read_rgb(tmp_path / "a.nii.gz").shape == (70, 90, 3)
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_an_error_and_not_the_end(tmp_path):
+    """A memory map of it would end the process by SIGBUS."""
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, np.ones((2000, 2000), np.uint16))
+    with pixel_io():
+        image = open_block_image(path)
+        assert image.read(Box(1900, 1900, 2000, 2000)).any()
+        path.write_bytes(path.read_bytes()[:100_000])
+        with pytest.raises(DataError, match="cut short"):
+            image.read(Box(1900, 1900, 2000, 2000))

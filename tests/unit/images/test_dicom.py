@@ -174,6 +174,13 @@ def test_palettes_become_rgb(tmp_path, depth, index_kind, syntax):
     assert np.array_equal(decoded(tmp_path, dataset), table[index])
 
 
+def test_bits_at_the_upper_end_are_refused_with_the_remedy(tmp_path):
+    dataset = dataset_of(np.arange(12, dtype=np.uint16).reshape(3, 4) << 4, "MONOCHROME2", bits=12)
+    dataset.HighBit = 15
+    with pytest.raises(DataError, match=r"12 bits below bit 16.*save it as PNG or TIFF"):
+        decoded(tmp_path, dataset)
+
+
 def test_pixels_that_cannot_be_decoded_are_named_with_the_remedy(tmp_path):
     frame = compressed(COLOURS, "JPEG", quality=90)
     dataset = dataset_of(COLOURS, "YBR_FULL_422", syntax=JPEGBaseline8Bit, frame=frame[: len(frame) // 2])

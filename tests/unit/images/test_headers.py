@@ -51,6 +51,24 @@ def test_every_format_tells_its_size(tmp_path):
         assert read_header(path).size == read_rgb(path).shape[:2] == (50, 70), path.name
 
 
+@pytest.mark.parametrize(("name", "options"), [("animated.png", {}), ("several.png", {"format": "GIF"})])
+def test_further_pictures_are_told(tmp_path, name, options):
+    first, second = Image.fromarray(GREY), Image.fromarray(GREY[::-1])
+    first.save(tmp_path / name, save_all=True, append_images=[second], **options)
+    ((text, _),) = read_header(tmp_path / name).left_out
+    assert text == "of 2 pictures the first was taken"
+    assert (read_rgb(tmp_path / name)[..., 0] * 255 == GREY).mean() > 0.99
+
+
+def test_a_tiff_without_its_directory_is_cut_short(tmp_path):
+    """Libtiff writes it at the end."""
+    path = tmp_path / "cut.tif"
+    Image.fromarray(RGB).save(path, compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(DataError, match="cut short"):
+        read_header(path)
+
+
 @pytest.mark.parametrize(
     "choice",
     [{"channel": 0}, {"channel": 1}, {"channel": 2}, {"channel": 3}, {"channel": "DAPI"}, {"page": 1}],

@@ -1,3 +1,4 @@
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -82,6 +83,31 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path, suffix):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(ValueError, match=f"cut{suffix}.*save it again"):
         read_rgb(cut)
+
+
+@pytest.mark.parametrize("name", ["grey.png", "rgb.png", "rgb.jpg", "grey.nii.gz"])
+def test_a_file_whose_rest_was_never_written_is_refused(tmp_path, name):
+    """As of a download, or a crash, that had reserved the space."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    pixels = pixels[..., 0] if name.startswith("grey") else pixels
+    if name.endswith(".gz"):
+        nibabel.save(nibabel.Nifti1Image(pixels, None), tmp_path / name)
+    else:
+        Image.fromarray(pixels).save(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    with pytest.raises(DataError, match=name):
+        read_rgb(tmp_path / name)
+
+
+def test_every_byte_of_a_gzipped_nifti_counts(tmp_path):
+    """Its checksum is at the end, after the pixels."""
+    path = tmp_path / "grey.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((64, 64), np.uint8), None), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    with pytest.raises(DataError, match="damaged"):
+        read_rgb(path)
 
 
 def test_values_that_are_not_finite_are_refused_by_name(tmp_path):

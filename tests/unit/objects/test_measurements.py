@@ -110,3 +110,10 @@ def test_a_label_without_a_score_is_refused():
 
 def test_large_numbers_keep_the_digits_before_the_point():
     assert to_csv(["a", "b"], [{"a": 1234567.25, "b": 12345678}]) == b"a,b\n1234567.2,12345678\n"
+
+
+def test_names_with_any_end_of_line_come_back_from_a_csv():
+    names = ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "plain"]
+    content = to_csv(["name"], [{"name": name} for name in names])
+    assert [row["name"] for row in csv.DictReader(io.StringIO(content.decode(), newline=""))] == names
+    assert content.endswith(b"\nplain\n")
