@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
 import dask
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from tornado.ioloop import PeriodicCallback
 
@@ -78,7 +78,7 @@ def start_workers(number: int, *, verbose: bool = False) -> Iterator[Connection]
         if has_dashboard:
             print(f"dashboard {client.dashboard_link}", file=sys.stderr)
         try:
-            yield Connection(client, max(1, (os.cpu_count() or 1) // number), lambda: number)
+            yield Connection(client, max(1, CPU_COUNT // number), lambda: number)
         finally:
             loop.add_callback(revival.stop)
 

@@ -22,7 +22,7 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
-from medseg_ext.objects.done_images import Item, Note, Row, differing_settings, note_image
+from medseg_ext.objects.done_images import Item, Note, Row, differing_settings
 from medseg_ext.objects.result_folder import DONE, ResultFolder
 from medseg_ext.pages.gallery_pictures import Views, make_views
 from medseg_ext.tiling.large_images import LargeImages, View
@@ -123,6 +123,23 @@ class WorkersImages(ReadableImages):
             self.data = []
 
 
+class LatestNote:
+    """Keep the note of the image that a worker is at.
+
+    Attributes:
+        note: see `note_image`.
+    """
+
+    note: Note | None = None
+
+    def start(self) -> None:
+        """Do nothing: the one that orders has the file."""
+
+    def add(self, note: Note) -> None:
+        """Take a note."""
+        self.note = note
+
+
 class WorkersResults(ResultFolder):
     """Write the files of images, but no summary of them, and leave the folder's other files to the one that orders.
 
@@ -131,6 +148,7 @@ class WorkersResults(ResultFolder):
         with_large_views: make large views of the image, too.
     """
 
+    done: LatestNote
     small_bytes: int | None = None
     with_large_views = False
     _views: tuple[Views, Views] | None = None
@@ -147,11 +165,9 @@ class WorkersResults(ResultFolder):
         """Hand over what is known of an image, and forget it."""
         row = self._rows.pop(item["id"])
         self._remarks.pop(item["id"], None)
-        views, self._views = self._views, None
-        if row["status"] != DONE:
-            return Answer(row)
-        note = note_image(item, row, output_dir=self.output_dir, output_format=self.output_format)
-        return Answer(row, note, views=views)
+        answer = Answer(row, self.done.note, views=self._views) if row["status"] == DONE else Answer(row)
+        self.done.note = self._views = None
+        return answer
 
     def show(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
         """Make the views of an image."""
@@ -185,6 +201,7 @@ class LoadedBundle:
         told = workflow.parser.get_parsed_content
         self.images: WorkersImages = told("dataset")
         self.results: WorkersResults = told("result_folder")
+        self.results.done = LatestNote()
         self.results.small_bytes = order.small_bytes
         self.evaluator = told("evaluator")
         self.evaluator.state.epoch_length = 1

@@ -18,7 +18,7 @@ from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
-from medseg_ext.objects.done_images import DONE_FILE, DoneImages, Item, Row, note_image
+from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
@@ -60,6 +60,16 @@ class InputImages(Protocol):
         """What a person is to be told of images, by their id."""
 
 
+class TakesNotes(Protocol):
+    """What takes notes of images that are done, such as `medseg_ext.objects.done_images.DoneImages`."""
+
+    def start(self) -> None:
+        """Make ready; it may be called again."""
+
+    def add(self, note: Note) -> None:
+        """Take a note, see `note_image`."""
+
+
 class ResultFolder:
     """Write the files of each image, and at the end `summary.csv` with one row an image.
 
@@ -98,7 +108,7 @@ class ResultFolder:
         self.object_name = object_name
         self.images = images
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
-        self.done: DoneImages | None = None
+        self.done: TakesNotes | None = None
         self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
