@@ -2,13 +2,16 @@
 #
 #   VENV=folder          the environment (default .venv)
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
+#   VENV_PEERS=folder    the environment of other people's segmentation, for bench (default .venv-peers)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of the tests; "-n 0" runs them one after the other
 #   BUNDLE, RAW, ...     of reproduce: see tools/reproduce.sh
+#   BENCH="decode step_*"   the rows of bench (default all); "--list" names them
 
 VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
+VENV_PEERS ?= .venv-peers
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
@@ -18,14 +21,15 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
+STAMP_PEERS := $(VENV_PEERS)/.medseg-setup-done
 
-export VENV VENV_DEPLOY PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+export VENV VENV_DEPLOY VENV_PEERS PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check fix render reproduce table cards bench clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check fix render reproduce table cards bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -85,8 +89,18 @@ table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data
 cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
 	$(BIN)/python tools/publish.py
 
-bench: $(STAMP)  ## measure speed, as ratios to baselines of the same run
-	$(BIN)/python benchmarks/bench.py
+bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-peers: $(STAMP_PEERS)  ## make the environment of StarDist, Cellpose and InstanSeg, which bench then measures, too (8 GB)
+
+$(STAMP_PEERS): benchmarks/requirements-peers.txt
+	test -x $(VENV_PEERS)/bin/python || $(PYTHON) -m venv $(VENV_PEERS)
+	$(VENV_PEERS)/bin/python -m pip install --requirement benchmarks/requirements-peers.txt
+	touch $@
+
+bench-docs: $(STAMP)  ## put the last run of bench into docs/performance.md
+	$(BIN)/python -m benchmarks.publish
 
 # Not the environment, and neither data/ nor runs/: those cost hours.
 clean:  ## remove caches, builds and the demo's output

@@ -1,0 +1,1 @@
+"""What others do, in an environment of their own: `make bench-peers`."""
