@@ -96,7 +96,11 @@ class GrowsWith:
 
     def judge(self, row: Row, results: Results) -> Verdict | None:
         """Compare; None with fewer than two contenders."""
-        sizes = sorted((measured.amount, measured.seconds(row.device).median) for measured in results.values())
+        sizes = sorted(
+            (measured.amount, measured.seconds(row.device).median)
+            for measured in results.values()
+            if measured.amount is not None
+        )
         if len(sizes) < 2:
             return None
         (least, shortest), (most, longest) = sizes[0], sizes[-1]

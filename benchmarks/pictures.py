@@ -28,7 +28,10 @@ def draw_sample() -> None:
         ("prepare_segpc2021", raw / "segpc2021"),
     ):
         target = SAMPLE / script.removeprefix("prepare_")
-        words = [sys.executable, ROOT / "data_scripts" / f"{script}.py", source, target, *options, *fractions]
+        words = [
+            sys.executable,
+            *map(str, (ROOT / "data_scripts" / f"{script}.py", source, target, *options, *fractions)),
+        ]
         subprocess.run(words, cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=sys.stderr)
 
 
