@@ -16,7 +16,9 @@ from tqdm import tqdm
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
+from medseg_ext.errors import reason_of
 from medseg_ext.folder_lock import FolderLock
+from medseg_ext.images.formats import read_header
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder
 from medseg_ext.pages.gallery import write_gallery
@@ -107,6 +109,15 @@ class SegmentationRun:
         """The images that are to be done."""
         return [item for item in self.items if item["id"] not in self.rows]
 
+    def reason_not_to_read(self, item: Item) -> str | None:
+        """Say why an image cannot be read, by its header; None where it tells of nothing."""
+        page, channel = self.overrides.get("page", 0), self.overrides.get("channel")
+        try:
+            read_header(Path(item["image"]), page=page, channel=channel)
+        except Exception as error:  # of the many libraries that read
+            return reason_of(error, item["image"])
+        return None
+
     def open_results(self) -> ResultFolder:
         """Open the folder of the results, with the rows of an earlier run, for images that are done elsewhere."""
         overrides = {**self.overrides, "output_dir": self.output_dir, "dataset": ListedImages(self.items)}
@@ -134,9 +145,14 @@ class ListedImages:
 
 def run_serially(run: SegmentationRun) -> None:
     """Carry a run out in this process, as MONAI's command line does."""
-    if not run.pending:
-        run.open_results().summarise()
-        return
+    if run.rows:  # so that it is no error if nothing that is left can be read
+        reasons = [(item, run.reason_not_to_read(item)) for item in run.pending]
+        if all(reason is not None for _, reason in reasons):
+            results = run.open_results()
+            for item, reason in reasons:
+                results.add_failure(item, str(reason))
+            results.summarise()
+            return
 
     def prepare(workflow: ConfigWorkflow) -> None:
         results = workflow.parser.get_parsed_content("result_folder")

@@ -66,7 +66,7 @@ def test_labels_stay_under_their_image_in_the_whole_preprocessing(bundle, tmp_pa
             if edges.max() == 0 and image.max() > 0:  # else a part of the disc is outside
                 centres = np.array([ndimage.center_of_mass(each) for each in (image, *labels)])
                 shifts.append(centres[1:] - centres[0])
-            if len(shifts) == 20:
+            if len(shifts) == 40:
                 break
         assert len(shifts) >= 5
         # A label map has whole pixels, so that each disc is a little off: by chance, and not to one side.
