@@ -16,7 +16,6 @@ from benchmarks.worker import Work
 def network(megapixels: float, device: str = "cpu") -> Work:
     """Run the network of the published models, random weights, tile by tile as Cellpose does, on images as they are."""
     net = CPnet([2, 32, 64, 128, 256], nout=3, sz=3, mkldnn=False).to(device).eval()
-    net.device, net.mkldnn = torch.device(device), False
     pixels, total = unit_images(megapixels)
 
     def run() -> None:
