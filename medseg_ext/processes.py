@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +15,7 @@ import torch.distributed as dist
 from medseg_ext.errors import DataError
 
 Value = TypeVar("Value")
+PATIENCE = timedelta(minutes=30)  # with processes that are still to come; PyTorch's own
 
 
 def n_processes() -> int:
@@ -63,8 +67,39 @@ def join_processes(device: torch.device | str) -> None:
                 f"started on it: give --nproc-per-node {count}, or --device cpu"
             )
         torch.cuda.set_device(number)
-    if not dist.is_initialized():
-        dist.init_process_group(backend=dist.get_default_backend_for_device(device))
+    if dist.is_initialized():
+        return
+    store, rank, count = next(iter(dist.rendezvous("env://")))
+    token = _agree_on_a_token(store, rank, count)
+    backend = dist.get_default_backend_for_device(device)
+    dist.init_process_group(backend, store=dist.PrefixStore(token, store), rank=rank, world_size=count)
+
+
+def _agree_on_a_token(store: dist.Store, rank: int, count: int) -> str:
+    """Agree on a name below which nothing is in a store yet.
+
+    `torchrun` gives processes that it starts again the store of those before, with their addresses, which the new ones
+    would try to reach (https://github.com/pytorch/pytorch/issues/167288). Nor do all know of having been started again.
+    So the first process answers whatever asks, as long as it takes until all live ones have heard it.
+    """
+    token = secrets.token_hex(8)
+    if rank > 0:
+        store.set(f"asks/{rank}", token)
+        store.wait([f"answer/{token}"], PATIENCE)
+        answer = store.get(f"answer/{token}").decode()
+        store.set(f"heard/{answer}/{rank}", "")
+        return answer
+    others = [*range(1, count)]
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while others:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the processes of ranks {others} have not come in {PATIENCE}: see what ended them")
+        for other in others:
+            if store.check([f"asks/{other}"]):
+                store.set(f"answer/{store.get(f'asks/{other}').decode()}", token)
+        time.sleep(0.05)
+        others = [other for other in others if not store.check([f"heard/{token}/{other}"])]
+    return token
 
 
 def gather_objects(value: Value) -> list[Value]:
@@ -99,3 +134,16 @@ def made_by_first_process(make: Callable[[], Value]) -> Value:
     if made[1] is not None:
         raise made[1]
     return made[0]
+
+
+def were_restarted() -> bool:
+    """Say whether `torchrun` has started processes again, after one had failed; every process must call it.
+
+    Those of a machine that joined later do not know of it themselves.
+    """
+    return any(gather_objects(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0))
+
+
+def may_be_restarted() -> bool:
+    """Say whether `torchrun` would start these processes again."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0

@@ -1,5 +1,6 @@
 from .averaging import AveragedWeights
 from .checkpoint import BestModel, ResumableState, refuse_to_replace
+from .early_stop import EarlyStop
 from .evaluation_report import EvaluationReport
 from .failing_images import iterate_or_report
 from .iou_curve import IoUCurve
@@ -14,6 +15,7 @@ from .weights_loader import WeightsLoader
 __all__ = [
     "AveragedWeights",
     "BestModel",
+    "EarlyStop",
     "EvaluationReport",
     "IoUCurve",
     "LossesByName",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
 from medseg_ext.errors import DataError
+from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import save_state
-from medseg_ext.processes import is_first_process
+from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
+SCALER = "scaler"  # beside the parts of a checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ def _save(content: Any, path: Path) -> None:
 def refuse_to_replace(output_dir: str, *, resume: bool = False, overwrite: bool = False) -> None:
     """Stop before a new training replaces what an earlier one has left, which may have taken days.
 
-    Call it before anything is loaded or written.
+    Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own.
 
     Args:
         output_dir: folder of the training's files; it need not exist.
@@ -45,8 +48,12 @@ def refuse_to_replace(output_dir: str, *, resume: bool = False, overwrite: bool 
             f"{output_dir}: --resume True goes on with the training that is there, --overwrite True replaces it: "
             "give one of them"
         )
-    there = [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
-    if there and not (resume or overwrite):
+    if resume or overwrite or were_restarted():
+        return
+    there = made_by_first_process(
+        lambda: [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
+    )
+    if there:
         raise DataError(
             f"{output_dir} holds {', '.join(there)} of an earlier training, which a new one would replace: give "
             "--resume True to go on with it, another folder to train anew, or --overwrite True to replace it"
@@ -94,9 +101,16 @@ class BestModel:
 class ResumableState:
     """Save all parts of a training after every epoch, and load them when it is resumed.
 
-    Attach it to the trainer, as the last of its handlers, so that an epoch is saved with its validation. A resumed
-    training may have more epochs, another batch size or number of processes: the schedule then goes on as if it had
-    been planned so from the start. Early stopping counts anew.
+    Attach it to the trainer, as the last of its handlers, so that an epoch is saved with its validation. When the first
+    step is done, the state before it is saved, too: from then on there is something to go on from, and a training that
+    fails at once leaves nothing.
+
+    A training that is resumed is the one that was never interrupted, to the last bit, as its random numbers follow from
+    the epoch (`SeededEpochs`). It may have more epochs, another batch size or number of processes: the schedule then
+    goes on as if it had been planned so from the start.
+
+    Of several processes the first one reads and writes. A process that `torchrun` started again goes on with what there
+    is, whatever `resume` says.
 
     Args:
         parts: what has a state dict, by name: network, optimiser, schedule, trainer, best model, curve.
@@ -111,41 +125,76 @@ class ResumableState:
         self.path = Path(path)
         self.resume = resume
         self.overwrite = overwrite
+        self._restarted = False
+        self._first: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        engine.add_event_handler(Events.STARTED, self.load)
-        if self.overwrite:
-            engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._remove_earlier)
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._keep_first)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
-    def save(self, engine: Engine) -> None:
-        """Save the state of every part."""
-        _save({name: _unwrapped(part).state_dict() for name, part in self.parts.items()}, self.path)
-
-    def _remove_earlier(self, engine: Engine) -> None:
-        if is_first_process():
-            for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
-                self.path.with_name(name).unlink(missing_ok=True)
-
-    def load(self, engine: Engine) -> None:
+    def start(self, engine: Engine) -> None:
         """Load the state of every part if the training is to be resumed.
 
         Raises:
             FileNotFoundError: there is nothing to resume.
-            DataError: the checkpoint is of another kind of training, or has as many epochs as are asked for already.
+            DataError: the checkpoint is of another kind of training, or the training has ended.
         """
-        if not self.resume:
-            return
+        self._restarted = were_restarted()
+        state = made_by_first_process(self._read)
+        if state is None:
+            self._first = deepcopy(self._state(engine))
+        else:
+            self._load(engine, state)
+
+    def save(self, engine: Engine) -> None:
+        """Save the state of every part."""
+        _save(self._state(engine), self.path)
+
+    def _state(self, engine: Engine) -> dict[str, Any]:
+        state = {name: _unwrapped(part).state_dict() for name, part in self.parts.items()}
+        scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
+        return state | ({SCALER: scaler.state_dict()} if scaler else {})
+
+    @property
+    def _pending(self) -> Path:
+        """A file that is there until what is to be overwritten is; `torchrun` may start such a training again."""
+        return self.path.with_name(".overwrite_pending")
+
+    def _read(self) -> dict[str, Any] | None:
+        """Read the checkpoint; None where the training begins."""
+        goes_on = self.resume
+        if self._restarted:
+            goes_on = self.path.is_file() and not self._pending.exists()
+        elif self.overwrite and may_be_restarted():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._pending.touch()
+        if not goes_on:
+            return None
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         missing = [name for name in self.parts if name not in state]
         if missing:
             raise DataError(
                 f"{self.path}: holds no {', '.join(missing)}, as those of this version do: train anew without "
                 f"--resume; --ckpt_path {self.path.with_name(MODEL_FILE)} begins with its best weights"
             )
+        return state
+
+    def _keep_first(self, engine: Engine) -> None:
+        """Save the state before the first step, in the place of an earlier training."""
+        first, self._first = self._first, None
+        if first is None or not is_first_process():
+            return
+        if self.overwrite:
+            for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
+                self.path.with_name(name).unlink(missing_ok=True)
+            self._pending.unlink(missing_ok=True)
+        save_state(first, self.path)
+
+    def _load(self, engine: Engine, state: Mapping[str, Any]) -> None:
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():
             if isinstance(part, LambdaLR):
@@ -155,16 +204,30 @@ class ResumableState:
                 part.load_state_dict({"epoch": epoch, "epoch_length": epoch_length, "max_epochs": max_epochs})
             else:
                 _unwrapped(part).load_state_dict(state[name])
-        if engine.state.epoch >= max_epochs:
-            raise DataError(
-                f"{self.path}: has {engine.state.epoch} epochs already; give a --max_epochs above {engine.state.epoch}"
-            )
+        scaler = getattr(engine, "scaler", None)
+        if scaler and SCALER in state:
+            scaler.load_state_dict(state[SCALER])
+        self._end_if_done(engine, max_epochs)
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+    def _end_if_done(self, engine: Engine, max_epochs: int) -> None:
+        """Stop where the training has ended already; one that was started again has then nothing left to do."""
+        epoch = engine.state.epoch
+        stopped = any(isinstance(part, EarlyStop) and part.has_stopped for part in self.parts.values())
+        if epoch < max_epochs and not stopped:
+            return
+        if not self._restarted:
+            more = "a larger --early_stop_patience" if stopped else f"a --max_epochs above {epoch}"
+            what = f"stopped early, after {epoch} epochs" if stopped else f"has {epoch} epochs already"
+            raise DataError(f"{self.path}: {what}; give {more} to go on")
+        logger.info("the training has ended, after epoch %d: %s", epoch, self.path)
+        engine.terminate()
 
 
 def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:
     """Put a schedule at the epoch where it stopped; its length and base rate are those of the new command."""
     schedule.last_epoch = state["last_epoch"]
+    schedule._step_count = state["_step_count"]
     for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
         group["lr"] = rate
 

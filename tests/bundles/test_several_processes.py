@@ -2,8 +2,12 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,13 +18,16 @@ pytestmark = pytest.mark.slow
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
 
 
-def run(n_processes: int, workflow: str, bundle, dataset_dir, output, **keys: object) -> None:
-    """Run `medseg train` or `evaluate`, by torchrun where there are several processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+def words_of(n_processes: int, workflow: str, bundle, dataset_dir, output, **keys: object) -> list[str]:
+    """Give the command `medseg train` or `evaluate`, by torchrun where there are several processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}", "--max-restarts=2"]
     command = ["-m", "medseg_ext.cli", workflow, "--bundle", bundle, "--data", dataset_dir, "--output", output]
     options = [word for key, value in {**QUICK, **keys}.items() for word in (f"--{key}", str(value))]
-    words = [sys.executable, *(launcher if n_processes > 1 else []), *map(str, command), *options]
-    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
+    return [sys.executable, *(launcher if n_processes > 1 else []), *map(str, command), *options]
+
+
+def run(*arguments, **keys: object) -> None:
+    result = subprocess.run(words_of(*arguments, **keys), cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -59,3 +66,39 @@ def test_two_processes_train_every_bundle_and_evaluate_to_the_last_digit(bundle,
     one, two, three = (json.loads((tmp_path / str(count) / "metrics.json").read_text()) for count in (1, 2, 3))
     assert one["images"] == 2
     assert one == two == three
+
+
+def processes_of(launcher: int) -> dict[int, int]:
+    """Find the processes that torchrun has started: by rank, their ids."""
+    ranks = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            variables = (folder / "environ").read_bytes().split(b"\0") if parent == launcher else []
+        except OSError:  # it has ended
+            continue
+        ranks |= {int(each[5:]): int(folder.name) for each in variables if each.startswith(b"RANK=")}
+    return ranks
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_training_of_which_a_process_is_killed_is_started_again_and_ends_as_if_it_had_not(
+    rank, sample_data_sets, tmp_path
+):
+    bundle, dataset_dir = ROOT / "bundles" / "dsb2018_unet", sample_data_sets["dsb2018"]
+    keys = {"max_epochs": 4, "val_interval": 1, "ema_momentum": 0.5, "num_workers": 1}
+    run(2, "train", bundle, dataset_dir, tmp_path / "whole", **keys)
+    killed = tmp_path / "killed"
+    words = words_of(2, "train", bundle, dataset_dir, killed, **keys)
+    with (tmp_path / "log").open("w") as log:
+        launcher = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, env=ENVIRONMENT)
+        while launcher.poll() is None and not (killed / "iou_curve.csv").is_file():
+            time.sleep(0.1)
+        time.sleep(0.5)  # into the next epoch
+        os.kill(processes_of(launcher.pid)[rank], signal.SIGKILL)
+        assert launcher.wait() == 0, (tmp_path / "log").read_text()[-3000:]
+    assert "resumed after epoch" in (tmp_path / "log").read_text()
+    assert (killed / "iou_curve.csv").read_bytes() == (tmp_path / "whole" / "iou_curve.csv").read_bytes()
+    one, other = (torch.load(folder / "model.pt", weights_only=True) for folder in (tmp_path / "whole", killed))
+    torch.testing.assert_close(dict(one), dict(other), rtol=0, atol=0)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -31,3 +33,18 @@ def test_processes_that_would_share_a_gpu_are_refused(monkeypatch, device, messa
     with pytest.raises(DataError, match=message):
         processes.join_processes(device)
     assert not torch.distributed.is_initialized()
+
+
+def test_processes_that_are_started_again_agree_on_a_new_name_in_the_store_of_those_before():
+    """Of which one had not come so far, or had only asked. Threads play the processes."""
+    store = torch.distributed.HashStore()
+    store.set("asks/2", "of one that was killed")
+    tokens = []
+    for count in (3, 3, 2):
+        with ThreadPoolExecutor(count) as pool:
+            agreed = set(
+                pool.map(lambda rank, count=count: processes._agree_on_a_token(store, rank, count), range(count))
+            )
+        assert len(agreed) == 1
+        tokens += agreed
+    assert len(set(tokens)) == 3

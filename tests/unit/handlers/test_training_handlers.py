@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.averaging import AveragedWeights
 from medseg_ext.handlers.checkpoint import BestModel, ResumableState, refuse_to_replace
+from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
 
@@ -275,6 +277,96 @@ def test_going_on_and_replacing_exclude_each_other(tmp_path):
         refuse_to_replace(str(tmp_path), resume=True, overwrite=True)
 
 
+def interrupted(training: Training, *, after: int) -> Training:
+    """Let a training fail when it has done so many steps."""
+    step = training.step
+
+    def step_or_fail(engine: Engine, batch: float) -> list[dict]:
+        if engine.state.iteration > after:
+            raise MemoryError
+        return step(engine, batch)
+
+    training.trainer._process_function = step_or_fail
+    return training
+
+
+def test_from_its_first_step_on_a_training_can_be_resumed(tmp_path):
+    with_state(first := interrupted(Training([]), after=1), tmp_path)
+    torch.nn.init.constant_(first.network.weight, 9.0)
+    with pytest.raises(MemoryError):
+        first.run(2)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"}
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert (state["trainer"]["iteration"], state["network"]["weight"].item()) == (0, 9)
+    with_state(second := Training([0.5, 0.9]), tmp_path, resume=True)
+    second.run(2)
+    assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["1", "2"]
+
+
+def test_a_training_that_fails_at_its_first_step_leaves_nothing(tmp_path):
+    with_state(training := interrupted(Training([]), after=0), tmp_path)
+    with pytest.raises(MemoryError):
+        training.run(1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def restarted(monkeypatch):
+    """As if torchrun had started this process again, after one of several had failed."""
+
+    def set_count(count: int) -> None:
+        monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(count))
+
+    set_count(0)
+    return set_count
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_training_that_torchrun_starts_again_goes_on_where_it_stopped(tmp_path, restarted, options):
+    with_state(earlier := Training([0.9, 0.9, 0.9]), tmp_path / "earlier")
+    earlier.run(3)
+    if options:
+        shutil.copytree(tmp_path / "earlier", tmp_path / "out")
+    with_state(
+        first := interrupted(Training([0.5] * 4), after=7 if options.get("resume") else 3), tmp_path / "out", **options
+    )
+    with pytest.raises(MemoryError):
+        first.run(4)
+    restarted(1)
+    refuse_to_replace(str(tmp_path / "out"), **options)
+    with_state(second := Training([0.5] * 4), tmp_path / "out", **options)
+    second.run(4)
+    rows = list(csv.DictReader((tmp_path / "out" / "iou_curve.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[0]["validation_iou"] == ("0.9" if options.get("resume") else "0.5")
+
+
+def test_one_that_was_to_replace_an_earlier_one_does_so_still(tmp_path, restarted):
+    """It failed at its first step, so that the earlier one is there: torchrun is not to go on with that."""
+    with_state(earlier := Training([0.9]), tmp_path)
+    earlier.run(1)
+    with_state(first := interrupted(Training([]), after=0), tmp_path, overwrite=True)
+    with pytest.raises(MemoryError):
+        first.run(2)
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".overwrite_pending"}
+    restarted(1)
+    with_state(second := Training([0.5, 0.5]), tmp_path, overwrite=True)
+    second.run(2)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert [row["validation_iou"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["0.5", "0.5"]
+
+
+def test_one_that_had_ended_has_nothing_left_to_do(tmp_path, restarted):
+    with_state(first := Training([0.5]), tmp_path)
+    first.run(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    restarted(2)
+    with_state(second := Training([]), tmp_path)
+    second.run(1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_resuming_without_a_checkpoint_names_the_file(tmp_path):
     with_state(training := Training([0.5]), tmp_path, resume=True)
     with pytest.raises(FileNotFoundError, match=r"checkpoint\.pt.*without --resume"):
@@ -287,6 +379,39 @@ def test_resuming_a_finished_training_says_how_to_go_on(tmp_path):
     with_state(second := Training([0.5, 0.6]), tmp_path, resume=True)
     with pytest.raises(ValueError, match="--max_epochs above 2"):
         second.run(2)
+
+
+def stopping(folder, scores: list[float], *, patience: int = 2, resume: bool = False) -> tuple[Training, EarlyStop]:
+    training = Training(scores)
+    stop = EarlyStop(patience, lambda evaluator: evaluator.state.metrics["foreground_iou"])
+    stop.set_trainer(training.trainer)
+    stop.attach(training.evaluator)
+    parts = {"network": training.network, "trainer": training.trainer, "early_stop": stop}
+    ResumableState(parts, str(folder / "checkpoint.pt"), resume=resume).attach(training.trainer)
+    return training, stop
+
+
+def test_a_resumed_training_stops_as_early_as_one_that_was_not_interrupted(tmp_path):
+    scores = [0.5, 0.9, 0.8, 0.7, 0.6, 0.5]
+    whole, _ = stopping(tmp_path / "whole", scores)
+    whole.run(6)
+    assert whole.trainer.state.epoch == 4
+    interrupted(first := stopping(tmp_path / "parts", scores)[0], after=7)
+    with pytest.raises(MemoryError):
+        first.run(6)
+    second, _ = stopping(tmp_path / "parts", scores, resume=True)
+    second.run(6)
+    assert second.trainer.state.epoch == 4
+
+
+def test_a_training_that_stopped_early_says_how_to_go_on(tmp_path):
+    scores = [0.9, 0.8, 0.7, 0.6, 0.5]
+    stopping(tmp_path, scores)[0].run(5)
+    with pytest.raises(DataError, match=r"stopped early, after 3 epochs; give a larger --early_stop_patience to go on"):
+        stopping(tmp_path, scores, resume=True)[0].run(5)
+    longer, _ = stopping(tmp_path, scores, patience=3, resume=True)
+    longer.run(5)
+    assert longer.trainer.state.epoch == 4
 
 
 def scheduled(folder, *, max_epochs: int, batches: int, resume: bool) -> tuple[Engine, list[float]]:
