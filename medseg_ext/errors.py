@@ -16,6 +16,14 @@ def origin_of(error: BaseException) -> BaseException:
     return error
 
 
+class NotFiniteError(DataError):
+    """A network gives values that are not finite."""
+
+
+class DivergenceError(ValueError):
+    """A training whose loss or weights are no longer finite; the message says where, and what to do about it."""
+
+
 def reason_of(error: BaseException, path: str) -> str:
     """Say in one line why an image failed, with its name instead of its path.
 

@@ -6,9 +6,9 @@ import re
 import traceback
 
 from medseg_ext.bundle.values import OverrideError
-from medseg_ext.errors import DataError
+from medseg_ext.errors import DataError, DivergenceError
 
-USER_ERRORS = (DataError, OverrideError)  # what people can mend themselves
+USER_ERRORS = (DataError, DivergenceError, OverrideError)  # what people can mend themselves
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -86,11 +86,20 @@ class EpochBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Give this process's rows of each batch."""
+        order = self._order()
+        for number in range(len(self)):
+            yield self._draws(order, number)[self.rows.start : self.rows.stop]
+
+    def whole_batch(self, number: int) -> list[Draw]:
+        """Give a batch of all processes together, counted from 0."""
+        return self._draws(self._order(), number)
+
+    def _order(self) -> list[int]:
         generator = torch.Generator().manual_seed(derive_seed(*self._seeds))
         if self.weights is None:
-            order = torch.randperm(self.n_images, generator=generator).tolist()
-        else:
-            order = torch.multinomial(self.weights, self.n_images, replacement=True, generator=generator).tolist()
-        for first in range(0, len(self) * self.batch_size, self.batch_size):
-            places = range(first + self.rows.start, first + self.rows.stop)
-            yield [Draw(order[place], derive_seed(*self._seeds, place)) for place in places]
+            return torch.randperm(self.n_images, generator=generator).tolist()
+        return torch.multinomial(self.weights, self.n_images, replacement=True, generator=generator).tolist()
+
+    def _draws(self, order: Sequence[int], number: int) -> list[Draw]:
+        places = range(number * self.batch_size, (number + 1) * self.batch_size)
+        return [Draw(order[place], derive_seed(*self._seeds, place)) for place in places]

@@ -1,5 +1,6 @@
 from .averaging import AveragedWeights
 from .checkpoint import BestModel, ResumableState, refuse_to_replace
+from .divergence import StopWhenDiverged
 from .early_stop import EarlyStop
 from .evaluation_report import EvaluationReport
 from .failing_images import iterate_or_report
@@ -25,6 +26,7 @@ __all__ = [
     "ProgressBar",
     "ResumableState",
     "SeededEpochs",
+    "StopWhenDiverged",
     "WeightsLoader",
     "iterate_or_report",
     "refuse_to_replace",

@@ -12,9 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
-from medseg_ext.errors import DataError
+from medseg_ext.errors import DataError, DivergenceError
 from medseg_ext.handlers.early_stop import EarlyStop
-from medseg_ext.networks.weights import save_state
+from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
 from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
 from medseg_ext.runs.training_curve import CURVE_FILES
 
@@ -25,7 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def _save(content: Any, path: Path) -> None:
-    """Save with `save_state`; of several processes only the first one writes."""
+    """Save with `save_state`; of several processes only the first one writes.
+
+    Raises:
+        DivergenceError: what is to be saved is not finite.
+    """
+    if name := find_not_finite(content):
+        raise DivergenceError(f"the training diverges: {name} is not finite, so that {path} is left as it is")
     if is_first_process():
         save_state(content, path)
 
@@ -174,13 +180,14 @@ class ResumableState:
             return None
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        missing = [name for name in self.parts if name not in state]
-        if missing:
-            raise DataError(
-                f"{self.path}: holds no {', '.join(missing)}, as those of this version do: train anew without "
-                f"--resume; --ckpt_path {self.path.with_name(MODEL_FILE)} begins with its best weights"
-            )
+        anew = (
+            f"train anew without --resume; --ckpt_path {self.path.with_name(MODEL_FILE)} begins with its best weights"
+        )
+        state = read_saved(self.path, remedy=anew)
+        if missing := [name for name in self.parts if name not in state]:
+            raise DataError(f"{self.path}: holds no {', '.join(missing)}, as those of this version do: {anew}")
+        if name := find_not_finite(state):
+            raise DataError(f"{self.path}: {name} holds values that are not finite: {anew}")
         return state
 
     def _keep_first(self, engine: Engine) -> None:
@@ -192,7 +199,7 @@ class ResumableState:
             for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
                 self.path.with_name(name).unlink(missing_ok=True)
             self._pending.unlink(missing_ok=True)
-        save_state(first, self.path)
+        _save(first, self.path)
 
     def _load(self, engine: Engine, state: Mapping[str, Any]) -> None:
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)

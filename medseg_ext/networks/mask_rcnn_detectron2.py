@@ -25,8 +25,10 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from medseg_ext.errors import NotFiniteError
 from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
+from medseg_ext.networks.weights import find_not_finite
 from medseg_ext.processes import n_processes
 
 RESNET_FEATURES = ["res2", "res3", "res4", "res5"]
@@ -247,6 +249,12 @@ def _to_float32(module: nn.Module, inputs: Any, output: Any) -> Any:
     return type(output)(_to_float32(module, inputs, part) for part in output)
 
 
+def _check_finite(module: nn.Module, inputs: Any, output: Any) -> None:
+    """Refuse in evaluation what Detectron2 passes over there: proposals that are not finite are none to it."""
+    if not module.training and not torch.jit.is_tracing() and find_not_finite(output):
+        raise NotFiniteError("the network gives values that are not finite")
+
+
 def _features_to_float32(module: nn.Module, inputs: tuple[list[torch.Tensor], Any]) -> tuple[list[torch.Tensor], Any]:
     features, boxes = inputs
     return [level.float() for level in features], boxes
@@ -285,6 +293,8 @@ class Detector(nn.Module):
                 module.register_forward_hook(_to_float32)
             elif isinstance(module, ROIPooler):
                 module.register_forward_pre_hook(_features_to_float32)
+            if name.endswith("rpn_head"):
+                module.register_forward_hook(_check_finite)
             if head := re.search(r"roi_heads\.(mask_head|box_predictor(?:\.\d+)?)$", name):
                 module.register_forward_pre_hook(partial(self._count, head[1]))
 

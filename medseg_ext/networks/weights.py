@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,26 @@ import torch
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import replacing
+
+
+def read_saved(path: Path, *, remedy: str) -> Any:
+    """Read what PyTorch has saved, on the CPU, if it is whole: its parts have checksums, which PyTorch passes over.
+
+    Args:
+        path: the file.
+        remedy: what to do about a file that cannot be used, for the message.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds what cannot be loaded safely.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there are no weights; {remedy}")
+    if part := _damaged_part(path):
+        raise DataError(f"{path}: is damaged, {part} is not what was saved; {remedy}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
+        raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
 
 
 def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
@@ -25,14 +47,10 @@ def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", r
         The state dict.
 
     Raises:
-        DataError: the file is missing, holds no weights, or those of another network.
+        DataError: the file is missing or damaged, holds no weights, those of another network, or values that are not
+            finite.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there are no weights; {remedy}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
-        raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
+    state = read_saved(path, remedy=remedy)
     if isinstance(state, Mapping) and {"network", "optimizer"} <= set(state):
         raise DataError(
             f"{path}: is the state of a training; give model.pt beside it (to go on with it, train with --resume True)"
@@ -42,7 +60,45 @@ def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", r
     difference = _difference(found, network.state_dict())
     if difference:
         raise DataError(f"{path}: {difference}; {remedy}")
+    if not_finite := find_not_finite(found):
+        raise DataError(f"{path}: {not_finite} holds values that are not finite; {remedy}")
     return found
+
+
+def find_not_finite(content: Any) -> str:
+    """Find a tensor that holds infinite values or NaN, in dicts and lists; returns its path, empty where there is none.
+
+    >>> find_not_finite({"network": {"bias": torch.tensor([0.0, torch.nan])}, "steps": [torch.tensor(1)]})
+    'network.bias'
+    """
+    if isinstance(content, torch.Tensor):
+        return "" if torch.isfinite(content).all() else "."
+    parts = content.items() if isinstance(content, Mapping) else enumerate(content) if _is_list(content) else ()
+    for key, part in parts:
+        if found := find_not_finite(part):
+            return f"{key}" if found == "." else f"{key}.{found}"
+    return ""
+
+
+def _is_list(content: Any) -> bool:
+    return isinstance(content, (list, tuple))
+
+
+def _damaged_part(path: Path) -> str:
+    """Name a part of a file whose checksum is another; empty where there is none, or the file has no checksums."""
+    if not zipfile.is_zipfile(path):  # as older versions of PyTorch saved
+        return ""
+    with zipfile.ZipFile(path) as file:
+        for part in file.infolist():
+            if part.CRC == 0:  # saved with `torch.serialization.set_crc32_options(False)`
+                continue
+            try:
+                with file.open(part) as content:
+                    while content.read(1 << 20):
+                        pass
+            except (zipfile.BadZipFile, EOFError, OSError, zlib.error):
+                return part.filename
+    return ""
 
 
 def save_state(content: Any, path: Path) -> None:

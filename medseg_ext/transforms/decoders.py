@@ -9,6 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from medseg_ext.errors import NotFiniteError
 from medseg_ext.objects.detections import decode_detections
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.watershed import decode_semantic
@@ -32,9 +33,15 @@ class DecodeObjectsd(MapTransform):
         self.decode = decode
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        """Return the data with the objects added."""
+        """Return the data with the objects added.
+
+        Raises:
+            NotFiniteError: an output holds infinite values or NaN, in which there are no objects to be found.
+        """
         result = dict(data)
         for key in self.key_iterator(result):
+            if not torch.isfinite(result[key]).all():
+                raise NotFiniteError("the network gives values that are not finite")
             objects = self.decode(result[key], size=_original_size(result.get(self.image_key)))
             result["pred_instances"] = objects.instances
             result["pred_classes"] = objects.classes

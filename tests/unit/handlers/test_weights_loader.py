@@ -53,6 +53,49 @@ def test_a_weight_too_few_or_too_many_is_named(tmp_path):
         load(tmp_path / "fewer.pt", network())
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    state = network().state_dict()
+    state["1.running_var"][2] = value
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(DataError, match=r"model\.pt: 1\.running_var holds values that are not finite"):
+        load(tmp_path / "model.pt", network())
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.9])
+def test_damaged_weights_are_refused(tmp_path, place):
+    """4 KB of noise in the middle of numbers, which PyTorch loads."""
+    torch.save(network(channels=20_000).state_dict(), tmp_path / "model.pt")
+    content = bytearray((tmp_path / "model.pt").read_bytes())
+    start = int(place * len(content))
+    content[start : start + 4096] = torch.randint(256, (4096,)).to(torch.uint8).numpy().tobytes()
+    (tmp_path / "model.pt").write_bytes(content)
+    torch.load(tmp_path / "model.pt", weights_only=True)
+    with pytest.raises(
+        DataError, match=r"model\.pt: is damaged, model/data/\d is not what was saved; give --ckpt_path"
+    ):
+        load(tmp_path / "model.pt", network(channels=20_000))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
+def test_weights_that_are_cut_short_are_refused(tmp_path, share):
+    torch.save(network().state_dict(), tmp_path / "model.pt")
+    content = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"model\.pt: holds no weights that can be loaded"):
+        load(tmp_path / "model.pt", network())
+
+
+@pytest.mark.parametrize("form", ["without checksums", "before 1.6"])
+def test_weights_that_were_saved_without_checksums_are_loaded(tmp_path, form):
+    source, target = network(), network()
+    torch.serialization.set_crc32_options(form != "without checksums")
+    torch.save(source.state_dict(), tmp_path / "model.pt", _use_new_zipfile_serialization=form != "before 1.6")
+    torch.serialization.set_crc32_options(True)
+    load(tmp_path / "model.pt", target)
+    torch.testing.assert_close(target.state_dict(), source.state_dict())
+
+
 class Touch:
     """What a pickle of it does when it is loaded: it makes a file."""
 

@@ -13,6 +13,7 @@ from skimage.draw import disk
 from skimage.measure import regionprops
 from torch import nn
 
+from medseg_ext.errors import NotFiniteError
 from medseg_ext.losses.detection import SumOfLosses
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn import MaskRCNN
@@ -442,3 +443,11 @@ def test_one_module_imports_detectron2():
         path.name for path in sources if re.search(r"^\s*(from|import) detectron2", path.read_text(), re.MULTILINE)
     ]
     assert doors == ["mask_rcnn_detectron2.py"]
+
+
+def test_weights_that_are_not_finite_are_no_image_without_objects():
+    network = tiny_network().eval()
+    with torch.no_grad():
+        next(network.detector.model.backbone.parameters()).fill_(float("inf"))
+    with pytest.raises(NotFiniteError, match="the network gives values that are not finite"):
+        network(torch.rand(1, 3, 64, 64))

@@ -8,6 +8,7 @@ from skimage.measure import label as label_parts
 from skimage.morphology import reconstruction
 from skimage.segmentation import relabel_sequential
 
+from medseg_ext.errors import NotFiniteError
 from medseg_ext.images.resize import resize_labels
 from medseg_ext.metrics.matching import pairwise_iou
 from medseg_ext.objects.watershed import OUTSIDE, _fill_holes, _prominent_peaks, decode_semantic
@@ -362,3 +363,11 @@ def test_holes_are_those_that_each_object_has_alone(seed):
         expected[binary_fill_holes(instances == number) & (instances == 0)] = number
     assert (expected != instances).any()
     assert (_fill_holes(instances) == expected).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_no_image_without_objects(value):
+    logits = logits_of(touching_disks())
+    logits[0, 3, 4] = value
+    with pytest.raises(NotFiniteError, match="the network gives values that are not finite"):
+        DecodeSemanticd()({"pred": logits})
