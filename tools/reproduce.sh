@@ -64,12 +64,10 @@ for number in "${!stages[@]}"; do
         continue
     fi
     [ "$number" -ne "$last" ] || options+=("${further[@]}")
-    resume=(--overwrite True) # of a training that was interrupted before its first checkpoint
-    [ ! -e "$stage/checkpoint.pt" ] || resume=(--resume True)
     if [ ! -e "$stage/finished" ]; then
         printf '== training %s of %s: %s\n' "$((number + 1))" "${#stages[@]}" "${options[*]}"
         "$python" -m monai.bundle run training --config_file "bundles/$BUNDLE/configs/train.json" \
-            --dataset_dir "$data" --output_dir "$stage" "${weights[@]}" "${resume[@]}" "${options[@]}"
+            --dataset_dir "$data" --output_dir "$stage" "${weights[@]}" --resume auto "${options[@]}"
         touch "$stage/finished"
     fi
     weights=(--ckpt_path "$stage/model.pt")

@@ -13,7 +13,9 @@ from medseg_ext.bundle.values import OverrideError, Schema, check_value, is_path
 from medseg_ext.bundle.verbatim import CONFIG_MARKS
 
 
-def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved: MutableMapping[str, Any]) -> None:
+def settle(
+    values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved: MutableMapping[str, Any]
+) -> dict[str, Any]:
     """Check the value of each key that a config describes, and put right what was changed on its way.
 
     A workflow of a bundle begins with it, before anything is read or written. On MONAI's command line Fire makes a
@@ -27,10 +29,13 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
         resolved: what MONAI's parser has resolved so far, by id, which is where it finds what an `@key` stands for; an
             expression knows it as `__local_refs`.
 
+    Returns:
+        The value of each key, of JSON's types.
+
     Raises:
         OverrideError: a key does not take its value, or a path or text from Python is a string that may have had a `#`.
     """
-    typed = read_options()
+    typed, settled = read_options(), {}
     for key, schema in schemas.items():
         word, given = typed.get(key, (None, None))
         if isinstance(given, str) and given.startswith(CONFIG_MARKS):
@@ -43,11 +48,12 @@ def settle(values: Mapping[str, Any], *, schemas: Mapping[str, Schema], resolved
             value = _check_arrived(key, values[key], schema)
             if not typed:
                 _refuse_rewritten(key, values[key], values.get("bundle_root"), schema)
-        resolved[key] = value
+        resolved[key] = settled[key] = value
     if "bundle_root" in typed:
         for key in schemas.keys() - typed.keys():
             if is_path(schemas[key]):
                 del resolved[key]  # found anew when asked for: by default it lies in the bundle
+    return {key: str(value) if isinstance(value, torch.device) else value for key, value in settled.items()}
 
 
 def _check_arrived(key: str, value: Any, schema: Schema) -> Any:

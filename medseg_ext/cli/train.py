@@ -22,7 +22,8 @@ def add_command(commands: Any) -> None:
         help="train a bundle's network on a data set folder",
         description="Train a bundle's network on a data set folder, as `python -m monai.bundle run training` does. "
         "--ckpt_path bundles/dsb2018_unet/models/model.pt starts from the shipped weights; --resume True goes on after "
-        "an interruption. A folder that holds an earlier training is refused, unless --overwrite True is given.",
+        "an interruption, and --resume auto if there was one. A folder that holds an earlier training is refused, unless "
+        "--overwrite True is given.",
     )
     add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
     start = time.time()
@@ -40,7 +41,7 @@ def how_to_go_on(options: argparse.Namespace, words: Sequence[str], *, since: fl
     checkpoint = options.output / "checkpoint.pt"
     if not _goes_on(words):
         if not checkpoint.is_file() or checkpoint.stat().st_mtime < since:
-            return " before the end of an epoch; to begin anew: " + shlex.join(["medseg", *words])
+            return " before its first step was done; to begin anew: " + shlex.join(["medseg", *words])
         words = [*_without("--overwrite", _without("--resume", words)), "--resume", "True"]
     return "; to go on: " + shlex.join(["medseg", *words])
 

@@ -19,7 +19,13 @@ from medseg_ext.processes import is_first_process, made_by_first_process, may_be
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
-SCALER = "scaler"  # beside the parts of a checkpoint
+SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
+AUTO = "auto"  # resume where there is a checkpoint, else begin
+# Keys that may be others when a training is resumed: nothing that is learnt depends on them, or they are made for that.
+FREE_KEYS = {
+    "bundle_root", "cache_rate", "ckpt_path", "device", "max_epochs", "num_workers", "object_name", "output_dir",
+    "overwrite", "resume", "title",
+}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +42,14 @@ def _save(content: Any, path: Path) -> None:
         save_state(content, path)
 
 
-def refuse_to_replace(output_dir: str, *, resume: bool = False, overwrite: bool = False) -> None:
+def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite: bool = False) -> None:
     """Stop before a new training replaces what an earlier one has left, which may have taken days.
 
     Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own.
 
     Args:
         output_dir: folder of the training's files; it need not exist.
-        resume: the training goes on with what is there.
+        resume: the training goes on with what is there; "auto" if there is a checkpoint.
         overwrite: what is there is to be replaced, see `ResumableState`.
 
     Raises:
@@ -51,18 +57,21 @@ def refuse_to_replace(output_dir: str, *, resume: bool = False, overwrite: bool 
     """
     if resume and overwrite:
         raise DataError(
-            f"{output_dir}: --resume True goes on with the training that is there, --overwrite True replaces it: "
+            f"{output_dir}: --resume {resume} goes on with the training that is there, --overwrite True replaces it: "
             "give one of them"
         )
-    if resume or overwrite or were_restarted():
+    if were_restarted() or resume is True or overwrite:
         return
     there = made_by_first_process(
         lambda: [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
     )
-    if there:
+    if there and not (resume == AUTO and CHECKPOINT_FILE in there):
+        remedy = "which a new one would replace: give --resume True to go on with it,"
+        if resume == AUTO:
+            remedy = f"but no {CHECKPOINT_FILE} to go on from: give"
         raise DataError(
-            f"{output_dir} holds {', '.join(there)} of an earlier training, which a new one would replace: give "
-            "--resume True to go on with it, another folder to train anew, or --overwrite True to replace it"
+            f"{output_dir} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
+            "--overwrite True to replace it"
         )
 
 
@@ -121,12 +130,23 @@ class ResumableState:
     Args:
         parts: what has a state dict, by name: network, optimiser, schedule, trainer, best model, curve.
         path: the file, such as `output_dir/checkpoint.pt`.
-        resume: load the file when training starts; else start anew and replace it.
+        resume: load the file when training starts; else start anew and replace it. "auto" loads it where there is one;
+            a training that has ended is then no mistake, and has nothing left to do.
         overwrite: remove the files of an earlier training beside it when the first step is done, so that those of two
             trainings never stand side by side, and a training that fails at once costs nothing.
+        settings: the config's keys with their values; a training that goes on with other ones says so in its log.
     """
 
-    def __init__(self, parts: Mapping[str, Any], path: str, *, resume: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        path: str,
+        *,
+        resume: bool | str = False,
+        overwrite: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings = dict(settings or {})
         self.parts = parts
         self.path = Path(path)
         self.resume = resume
@@ -161,7 +181,7 @@ class ResumableState:
     def _state(self, engine: Engine) -> dict[str, Any]:
         state = {name: _unwrapped(part).state_dict() for name, part in self.parts.items()}
         scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
-        return state | ({SCALER: scaler.state_dict()} if scaler else {})
+        return state | {SETTINGS: self.settings} | ({SCALER: scaler.state_dict()} if scaler else {})
 
     @property
     def _pending(self) -> Path:
@@ -170,7 +190,7 @@ class ResumableState:
 
     def _read(self) -> dict[str, Any] | None:
         """Read the checkpoint; None where the training begins."""
-        goes_on = self.resume
+        goes_on = self.path.is_file() if self.resume == AUTO else bool(self.resume)
         if self._restarted:
             goes_on = self.path.is_file() and not self._pending.exists()
         elif self.overwrite and may_be_restarted():
@@ -179,7 +199,9 @@ class ResumableState:
         if not goes_on:
             return None
         if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path}: no checkpoint to resume from; train without --resume first")
+            raise FileNotFoundError(
+                f"{self.path}: no checkpoint to resume from; train without --resume first, or with --resume auto"
+            )
         anew = (
             f"train anew without --resume; --ckpt_path {self.path.with_name(MODEL_FILE)} begins with its best weights"
         )
@@ -214,8 +236,15 @@ class ResumableState:
         scaler = getattr(engine, "scaler", None)
         if scaler and SCALER in state:
             scaler.load_state_dict(state[SCALER])
+        if is_first_process():
+            self._tell_changes(state.get(SETTINGS, {}))
         self._end_if_done(engine, max_epochs)
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+    def _tell_changes(self, before: Mapping[str, Any]) -> None:
+        for key in sorted((before.keys() & self.settings.keys()) - FREE_KEYS):
+            if before[key] != self.settings[key]:
+                logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], self.settings[key])
 
     def _end_if_done(self, engine: Engine, max_epochs: int) -> None:
         """Stop where the training has ended already; one that was started again has then nothing left to do."""
@@ -223,7 +252,7 @@ class ResumableState:
         stopped = any(isinstance(part, EarlyStop) and part.has_stopped for part in self.parts.values())
         if epoch < max_epochs and not stopped:
             return
-        if not self._restarted:
+        if not self._restarted and self.resume != AUTO:
             more = "a larger --early_stop_patience" if stopped else f"a --max_epochs above {epoch}"
             what = f"stopped early, after {epoch} epochs" if stopped else f"has {epoch} epochs already"
             raise DataError(f"{self.path}: {what}; give {more} to go on")

@@ -105,6 +105,6 @@ def test_a_wrong_value_is_refused_before_anything_is_read_or_written(tmp_path):
     words = ["--dataset_dir", "nowhere", "--output_dir", "run", "--resume", "perhaps"]
     result = run_bundle("training", "--config_file", UNET / TRAIN, *words, cwd=tmp_path)
     assert result.returncode != 0
-    assert result.stderr.strip().splitlines()[-1] == "error: --resume perhaps: expected true or false"
+    assert result.stderr.strip().splitlines()[-1] == "error: --resume perhaps: expected true or false or auto"
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())

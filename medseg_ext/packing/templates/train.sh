@@ -26,8 +26,8 @@ if [ -e "$trained" ] && [ "$(cat "$trained")" = "$*" ]; then
     printf 'this training is done; options such as --max_epochs 50 go on with it\n'
 else
     rm -f "$trained"
-    resume=()
-    [[ ! -e $output/checkpoint.pt || $* == *--overwrite* ]] || resume=(--resume True)
+    resume=(--resume auto)
+    [[ $* != *--overwrite* ]] || resume=()
     "$python" -m monai.bundle run training --config_file "$here/bundle/configs/train.json" \
         --dataset_dir "$here/data" --output_dir "$output" "${resume[@]}" "$@"
     printf '%s' "$*" >"$trained"

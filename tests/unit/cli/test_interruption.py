@@ -84,12 +84,12 @@ def test_a_training_is_stopped_with_its_workers_and_the_command_that_goes_on(sam
 @pytest.mark.parametrize(
     ("words", "age", "told"),
     [
-        ([], None, " before the end of an epoch; to begin anew: medseg train"),
+        ([], None, " before its first step was done; to begin anew: medseg train"),
         ([], -1, "; to go on: medseg train --resume True"),
         (["--overwrite=True"], -1, "; to go on: medseg train --resume True"),
-        (["--overwrite", "True"], 1, " before the end of an epoch; to begin anew: medseg train --overwrite True"),
+        (["--overwrite", "True"], 1, " before its first step was done; to begin anew: medseg train --overwrite True"),
         (["--resume", "True"], 1, "; to go on: medseg train --resume True"),
-        (["--resume", "False"], None, " before the end of an epoch; to begin anew: medseg train --resume False"),
+        (["--resume", "False"], None, " before its first step was done; to begin anew: medseg train --resume False"),
         (["--resume=false", "--overwrite=True"], -1, "; to go on: medseg train --resume True"),
         (["--resume=True", "--title", "a b"], 1, "; to go on: medseg train --resume=True --title 'a b'"),
     ],

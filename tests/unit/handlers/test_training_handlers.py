@@ -194,7 +194,7 @@ def test_a_curve_without_a_trainer_says_so(tmp_path):
         training.run(1)
 
 
-def with_state(training: Training, folder, **options: bool) -> BestModel:
+def with_state(training: Training, folder, **options: object) -> BestModel:
     best = BestModel(training.network, str(folder / "model.pt"))
     best.attach(training.evaluator)
     curve = IoUCurve(str(folder))
@@ -371,6 +371,51 @@ def test_resuming_without_a_checkpoint_names_the_file(tmp_path):
     with_state(training := Training([0.5]), tmp_path, resume=True)
     with pytest.raises(FileNotFoundError, match=r"checkpoint\.pt.*without --resume"):
         training.run(1)
+
+
+def test_one_command_can_be_given_again_and_again(tmp_path):
+    """As a scheduler of jobs does: it begins, goes on, and has nothing left to do."""
+    for number, (after, expected) in enumerate(
+        [(3, ["1"]), (5, ["1", "2"]), (99, ["1", "2", "3"]), (0, ["1", "2", "3"])]
+    ):
+        refuse_to_replace(str(tmp_path), resume="auto")
+        with_state(training := interrupted(Training([0.5, 0.6, 0.7]), after=after), tmp_path, resume="auto")
+        if number < 2:
+            with pytest.raises(MemoryError):
+                training.run(3)
+        else:
+            training.run(3)
+        assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == expected
+
+
+def test_going_on_blindly_replaces_no_weights_without_a_checkpoint(tmp_path):
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(DataError, match=r"holds model\.pt .* but no checkpoint\.pt to go on from: give another folder"):
+        refuse_to_replace(str(tmp_path), resume="auto")
+
+
+def test_a_training_that_goes_on_with_other_settings_says_which(tmp_path, caplog):
+    settings = {"seed": 0, "patch_size": [64, 64], "learning_rate": 0.001, "max_epochs": 1, "num_workers": 2}
+    with_state(first := Training([0.5]), tmp_path, settings=settings)
+    first.run(1)
+    other = settings | {"seed": 1, "patch_size": [64, 96], "learning_rate": 0.01, "max_epochs": 2, "num_workers": 0}
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings=other)
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")] == [
+        "resumed with another --learning_rate: it was 0.001, and is 0.01",
+        "resumed with another --patch_size: it was [64, 64], and is [64, 96]",
+        "resumed with another --seed: it was 0, and is 1",
+    ]
+
+
+def test_a_training_that_goes_on_with_the_same_settings_says_nothing(tmp_path, caplog):
+    with_state(first := Training([0.5]), tmp_path, settings={"seed": None, "patch_size": [64, 64]})
+    first.run(1)
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": None, "patch_size": [64, 64]})
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    assert not [record for record in caplog.records if record.name.startswith("medseg_ext")]
 
 
 def test_resuming_a_finished_training_says_how_to_go_on(tmp_path):

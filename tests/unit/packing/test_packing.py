@@ -188,17 +188,9 @@ def test_train_passes_options_on_to_the_training_alone(folder):
     unpack, train, evaluate = calls_of_train(folder, "--max_epochs", "3", EVALUATE_ARGS="--num_workers 0")
     assert unpack.endswith("unpack.py")
     assert train.startswith("-m monai.bundle run training")
-    assert train.endswith(f"--output_dir {folder}/run --max_epochs 3")
+    assert train.endswith(f"--output_dir {folder}/run --resume auto --max_epochs 3")
     assert f"--ckpt_path {folder}/run/model.pt" in evaluate
     assert evaluate.endswith("--num_workers 0")
-
-
-def test_training_goes_on_where_there_is_a_checkpoint(folder):
-    (folder / "run").mkdir()
-    (folder / "run" / "checkpoint.pt").touch()
-    _, train, evaluate = calls_of_train(folder, "--max_epochs", "3")
-    assert train.endswith(f"--output_dir {folder}/run --resume True --max_epochs 3")
-    assert "--resume" not in evaluate
 
 
 def test_training_begins_anew_where_it_is_to_overwrite_a_checkpoint(folder):
@@ -213,7 +205,7 @@ def test_training_that_ended_is_only_evaluated_again_unless_more_is_asked_for(fo
     _, evaluate = calls_of_train(folder)
     assert evaluate.startswith("-m monai.bundle run evaluate")
     _, train, _ = calls_of_train(folder, "--max_epochs", "9")
-    assert train.endswith("--resume True --max_epochs 9")
+    assert train.endswith("--resume auto --max_epochs 9")
 
 
 def unpacked(folder, **machine):
