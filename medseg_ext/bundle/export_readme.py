@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import monai
 import torch
+from monai.bundle import ConfigParser
 
 from medseg_ext.bundle.exported_networks import read_inference_config
 
@@ -41,8 +42,8 @@ def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], 
         pred=formats["outputs"]["pred"],
         preprocessing=describe_preprocessing(parser.get()),
         decoder=parser["decoder"],
-        has_trt=(bundle / "configs" / "inference_trt.json").is_file(),
-        patch_size=parser["patch_size"],
+        inferer=parser["image_inferer"],
+        trt_size=_trt_size(bundle),
         data_licence=(bundle / "docs" / "data_license.txt").read_text(encoding="utf-8").strip(),
         verified=verified,
         missing=missing,
@@ -51,6 +52,12 @@ def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], 
     readme = bundle / "README.md"
     readme.write_text(text, encoding="utf-8")
     return readme
+
+
+def _trt_size(bundle: Path) -> list[int] | None:
+    """Give height and width of the tiles that a TensorRT engine takes; None where the bundle has no overlay for one."""
+    overlay = bundle / "configs" / "inference_trt.json"
+    return ConfigParser.load_config_file(overlay)["image_inferer#tile_size"] if overlay.is_file() else None
 
 
 def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:

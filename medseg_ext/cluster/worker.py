@@ -224,11 +224,11 @@ class LoadedBundle:
         return self.results.answer(item)
 
     def segment_tile(self, item: Item, view: View, number: int, path: Path) -> None:
-        """Segment a tile of a large image, and write its objects to a file."""
+        """Segment a tile of a large image, and write its objects to a file; what tiles share lies beside it."""
         with pixel_io():
             image = self.large_images.open(item)
             tile = self.large_images.tiles(image, view)[number]
-            save_objects(path, self.large_images.objects_of(image, view, tile))
+            save_objects(path, self.large_images.objects_of(image, view, tile, workshop=path.parent))
 
     def join_tiles(self, item: Item, view: View, paths: Iterable[Path], workshop: Path) -> Answer:
         """Join the objects of all tiles of a large image, and write its files."""

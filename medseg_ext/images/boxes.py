@@ -56,6 +56,12 @@ class Box(NamedTuple):
             min(self.right, other.right),
         )
 
+    def overlaps(self, other: Box) -> bool:
+        """Say whether two boxes have pixels in common."""
+        return max(self.top, other.top) < min(self.bottom, other.bottom) and max(self.left, other.left) < min(
+            self.right, other.right
+        )
+
     def scaled(self, scale: tuple[float, float]) -> Box:
         """Multiply rows and columns, rounded to whole pixels: boxes that touch still do."""
         return Box(

@@ -2,12 +2,12 @@ from .autocast import CPUAutocastInferer
 from .diameter_estimate import DiameterEstimator
 from .mirrored import MirroredInferer
 from .size_normalised import SizeNormalisedInferer
-from .windows import WindowInferer
+from .tiled import TiledInferer
 
 __all__ = [
     "CPUAutocastInferer",
     "DiameterEstimator",
     "MirroredInferer",
     "SizeNormalisedInferer",
-    "WindowInferer",
+    "TiledInferer",
 ]

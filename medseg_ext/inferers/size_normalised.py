@@ -124,8 +124,8 @@ class SizeNormalisedInferer(Inferer):
     def scale_for(self, diameter_px: float | None) -> float:
         """Give the scale at which the network sees an image whose typical object has this diameter.
 
-        `GRID_PX` pixels that the network sees are a whole number of the image's, so that tiles of it, and windows, lie
-        on its pixels.
+        `GRID_PX` pixels that the network sees are a whole number of the image's, so that tiles of it lie on its
+        pixels.
         """
         if diameter_px is None:
             return 1.0

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -24,7 +25,8 @@ from medseg_ext.images.contrast import find_contrast
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
-from medseg_ext.inferers.size_normalised import GRID_PX, SizeNormalisedInferer
+from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
+from medseg_ext.inferers.tiled import Tile, TiledInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
 from medseg_ext.objects.objects import Objects
@@ -33,7 +35,8 @@ from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.large_result_files import write_large_objects
 from medseg_ext.tiling.pixel_store import PixelStore
 from medseg_ext.tiling.stitching import Stitcher
-from medseg_ext.tiling.tiles import Tile, plan_tiles_of_image
+from medseg_ext.tiling.tile_outputs import read_output
+from medseg_ext.tiling.tiles import plan_tiles_of_image
 from medseg_ext.transforms.decoders import DecodeObjectsd
 
 T = TypeVar("T")
@@ -68,22 +71,22 @@ class LargeImages:
     """Segment the large ones of some images, tile by tile; the evaluator of a bundle does the others.
 
     Only a tile and its results are in memory, and what is known of each object; the rest is read and written in
-    blocks. A result depends on the tiles only where an object is longer than the margin, and, of a network that sees
-    whole images, by what it makes of other surroundings.
+    blocks. Objects are found tile by tile, with a margin. What the network sees at once is another matter: with a
+    `TiledInferer` it is what it sees of the image in memory, so that the objects depend on the tiles only where one is
+    longer than the margin. A network that sees whole images sees each tile as one, and makes a little of other
+    surroundings.
 
     Args:
         images: those of the run.
         network: gives an output (1, C, h, w) for an image (1, 3, h, w).
         weights_loader: loads the network's weights; None where it has them.
-        inferer: says at which scale the network is to see the image, and runs it on tiles of that scale.
+        inferer: says at which scale the network is to see the image, and runs it.
         decoder: makes objects of an output.
         results: the folder that takes the files, and writes the summary.
         device: where the network is.
         contrast_percentiles: become black and white, over the whole image.
         tile_size: least side of a tile, without its margin, in pixels that the network sees.
         tile_margin: least margin of a tile, likewise: longer than usual objects.
-        window_size: (h, w) of the inferer's window; None where it has none.
-        window_overlap: part of a window that the next one sees again.
         amp: run in mixed precision on a GPU.
 
     Attributes:
@@ -103,8 +106,6 @@ class LargeImages:
         contrast_percentiles: Sequence[float],
         tile_size: int,
         tile_margin: int,
-        window_size: Sequence[int] | None = None,
-        window_overlap: float = 0.0,
         amp: bool = False,
     ) -> None:
         self.images = images
@@ -117,10 +118,6 @@ class LargeImages:
         self.contrast_percentiles = tuple(contrast_percentiles)
         self.tile_size = tile_size
         self.tile_margin = tile_margin
-        # Tiles of a network without windows begin where it halves the whole image, too.
-        window = (GRID_PX, GRID_PX) if window_size is None else (int(window_size[0]), int(window_size[1]))
-        self.step_px = (int(window[0] * (1 - window_overlap)), int(window[1] * (1 - window_overlap)))
-        self.overlap_px = (window[0] - self.step_px[0], window[1] - self.step_px[1])
         self.amp = amp
         self.shows_progress = True
 
@@ -158,27 +155,28 @@ class LargeImages:
     def view(self, item: Item, image: BlockImage) -> View:
         """Look at a whole image; say how the network is to see it."""
         black, white, places = self._look_at(image)
-        diameter_px = self._diameter_of(image, item, places, _stretch(black, white))
+        diameter_px = self._diameter_of(item, places, _Seen(image, View(black, white, None, 1.0)))
         return View(black, white, diameter_px, self.inferer.scale_for(diameter_px))
 
     def tiles(self, image: BlockImage, view: View) -> list[Tile]:
         """Plan the tiles of an image, in pixels that the network sees."""
-        return plan_tiles_of_image(
-            image.size,
-            scale=view.scale,
-            tile_px=self.tile_size,
-            margin_px=self.tile_margin,
-            step_px=self.step_px,
-            overlap_px=self.overlap_px,
-        )
+        return plan_tiles_of_image(image.size, scale=view.scale, tile_px=self.tile_size, margin_px=self.tile_margin)
 
-    def objects_of(self, image: BlockImage, view: View, tile: Tile) -> Objects:
-        """Segment one tile; the objects of its region, in pixels of the image."""
-        region, stretch = _in_image(tile.region, image.size, view.scale), _stretch(view.black, view.white)
-        pixels = torch.as_tensor(stretch(_seen(image, region, tile.region.size)))[None].to(self.device)
-        with self._network_at_work():
-            output = self.inferer.inferer(pixels, self.network)
-        return _decoded(self.decoder, torch.as_tensor(output)[0], region.size)
+    def objects_of(self, image: BlockImage, view: View, tile: Tile, *, workshop: Path) -> Objects:
+        """Segment one tile.
+
+        Args:
+            image: opened by `open`.
+            view: as of `view`.
+            tile: one of `tiles`.
+            workshop: a folder, the same for all tiles of an image, whoever does them. It takes what the network gives
+                for the surroundings of a tile, and hence for its neighbours.
+
+        Returns:
+            The objects of the tile's region, in pixels of the image.
+        """
+        output = self._output_of(tile.region, _Seen(image, view), workshop)
+        return _decoded(self.decoder, output, _in_image(tile.region, image.size, view.scale).size)
 
     def join(
         self, item: Item, image: BlockImage, view: View, objects: Iterable[Objects], *, workshop: Path
@@ -227,7 +225,7 @@ class LargeImages:
             image = self.open(item)
             view = self.view(item, image)
             tiles = self._watched(self.tiles(image, view), desc=item["id"], unit="tile")
-            objects = (self.objects_of(image, view, tile) for tile in tiles)
+            objects = (self.objects_of(image, view, tile, workshop=folder) for tile in tiles)
             return self.join(item, image, view, objects, workshop=folder)
 
     def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
@@ -235,21 +233,32 @@ class LargeImages:
         watch = partial(self._watched, desc="contrast", unit="part", leave=False)
         return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
-    def _diameter_of(
-        self, image: BlockImage, item: Item, places: Sequence[Box], stretch: ScaleIntensityRange
-    ) -> float | None:
+    def _diameter_of(self, item: Item, places: Sequence[Box], seen: _Seen) -> float | None:
         """Say how large a typical object is: one size for the image, the median of what several places show."""
         known = self.inferer.known_diameter({"filename_or_obj": item["image"], "page": self.images.page})
         if known is not None:
             return known
         found = []
         for place in self._watched(places, desc="size of objects", unit="place", leave=False):
-            pixels = torch.as_tensor(stretch(_seen(image, place, place.size)))[None].to(self.device)
             with self._network_at_work():
-                diameter = self.inferer.estimator(pixels, self.network)
+                diameter = self.inferer.estimator(seen.read(place).to(self.device), self.network)
             if diameter is not None:
                 found.append(diameter)
         return float(np.median(found)) if found else None
+
+    def _output_of(self, region: Box, seen: _Seen, workshop: Path) -> torch.Tensor:
+        """Give the network's output (C, h, w) for a region of what it sees."""
+        inferer = self.inferer.inferer
+        if not isinstance(inferer, TiledInferer):
+            with self._network_at_work():
+                return torch.as_tensor(inferer(seen.read(region).to(self.device), self.network))[0]
+
+        def of_core(tile: Tile) -> torch.Tensor:
+            pixels = seen.read(tile.region.intersection(seen.whole)).to(self.device)
+            with self._network_at_work():
+                return inferer.output_of(tile, pixels, self.network)[0]
+
+        return read_output(region, inferer.plan(seen.whole.size), compute=of_core, folder=workshop)
 
     def _watched(self, parts: Sequence[T], **texts: Any) -> Iterable[T]:
         # disable=None: no bar where the output is no terminal
@@ -264,8 +273,26 @@ class LargeImages:
             yield
 
 
-def _stretch(black: float, white: float) -> ScaleIntensityRange:
-    return ScaleIntensityRange(a_min=black, a_max=white, b_min=0.0, b_max=1.0, clip=True)
+@dataclass(frozen=True)
+class _Seen:
+    """A large image as the network sees it: at some scale, with its contrast stretched."""
+
+    image: BlockImage
+    view: View
+
+    @property
+    def whole(self) -> Box:
+        """The box of all pixels that the network sees."""
+        return Box(0, 0, *scaled_size(self.image.size, self.view.scale))
+
+    def read(self, box: Box) -> torch.Tensor:
+        """Read a box of what the network sees, float32 (1, 3, h, w)."""
+        place = _in_image(box, self.image.size, self.view.scale)
+        # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
+        factor = max(1, int(min(place.size[0] / box.size[0], place.size[1] / box.size[1])))
+        pixels = torch.from_numpy(np.moveaxis(self.image.read_shrunk(place, factor), -1, 0).copy())
+        stretch = ScaleIntensityRange(a_min=self.view.black, a_max=self.view.white, b_min=0.0, b_max=1.0, clip=True)
+        return torch.as_tensor(stretch(resize_image(pixels, box.size)))[None]
 
 
 def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:
@@ -290,11 +317,3 @@ def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int
         for label_map in (objects.instances, objects.classes)
     )
     return Objects(instances, classes, objects.scores)
-
-
-def _seen(image: BlockImage, box: Box, size: tuple[int, int]) -> torch.Tensor:
-    """Read a box as the network is to see it, float32 (3, h, w) of a `size`."""
-    # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
-    factor = max(1, int(min(box.size[0] / size[0], box.size[1] / size[1])))
-    pixels = torch.from_numpy(np.moveaxis(image.read_shrunk(box, factor), -1, 0).copy())
-    return resize_image(pixels, size)

@@ -17,7 +17,6 @@ from medseg_ext.bundle.segmentation import segment
 from medseg_ext.folder_lock import LOCK_FILE
 from medseg_ext.tiling import large_result_files as outputs
 
-PATCH = {"patch_size": [128, 128]}
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles
 
 
@@ -29,10 +28,13 @@ def bundle(request):
     return request.param
 
 
-def as_it_is(bundle: Path) -> dict[str, float]:
-    """Give the option by which the network sees an image at its own scale."""
+def by_tiles_at_its_own_scale(bundle: Path) -> dict[str, float]:
+    """Give the options by which the network sees an image at its own scale, and a semantic one by small tiles."""
     config = json.loads((bundle / "configs/inference.json").read_text())
-    return {"object_diameter_px": config["working_diameter_px"]}
+    options = {"object_diameter_px": config["working_diameter_px"]}
+    if "whole_image_px" in config:
+        options["whole_image_px"] = (2 * config["image_inferer"]["margin_px"] + 64) ** 2
+    return options
 
 
 def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> None:
@@ -41,7 +43,9 @@ def infer(bundle: Path, images: Path, output_dir: Path, **override: object) -> N
         workflow_type="infer",
         bundle_root=str(bundle),
         logging_file=False,
-        **{**QUICK, **PATCH, **as_it_is(bundle), "dataset_dir": str(images), "output_dir": str(output_dir), **override},
+        **QUICK | by_tiles_at_its_own_scale(bundle) | override,
+        dataset_dir=str(images),
+        output_dir=str(output_dir),
     )
     workflow.initialize()
     workflow.run()
@@ -75,7 +79,7 @@ def test_tiles_give_the_objects_of_the_whole_image(bundle, mosaics, tmp_path):
     infer(bundle, images, tmp_path / "tiles", **TILES)
     whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
     assert tiles.shape == whole.shape == (500, 420)
-    border = 256 if bundle.name.endswith("mask_rcnn") else 288  # of the first tiles: of steps of 32, or of 96 pixels
+    border = 256  # of the first tiles
     borders = (whole[border - 1 : border + 1], whole[:, border - 1 : border + 1].T)
     assert any((above[above > 0] == below[above > 0]).any() for above, below in borders), "no object lies on a border"
     kept, new = best_overlaps(whole, tiles), best_overlaps(tiles, whole)
@@ -136,7 +140,7 @@ def test_large_and_small_images_share_a_run_and_a_damaged_one_does_not_end_it(mo
 
 def test_the_gallery_shows_large_images(mosaics, tmp_path):
     bundle = Path(__file__).parents[2] / "bundles/dsb2018_unet"
-    done = segment([mosaics["dsb2018"]], bundle, tmp_path, overrides=QUICK | PATCH | TILES | as_it_is(bundle))
+    done = segment([mosaics["dsb2018"]], bundle, tmp_path, overrides=QUICK | TILES | by_tiles_at_its_own_scale(bundle))
     assert done.gallery is not None
     page = done.gallery.read_text()
     assert "mosaic.tif" in page
@@ -164,7 +168,7 @@ def test_an_image_reduced_to_specks_is_refused_with_the_remedy(tmp_path):
     tifffile.imwrite(images / "slide.tif", np.zeros((9000, 8000), dtype=np.uint8), tile=(512, 512), compression="zlib")
     bundle = Path(__file__).parents[2] / "bundles/segpc2021_unet"
     with pytest.raises(RuntimeError):
-        infer(bundle, images, tmp_path / "out", patch_size=[384, 512], object_diameter_px=2000)
+        infer(bundle, images, tmp_path / "out", object_diameter_px=2000)
     assert "give the right --object_diameter_px" in (tmp_path / "out/summary.csv").read_text()
 
 

@@ -11,7 +11,6 @@ from monai.inferers import SimpleInferer
 
 from medseg_ext.errors import DataError
 from medseg_ext.inferers.size_normalised import LARGEST_SCALE, LEAST_SCALE, SizeNormalisedInferer
-from medseg_ext.inferers.windows import WindowInferer
 from medseg_ext.objects.diameters import noted_sizes
 
 
@@ -109,29 +108,6 @@ def test_several_images_at_once_are_refused():
         normalising(20)(torch.rand(2, 3, 50, 50), Remembering())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (40, 300), (33, 31), (256, 256), (300, 500)])
-def test_windows_are_no_larger_than_a_small_image(size):
-    network = Remembering()
-    image = torch.rand(1, 3, *size)
-    output = WindowInferer((256, 128), batch_size=2)(image, network)
-    torch.testing.assert_close(output, image)
-    for shape in network.seen:
-        assert all(side % 32 == 0 for side in shape[2:])
-        fitting = [min(most, math.ceil(side / 32) * 32) for most, side in zip((256, 128), size, strict=True)]
-        assert list(shape[2:]) == fitting
-
-
-def test_a_window_that_does_not_shrink_stays_as_large():
-    network = Remembering()
-    WindowInferer((64, 128), shrinks=False)(torch.rand(1, 3, 20, 300), network)
-    assert {shape[2:] for shape in network.seen} == {(64, 128)}
-
-
 def test_an_image_that_would_get_too_large_is_refused_with_the_remedy():
     with pytest.raises(DataError, match=r"to 90 megapixels.*--object_diameter_px.*--large_image_px 5624999"):
         normalising(5)(torch.zeros(1, 1, 1500, 3750), Remembering())
-
-
-def test_a_window_that_the_network_cannot_halve_is_refused():
-    with pytest.raises(ValueError, match="multiples of 32"):
-        WindowInferer((100, 256))

@@ -93,24 +93,24 @@ def test_an_object_longer_than_the_margin_stays_one(stores):
 
 def test_a_tile_that_sees_another_outline_does_not_double_the_object(stores):
     truth = np.zeros((100, 140), dtype=np.int32)
-    truth[40:52, 60:80] = 1  # on the border of two tiles
+    truth[40:52, 86:106] = 1  # on the border of two tiles
 
     def seen(part, region):
         return np.roll(part, 2, axis=1) if region.left > 0 else part
 
     _, _, result = stitch(stores, truth, tile_px=70, margin_px=30, seen=seen)
-    assert result.boxes == [Box(40, 60, 52, 80)]
+    assert result.boxes == [Box(40, 86, 52, 106)]
 
 
 def test_an_object_that_only_the_second_tile_sees_is_kept(stores):
     truth = np.zeros((100, 140), dtype=np.int32)
-    truth[40:52, 60:80] = 1
+    truth[40:52, 86:106] = 1
 
     def seen(part, region):
         return part if region.left > 0 else np.zeros_like(part)
 
     _, _, result = stitch(stores, truth, tile_px=70, margin_px=30, seen=seen)
-    assert result.boxes == [Box(40, 60, 52, 80)]
+    assert result.boxes == [Box(40, 86, 52, 106)]
 
 
 def test_touching_objects_stay_apart_on_a_border(stores):

@@ -1,4 +1,4 @@
-"""Tiles cover an image once, and see what a sliding window over the whole image sees."""
+"""Tiles cover an image once, and fit in memory."""
 
 import math
 import re
@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from monai.inferers import SlidingWindowInferer
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.resize import scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
+from medseg_ext.inferers.size_normalised import GRID_PX
 from medseg_ext.objects.objects import Objects
 from medseg_ext.tiling import large_images as large_segment
 from medseg_ext.tiling.tiles import LARGEST_REGION_PX, plan_tiles, plan_tiles_of_image
@@ -19,61 +19,17 @@ from medseg_ext.transforms.decoders import DecodeObjectsd
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (100, 64), (257, 400)])
-@pytest.mark.parametrize(("step", "overlap"), [((1, 1), (0, 0)), ((24, 48), (8, 16)), ((32, 32), (0, 0))])
-def test_cores_cover_every_pixel_once_and_lie_in_their_regions(size, step, overlap):
+@pytest.mark.parametrize(("tile", "margin"), [(60, 20), (32, 0), (64, 33)])
+def test_cores_cover_every_pixel_once_and_have_their_margin_as_far_as_the_image_goes(size, tile, margin):
     covered = np.zeros(size, dtype=int)
     whole = Box(0, 0, *size)
-    for tile in plan_tiles(size, tile_px=60, margin_px=20, step_px=step, overlap_px=overlap):
-        covered[tile.core.inside(whole)] += 1
-        assert tile.region.contains(tile.core)
-        assert whole.contains(tile.region)
-        for is_inner, margin in (
-            (tile.core.top > 0, tile.core.top - tile.region.top),
-            (tile.core.left > 0, tile.core.left - tile.region.left),
-            (tile.core.bottom < size[0] and tile.region.bottom < size[0], tile.region.bottom - tile.core.bottom),
-            (tile.core.right < size[1] and tile.region.right < size[1], tile.region.right - tile.core.right),
-        ):
-            assert margin >= 20 or not is_inner
+    for core, region in plan_tiles(size, tile_px=tile, margin_px=margin):
+        covered[core.inside(whole)] += 1
+        wanted = Box(core.top - margin, core.left - margin, core.bottom + margin, core.right + margin)
+        assert whole.contains(region)
+        assert region.contains(wanted.intersection(whole))
+        assert all(start % GRID_PX == 0 for start in (core.top, core.left, region.top, region.left))
     assert (covered == 1).all()
-
-
-@pytest.mark.parametrize("margin", [0, 8, 20, 31])
-@pytest.mark.parametrize(("step", "overlap"), [(1, 0), (24, 8), (48, 16), (32, 0)])
-def test_a_region_is_the_least_one_of_whole_windows_with_the_margin(margin, step, overlap):
-    window_starts = range(0, 400, step)
-    window_ends = [start + step + overlap for start in window_starts]
-    tiles = plan_tiles((400, 1), tile_px=60, margin_px=margin, step_px=(step, 1), overlap_px=(overlap, 0))
-    for core, region in tiles:
-        assert region.top == max(start for start in window_starts if start <= max(core.top - margin, 0))
-        assert region.bottom == min(400, *(end for end in window_ends if end >= min(core.bottom + margin, 400)))
-
-
-def test_down_and_across_a_region_has_the_windows_of_that_side():
-    """Windows of 32 x 64 that begin at every 24th row and every 48th column; the margin of 8 just reaches an end."""
-    tiles = plan_tiles((400, 400), tile_px=60, margin_px=8, step_px=(24, 48), overlap_px=(8, 16))
-    assert tiles[0].core == Box(0, 0, 72, 96)
-    assert tiles[0].region == Box(0, 0, 80, 112)
-    assert tiles[1].core == Box(0, 96, 72, 192)
-    assert tiles[1].region == Box(0, 48, 80, 208)
-
-
-def test_a_sliding_window_sees_in_a_region_what_it_sees_in_the_whole_image():
-    torch.manual_seed(0)
-    image = torch.rand(1, 1, 200, 330)
-    window, overlap = (32, 40), 0.25
-    inferer = SlidingWindowInferer(window, overlap=overlap, mode="gaussian", padding_mode="replicate")
-
-    def centred(windows: torch.Tensor) -> torch.Tensor:  # depends on all pixels of a window
-        return windows - windows.mean(dim=(2, 3), keepdim=True)
-
-    whole = inferer(image, centred)
-    step = tuple(int(side * (1 - overlap)) for side in window)
-    shared = tuple(side - stride for side, stride in zip(window, step, strict=True))
-    for core, region in plan_tiles((200, 330), tile_px=60, margin_px=24, step_px=step, overlap_px=shared):
-        part = inferer(image[:, :, region.top : region.bottom, region.left : region.right], centred)
-        rows, columns = core.inside(region)
-        expected = whole[:, :, core.top : core.bottom, core.left : core.right]
-        torch.testing.assert_close(part[:, :, rows, columns], expected)
 
 
 def test_tiles_without_pixels_are_refused():
@@ -86,7 +42,7 @@ def test_tiles_without_pixels_are_refused():
             plan_tiles_of_image((9000, 9000), scale=1.0, tile_px=tile_px, margin_px=margin_px)
 
 
-SEEN_REDUCED = {"margin_px": 192, "step_px": (288, 384), "overlap_px": (96, 128)}
+SEEN_REDUCED = {"margin_px": 192}
 
 
 def most_pixels_at_once(size, tiles, scale):
@@ -124,10 +80,9 @@ def test_a_field_of_view_of_8192_pixels_is_the_largest_that_is_one_tile():
 def test_tiles_are_as_large_as_asked_for_where_they_fit():
     tiles = plan_tiles_of_image((16384, 16384), scale=1.0, tile_px=1024, margin_px=64)
     assert len(tiles) == 16 * 16
-    windows = {"margin_px": 8, "step_px": (24, 48), "overlap_px": (8, 16)}
-    tiles = plan_tiles_of_image((900, 900), scale=1.0, tile_px=100, **windows)
-    assert tiles == plan_tiles((900, 900), tile_px=100, **windows)
-    assert tiles[0].core == Box(0, 0, 120, 144)
+    tiles = plan_tiles_of_image((900, 900), scale=1.0, tile_px=100, margin_px=8)
+    assert tiles == plan_tiles((900, 900), tile_px=100, margin_px=8)
+    assert tiles[0].core == Box(0, 0, 128, 128)
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (8000, 8000)])
