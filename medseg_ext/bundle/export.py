@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from medseg_ext.bundle.export_readme import write_export_readme
 from medseg_ext.bundle.exported_networks import FORMS, read_inference_config
 from medseg_ext.errors import DataError
+from medseg_ext.files import MADE_IN_BUNDLES
 from medseg_ext.synthetic.scenes import nucleus_images, smears
 
 # Of outputs: logits range over tens. float32 in another order gives some 1e-5, interpolation within the network, whose
@@ -25,8 +26,6 @@ from medseg_ext.synthetic.scenes import nucleus_images, smears
 LARGEST_DIFFERENCE = 3e-3
 VERIFIED_SHAPES = ((1, 256, 256), (2, 160, 224), (2, 384, 320))  # batch, height, width; fit every network's strides
 DYNAMIC_AXES = {0: "batch", 2: "height", 3: "width"}
-# What of a bundle is not copied: the output of its workflows, and what is made anew.
-NOT_COPIED = ("eval", "__pycache__", "model.ts", "model.onnx", "model_trt.ts")
 WITHOUT_ONNX = {
     "medseg_ext.networks.mask_rcnn.MaskRCNN": (
         "what Mask R-CNN does next depends on the objects that it has found, which PyTorch's ONNX exporters do not "
@@ -90,7 +89,7 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=folder) as workshop:
             copy = Path(workshop, target.name)
-            shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+            shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*MADE_IN_BUNDLES))
             verified = _export_forms(copy, [form for form in EXPORTERS if form not in missing])
             write_export_readme(copy, verified=[row._asdict() for row in verified], missing=missing)
             if target.exists():

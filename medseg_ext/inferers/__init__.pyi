@@ -1,5 +1,6 @@
 from .autocast import CPUAutocastInferer
 from .diameter_estimate import DiameterEstimator
+from .engine_inferer import EngineInferer
 from .mirrored import MirroredInferer
 from .size_normalised import SizeNormalisedInferer
 from .tiled import TiledInferer
@@ -7,6 +8,7 @@ from .tiled import TiledInferer
 __all__ = [
     "CPUAutocastInferer",
     "DiameterEstimator",
+    "EngineInferer",
     "MirroredInferer",
     "SizeNormalisedInferer",
     "TiledInferer",

@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 
 from medseg_ext.datasets.data_set_folder import load_class_names
+from medseg_ext.files import MADE_IN_BUNDLES
 from medseg_ext.packing import HAS
 from medseg_ext.packing.packed_data_set import pack_data
 from medseg_ext.packing.site_packages import pack_site
@@ -129,7 +130,7 @@ def pack(options: PackingOptions) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pack-") as room:
         folder, contents = Path(room, "folder"), Path(room, "contents")
         folder.mkdir()
-        leave_out = ["eval", "__pycache__", "model.ts", "model.onnx", *([] if options.with_weights else ["models"])]
+        leave_out = [*MADE_IN_BUNDLES, *([] if options.with_weights else ["models"])]
         shutil.copytree(bundle, folder / "bundle", ignore=shutil.ignore_patterns(*leave_out))
         (contents / "site").mkdir(parents=True)
         print("packages", flush=True)

@@ -1,0 +1,140 @@
+"""Run a network by an engine of its own, where that is faster."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+import medseg_ext
+from medseg_ext.errors import DataError
+from medseg_ext.files import ENGINES_FOLDER, write_atomically
+from medseg_ext.inferers.autocast import cpu_computes_bfloat16
+from medseg_ext.inferers.engines import Engine, ONNXRuntime, OpenVINO, RunsImages, to_onnx
+
+AUTO, TORCH = "auto", "torch"
+
+logger = logging.getLogger(__name__)
+
+
+class EngineInferer(Inferer):
+    """Run a network by OpenVINO or ONNX Runtime in place of PyTorch.
+
+    The network is converted at the first image, with the weights that it has then, and again where they have changed.
+    That takes a second: what comes of it is kept in a folder beside the weights.
+
+    Args:
+        inferer: runs the network by PyTorch.
+        engine: "torch", "openvino", "onnxruntime", or "auto": OpenVINO where it is installed and PyTorch would compute
+            on the CPU, else PyTorch.
+        device: where the network is.
+        amp: compute in bfloat16 where the CPU has instructions for it, and the engine can.
+        weights: the file of the network's weights; None keeps nothing.
+
+    Raises:
+        DataError: the engine is not installed, or does not run on the device; later, it cannot take the network.
+    """
+
+    def __init__(
+        self,
+        inferer: Inferer,
+        *,
+        engine: str = AUTO,
+        device: torch.device | str = "cpu",
+        amp: bool = True,
+        weights: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.is_asked_for = engine != AUTO
+        self.engine = _engine(engine, torch.device(device), in_bfloat16=amp and cpu_computes_bfloat16())
+        self.weights = None if weights is None else Path(weights)
+        self._network: torch.nn.Module | None = None
+        self._versions: list[int] = []
+        self._run: RunsImages | None = None
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the network's output for an image (B, C, H, W)."""
+        run = self._runner_of(network)
+        if run is None:
+            return self.inferer(inputs, network, *args, **kwargs)
+        return run(torch.as_tensor(inputs).detach())
+
+    def _runner_of(self, network: Callable[..., Any]) -> RunsImages | None:
+        """Give what runs a network with its weights; None where PyTorch is to."""
+        if self.engine is None:
+            return None
+        if not isinstance(network, torch.nn.Module) or isinstance(network, torch.jit.ScriptModule):
+            if self.is_asked_for:
+                raise DataError(f"--engine {self.engine.name} takes no converted network: give --engine torch")
+            return None
+        versions = [tensor._version for tensor in network.state_dict(keep_vars=True).values()]
+        if network is not self._network or versions != self._versions:
+            self._run = self._made_ready(self.engine, network)
+            self._network, self._versions = network, versions
+        return self._run
+
+    def _made_ready(self, engine: Engine, network: torch.nn.Module) -> RunsImages | None:
+        try:
+            return engine.load(self._onnx_of(network))
+        except Exception as error:  # each library has its own
+            if self.is_asked_for:
+                raise DataError(
+                    f"--engine {engine.name} cannot take the network ({error}): give --engine torch"
+                ) from error
+            logger.warning("%s cannot take the network, which PyTorch runs, more slowly: %s", engine.name, error)
+            return None
+
+    def _onnx_of(self, network: torch.nn.Module) -> bytes:
+        if self.weights is None:
+            return to_onnx(network)
+        folder = self.weights.parent / ENGINES_FOLDER / self.weights.name
+        file = folder / f"{_hash(network)}.onnx"
+        with suppress(OSError):
+            if onnx := _unless_damaged(file.read_bytes()):
+                return onnx
+        onnx = to_onnx(network)
+        with suppress(OSError):  # a bundle that must not be written to
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, hashlib.sha256(onnx).digest() + onnx)
+            for other in folder.iterdir():
+                if other != file:  # of the weights that were under this name before
+                    other.unlink(missing_ok=True)
+        return onnx
+
+
+def _unless_damaged(content: bytes) -> bytes | None:
+    """Give what follows its hash."""
+    length = hashlib.sha256().digest_size
+    return content[length:] if hashlib.sha256(content[length:]).digest() == content[:length] else None
+
+
+def _hash(network: torch.nn.Module) -> str:
+    """Hash all that a converted network depends on."""
+    digest = hashlib.sha256(f"{torch.__version__} {medseg_ext.__version__} {network}".encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _engine(name: str, device: torch.device, *, in_bfloat16: bool) -> Engine | None:
+    """Give the engine of a name; None stands for PyTorch."""
+    engines = {engine.name: engine for engine in (OpenVINO(in_bfloat16=in_bfloat16), ONNXRuntime())}
+    if name == AUTO:
+        return engines["openvino"] if device.type == "cpu" and OpenVINO.is_installed() else None
+    if name == TORCH:
+        return None
+    engine = engines[name]
+    if device.type != "cpu":
+        raise DataError(f"--engine {name} computes on the CPU, and --device is {device}: give --engine torch")
+    if not engine.is_installed():
+        raise DataError(f"--engine {name} is not installed: pip install 'medseg-ext[{name}]', or give --engine torch")
+    return engine
