@@ -22,8 +22,8 @@ def add_command(commands: Any) -> None:
         help="train a bundle's network on a data set folder",
         description="Train a bundle's network on a data set folder, as `python -m monai.bundle run training` does. "
         "--ckpt_path bundles/dsb2018_unet/models/model.pt starts from the shipped weights; --resume True goes on after "
-        "an interruption, and --resume auto if there was one. A folder that holds an earlier training is refused, unless "
-        "--overwrite True is given.",
+        "an interruption, and --resume auto if there was one. A folder that holds an earlier training is refused, "
+        "unless --overwrite True is given.",
     )
     add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
     start = time.time()

@@ -12,7 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
+from medseg_ext.datasets.data_set_folder import DATASET_FILE
 from medseg_ext.errors import DataError, DivergenceError
+from medseg_ext.files import file_sha256
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
 from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
@@ -21,11 +23,15 @@ from medseg_ext.runs.training_curve import CURVE_FILES
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
 AUTO = "auto"  # resume where there is a checkpoint, else begin
-# Keys that may be others when a training is resumed: nothing that is learnt depends on them, or they are made for that.
+# Keys that may be others when a training is resumed: what it has learnt or will learn does not depend on them but for
+# rounding, they set what it began with, or how long it is.
 FREE_KEYS = {
-    "bundle_root", "cache_rate", "ckpt_path", "device", "max_epochs", "num_workers", "object_name", "output_dir",
-    "overwrite", "resume", "title",
+    "bundle_root", "cache_rate", "ckpt_path", "compile", "detectron2_weights", "device", "early_stop_patience",
+    "encoder_weights", "gradient_checkpointing", "max_epochs", "num_workers", "object_name", "output_dir", "overwrite",
+    "pretrained", "resume", "title",
 }  # fmt: skip
+# Keys that name what may lie elsewhere, with the file in it whose content tells whether it is the same.
+CONTENT_KEYS = {"dataset_dir": DATASET_FILE, "detectron2_config": ""}
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +79,23 @@ def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite:
             f"{output_dir} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
             "--overwrite True to replace it"
         )
+
+
+def decisive_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what decides how a training goes on, wherever it lies and whatever computes it.
+
+    Args:
+        settings: the value of every key of the config.
+
+    Returns:
+        Their values but for those of `FREE_KEYS`; for a data set folder, and for a file of settings, the SHA-256 of the
+        file that tells what it is, so that a copy elsewhere is the same.
+    """
+    decisive = {key: value for key, value in settings.items() if key not in FREE_KEYS}
+    for key, name in CONTENT_KEYS.items():
+        if decisive.get(key) and (file := Path(decisive[key]) / name).is_file():
+            decisive[key] = file_sha256(file)
+    return decisive
 
 
 class BestModel:
@@ -134,7 +157,8 @@ class ResumableState:
             a training that has ended is then no mistake, and has nothing left to do.
         overwrite: remove the files of an earlier training beside it when the first step is done, so that those of two
             trainings never stand side by side, and a training that fails at once costs nothing.
-        settings: the config's keys with their values; a training that goes on with other ones says so in its log.
+        settings: the config's keys with their values; the file keeps the decisive ones (`decisive_settings`), and a
+            training that goes on with other ones says so in its log.
     """
 
     def __init__(
@@ -152,6 +176,7 @@ class ResumableState:
         self.resume = resume
         self.overwrite = overwrite
         self._restarted = False
+        self._decisive: dict[str, Any] = {}
         self._first: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -168,6 +193,7 @@ class ResumableState:
             DataError: the checkpoint is of another kind of training, or the training has ended.
         """
         self._restarted = were_restarted()
+        self._decisive = decisive_settings(self.settings)
         state = made_by_first_process(self._read)
         if state is None:
             self._first = deepcopy(self._state(engine))
@@ -181,7 +207,7 @@ class ResumableState:
     def _state(self, engine: Engine) -> dict[str, Any]:
         state = {name: _unwrapped(part).state_dict() for name, part in self.parts.items()}
         scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
-        return state | {SETTINGS: self.settings} | ({SCALER: scaler.state_dict()} if scaler else {})
+        return state | {SETTINGS: self._decisive} | ({SCALER: scaler.state_dict()} if scaler else {})
 
     @property
     def _pending(self) -> Path:
@@ -242,9 +268,14 @@ class ResumableState:
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
     def _tell_changes(self, before: Mapping[str, Any]) -> None:
-        for key in sorted((before.keys() & self.settings.keys()) - FREE_KEYS):
-            if before[key] != self.settings[key]:
-                logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], self.settings[key])
+        now = self._decisive
+        for key in sorted(before.keys() & now.keys()):
+            if before[key] == now[key]:
+                continue
+            if key in CONTENT_KEYS:
+                logger.warning("resumed with another --%s: %s is not what it was", key, self.settings[key])
+            else:
+                logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], now[key])
 
     def _end_if_done(self, engine: Engine, max_epochs: int) -> None:
         """Stop where the training has ended already; one that was started again has then nothing left to do."""

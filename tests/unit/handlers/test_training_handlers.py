@@ -1,8 +1,11 @@
 import csv
+import json
+import re
 import shutil
 
 import pytest
 import torch
+from bundle_settings import BUNDLES
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
@@ -409,13 +412,43 @@ def test_a_training_that_goes_on_with_other_settings_says_which(tmp_path, caplog
     ]
 
 
-def test_a_training_that_goes_on_with_the_same_settings_says_nothing(tmp_path, caplog):
-    with_state(first := Training([0.5]), tmp_path, settings={"seed": None, "patch_size": [64, 64]})
+def data_and_settings(folder, *, content: str = "{}") -> dict[str, str | None]:
+    """Make a data set folder and a file of settings, and name both."""
+    folder.mkdir()
+    for name in ("dataset.json", "detector.yaml"):
+        (folder / name).write_text(content)
+    return {"dataset_dir": str(folder), "detectron2_config": str(folder / "detector.yaml")}
+
+
+@pytest.mark.parametrize("content", ["{}", '{"name": "another"}'])
+def test_data_elsewhere_are_others_if_they_say_so_of_themselves(tmp_path, caplog, content):
+    (tmp_path / "run").mkdir()
+    with_state(first := Training([0.5]), tmp_path / "run", settings=data_and_settings(tmp_path / "one"))
     first.run(1)
-    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": None, "patch_size": [64, 64]})
+    (tmp_path / "run").rename(tmp_path / "moved")
+    other = data_and_settings(tmp_path / "other", content=content)
+    with_state(second := Training([0.5, 0.6]), tmp_path / "moved", resume=True, settings=other)
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
-    assert not [record for record in caplog.records if record.name.startswith("medseg_ext")]
+    expected = [f"resumed with another --{key}: {path} is not what it was" for key, path in other.items()]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")]
+    assert told == ([] if content == "{}" else expected)
+
+
+def test_every_key_of_a_training_is_free_or_told(tmp_path, caplog):
+    """The free ones say where things lie, what computes, how long, or with which weights it began."""
+    keys = {key for bundle in BUNDLES for key in json.loads((bundle / "configs/train.json").read_text())["_desc_"]}
+    with_state(first := Training([0.5]), tmp_path, settings=dict.fromkeys(keys, "before"))
+    first.run(1)
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings=dict.fromkeys(keys, "now"))
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    told = {match[1] for record in caplog.records if (match := re.search(r"another --(\w+)", record.getMessage()))}
+    assert keys - told == {
+        "bundle_root", "cache_rate", "ckpt_path", "compile", "detectron2_weights", "device", "early_stop_patience",
+        "encoder_weights", "gradient_checkpointing", "max_epochs", "num_workers", "object_name", "output_dir",
+        "overwrite", "pretrained", "resume", "title",
+    }  # fmt: skip
 
 
 def test_resuming_a_finished_training_says_how_to_go_on(tmp_path):
