@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
+from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
@@ -216,6 +217,8 @@ def segment(
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
+        with given_as(overrides):
+            told("provenance").write(goes_on=bool(rows), images=images)
         run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
         try:
             carry_out(run)

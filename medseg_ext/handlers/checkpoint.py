@@ -18,6 +18,7 @@ from medseg_ext.files import file_sha256
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
 from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
+from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
@@ -159,6 +160,7 @@ class ResumableState:
             trainings never stand side by side, and a training that fails at once costs nothing.
         settings: the config's keys with their values; the file keeps the decisive ones (`decisive_settings`), and a
             training that goes on with other ones says so in its log.
+        provenance: what the training is made with, which is written as soon as there is something to go on from.
     """
 
     def __init__(
@@ -169,8 +171,10 @@ class ResumableState:
         resume: bool | str = False,
         overwrite: bool = False,
         settings: Mapping[str, Any] | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         self.settings = dict(settings or {})
+        self.provenance = provenance
         self.parts = parts
         self.path = Path(path)
         self.resume = resume
@@ -197,8 +201,8 @@ class ResumableState:
         state = made_by_first_process(self._read)
         if state is None:
             self._first = deepcopy(self._state(engine))
-        else:
-            self._load(engine, state)
+        elif self._load(engine, state) and self.provenance:
+            self.provenance.write(goes_on=True)
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
@@ -248,8 +252,11 @@ class ResumableState:
                 self.path.with_name(name).unlink(missing_ok=True)
             self._pending.unlink(missing_ok=True)
         _save(first, self.path)
+        if self.provenance:
+            self.provenance.write()
 
-    def _load(self, engine: Engine, state: Mapping[str, Any]) -> None:
+    def _load(self, engine: Engine, state: Mapping[str, Any]) -> bool:
+        """Load the state of every part; says whether something is left to do."""
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():
             if isinstance(part, LambdaLR):
@@ -264,8 +271,10 @@ class ResumableState:
             scaler.load_state_dict(state[SCALER])
         if is_first_process():
             self._tell_changes(state.get(SETTINGS, {}))
-        self._end_if_done(engine, max_epochs)
+        if self._has_ended(engine, max_epochs):
+            return False
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+        return True
 
     def _tell_changes(self, before: Mapping[str, Any]) -> None:
         now = self._decisive
@@ -277,18 +286,19 @@ class ResumableState:
             else:
                 logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], now[key])
 
-    def _end_if_done(self, engine: Engine, max_epochs: int) -> None:
+    def _has_ended(self, engine: Engine, max_epochs: int) -> bool:
         """Stop where the training has ended already; one that was started again has then nothing left to do."""
         epoch = engine.state.epoch
         stopped = any(isinstance(part, EarlyStop) and part.has_stopped for part in self.parts.values())
         if epoch < max_epochs and not stopped:
-            return
+            return False
         if not self._restarted and self.resume != AUTO:
             more = "a larger --early_stop_patience" if stopped else f"a --max_epochs above {epoch}"
             what = f"stopped early, after {epoch} epochs" if stopped else f"has {epoch} epochs already"
             raise DataError(f"{self.path}: {what}; give {more} to go on")
         logger.info("the training has ended, after epoch %d: %s", epoch, self.path)
         engine.terminate()
+        return True
 
 
 def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:
