@@ -6,7 +6,7 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,7 +193,7 @@ def segment(
         gallery: write `gallery.html`, too.
         verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
         resume: leave out the images that an earlier run has done with the same settings.
-        carry_out: does the images, here or elsewhere.
+        carry_out: does the images, here or elsewhere; the fields of a dataclass are kept in the record of the run.
 
     Returns:
         What was written.
@@ -218,7 +218,8 @@ def segment(
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
         with given_as(overrides):
-            told("provenance").write(goes_on=bool(rows), images=images)
+            workers = asdict(carry_out) if is_dataclass(carry_out) else None
+            told("provenance").write(goes_on=bool(rows), images=images, workers=workers)
         run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
         try:
             carry_out(run)

@@ -11,6 +11,7 @@ from typing import Any
 
 from medseg_ext.cli.interruption import is_first_process
 from medseg_ext.cli.quick_imports import quick_imports
+from medseg_ext.cli.segment import workers_for
 from medseg_ext.cli.workflow_command import read_overrides, say_files
 
 # Said by options of this command, or for the first run alone.
@@ -42,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     with quick_imports():
         from medseg_ext.bundle.find import find_bundle
         from medseg_ext.bundle.library_log import shorten_log
-        from medseg_ext.bundle.segmentation import segment
+        from medseg_ext.bundle.segmentation import run_serially, segment
         from medseg_ext.bundle.workflow import run_workflow
         from medseg_ext.runs.provenance import changes_since, read_provenance, repeatable_settings
 
@@ -54,6 +55,9 @@ def _run(options: argparse.Namespace) -> int:
     further = read_overrides(options.keys, bundle, workflow, remedy="it is that of the run, or --output")
     given = record["given"] or {}
     repeated = {key: value for key, value in settings.items() if key not in NOT_REPEATED}
+    workers: dict[str, Any] = record["workers"] or {}
+    if workers:
+        repeated.pop("num_workers")  # which is nothing for them
     if "device" not in given:
         repeated.pop("device", None)  # another machine may have another
     parts = {key: value for key, value in given.items() if key not in settings}
@@ -66,7 +70,9 @@ def _run(options: argparse.Namespace) -> int:
     shorten_log()
     data = settings["dataset_dir"]
     if workflow == "inference":
-        done = segment([data] if isinstance(data, str) else data, bundle, output, overrides=overrides)
+        images = [data] if isinstance(data, str) else data
+        carry_out = workers_for(workers.get("workers"), workers.get("scheduler")) or run_serially
+        done = segment(images, bundle, output, overrides=overrides, carry_out=carry_out)
         print("\n".join(done.report()))
         return 1 if done.unreadable else 0
     run_workflow(bundle, workflow, {**overrides, "dataset_dir": data, "output_dir": output})

@@ -68,17 +68,24 @@ class Provenance:
     given: Mapping[str, Any] | None = None
     config_files: Sequence[str] = ()
 
-    def write(self, *, goes_on: bool = False, images: Sequence[Path | str] | None = None) -> None:
+    def write(
+        self,
+        *,
+        goes_on: bool = False,
+        images: Sequence[Path | str] | None = None,
+        workers: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write `provenance_<workflow>.json` into the run's folder; of several processes only the first one does.
 
         Args:
             goes_on: the run goes on with an earlier one, whose record stays, under `earlier`.
             images: those of an inference, instead of `dataset_dir`.
+            workers: who does an inference, as `medseg_ext.cluster.ClusterSegmentation` has it; None is this process.
         """
         if not is_first_process():
             return
         file = provenance_file(Path(self.output_dir), self.workflow)
-        record = self._record(images)
+        record = {**self._record(images), "workers": workers}
         if goes_on and file.is_file():
             try:
                 before = read_provenance(file.parent, self.workflow)
@@ -255,6 +262,7 @@ def _misfit(record: Mapping[str, Any]) -> str | None:
     kinds: dict[str, Any] = {
         "workflow": str, "bundle": str, "config_files": list, "started": str, "command": list, "settings": dict,
         "given": dict | None, "data_set": dict | None, "weights": dict | None, "versions": dict, "machine": dict,
+        "workers": dict | None,
     }  # fmt: skip
     for key, kind in kinds.items():
         if not isinstance(record.get(key), kind):

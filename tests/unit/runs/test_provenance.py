@@ -134,7 +134,9 @@ def test_every_damage_is_told_in_one_line_that_names_the_file(run, tmp_path):
     record = json.loads(whole)
     needed = ("workflow", "bundle", "config_files", "command", "settings", "versions", "machine", "format")
     damaged = [json.dumps({name: value for name, value in record.items() if name != key}) for key in needed]
-    damaged += [json.dumps(record | {key: 5}) for key in (*needed, "given", "data_set", "weights", "earlier")]
+    damaged += [
+        json.dumps(record | {key: 5}) for key in (*needed, "given", "data_set", "weights", "workers", "earlier")
+    ]
     damaged += ["", "[]", "null", "5", "\xff", *(whole[:size] for size in range(1, len(whole) - 2, 97))]
     damaged += [json.dumps(record | {"settings": {}}), json.dumps(record | {"weights": {"path": "x"}})]
     for content in damaged:
