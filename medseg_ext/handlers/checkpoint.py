@@ -23,6 +23,7 @@ from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
+PARTS = "parts"  # of the config, beside its keys
 AUTO = "auto"  # resume where there is a checkpoint, else begin
 # Keys that may be others when a training is resumed: what it has learnt or will learn does not depend on them but for
 # rounding, they set what it began with, or how long it is.
@@ -82,21 +83,25 @@ def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite:
         )
 
 
-def decisive_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Pick what decides how a training goes on, wherever it lies and whatever computes it.
 
     Args:
         settings: the value of every key of the config.
+        given: values that were given for keys, and for parts of the config such as `optimizer#weight_decay`; None if
+            nothing tells.
 
     Returns:
-        Their values but for those of `FREE_KEYS`; for a data set folder, and for a file of settings, the SHA-256 of the
-        file that tells what it is, so that a copy elsewhere is the same.
+        Values of the keys but for those of `FREE_KEYS`; for a data set folder, and for a file of settings, the SHA-256
+        of the file that tells what it is, so that a copy elsewhere is the same. Under `parts`, the values of parts as
+        text, or None.
     """
     decisive = {key: value for key, value in settings.items() if key not in FREE_KEYS}
     for key, name in CONTENT_KEYS.items():
         if decisive.get(key) and (file := Path(decisive[key]) / name).is_file():
             decisive[key] = file_sha256(file)
-    return decisive
+    parts = None if given is None else {key: str(value) for key, value in given.items() if key not in settings}
+    return decisive | {PARTS: parts}
 
 
 class BestModel:
@@ -197,7 +202,7 @@ class ResumableState:
             DataError: the checkpoint is of another kind of training, or the training has ended.
         """
         self._restarted = were_restarted()
-        self._decisive = decisive_settings(self.settings)
+        self._decisive = decisive_settings(self.settings, self.provenance.given if self.provenance else None)
         state = made_by_first_process(self._read)
         if state is None:
             self._first = deepcopy(self._state(engine))
@@ -278,13 +283,20 @@ class ResumableState:
 
     def _tell_changes(self, before: Mapping[str, Any]) -> None:
         now = self._decisive
-        for key in sorted(before.keys() & now.keys()):
+        for key in sorted((before.keys() & now.keys()) - {PARTS}):
             if before[key] == now[key]:
                 continue
             if key in CONTENT_KEYS:
                 logger.warning("resumed with another --%s: %s is not what it was", key, self.settings[key])
             else:
                 logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], now[key])
+        was, given = before.get(PARTS), now[PARTS]
+        if was is None or given is None:
+            return
+        for key in sorted(was.keys() | given.keys()):
+            one, other = was.get(key, "not given"), given.get(key, "not given")
+            if one != other:
+                logger.warning("resumed with another --%s: it was %s, and is %s", key, one, other)
 
     def _has_ended(self, engine: Engine, max_epochs: int) -> bool:
         """Stop where the training has ended already; one that was started again has then nothing left to do."""

@@ -64,6 +64,7 @@ def test_a_training_is_repeated_to_the_last_bit_from_any_directory(here, tmp_pat
     assert (changed["learning_rate"], changed["max_epochs"], changed["title"]) == (0.004, 1, TITLE)
 
 
+@pytest.mark.slow
 def test_an_evaluation_by_monais_command_line_is_repeated(here, tmp_path, monkeypatch, capsys):
     weights = shutil.copyfile(UNET / "models" / "model.pt", here / "weights.pt")
     result = run_bundle(
@@ -90,7 +91,7 @@ def test_an_evaluation_by_monais_command_line_is_repeated(here, tmp_path, monkey
     assert f"not as it was: weights: {weights} is gone" in told
 
 
-@pytest.mark.parametrize("way", ["serial", "workers", "monai"])
+@pytest.mark.parametrize("way", ["serial", "monai", pytest.param("workers", marks=pytest.mark.slow)])
 def test_a_segmentation_is_repeated_however_it_was_made(way, here, tmp_path, monkeypatch):
     images = sorted((here / "data #2" / "images").iterdir())[:2]
     (here / "plate #1").mkdir()

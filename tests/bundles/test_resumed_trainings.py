@@ -1,5 +1,6 @@
 """A training that is interrupted and resumed is the one that was not."""
 
+import json
 import random
 import shutil
 
@@ -71,6 +72,8 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_last_bit(bundle, sam
     with caplog.at_level("WARNING", "medseg_ext"):
         assert train(bundle, data, parts, resume=True, num_workers=1) == random_states
     assert "resumed with another" not in caplog.text
+    (begun,) = json.loads((parts / "provenance_train.json").read_text())["earlier"]
+    assert begun["settings"]["output_dir"] == str(tmp_path / "begun")
     for name in ("checkpoint.pt", "model.pt"):
         assert_equal(*(torch.load(folder / name, weights_only=True) for folder in (whole, parts)))
     assert (parts / "iou_curve.csv").read_bytes() == (whole / "iou_curve.csv").read_bytes()

@@ -17,6 +17,7 @@ from medseg_ext.handlers.checkpoint import BestModel, ResumableState, refuse_to_
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
+from medseg_ext.runs.provenance import Provenance
 
 
 class Training:
@@ -410,6 +411,26 @@ def test_a_training_that_goes_on_with_other_settings_says_which(tmp_path, caplog
         "resumed with another --patch_size: it was [64, 64], and is [64, 96]",
         "resumed with another --seed: it was 0, and is 1",
     ]
+
+
+def test_a_part_of_the_config_that_is_given_otherwise_or_no_more_is_told(tmp_path, caplog):
+    settings = dict.fromkeys(("bundle_root", "dataset_dir", "output_dir"), str(tmp_path))
+
+    def provenance(**given: object) -> Provenance:
+        return Provenance("train", settings, tmp_path, tmp_path, tmp_path, given={"seed": 1, **given})
+
+    begun = provenance(**{"optimizer#weight_decay": 0.5, "loss#weight": 2, "loss#smooth": 1})
+    with_state(first := Training([0.5]), tmp_path, settings={"seed": 1}, provenance=begun)
+    first.run(1)
+    gone_on = provenance(**{"optimizer#weight_decay": 0.1, "loss#smooth": 1})
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": 1}, provenance=gone_on)
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")] == [
+        "resumed with another --loss#weight: it was 2, and is not given",
+        "resumed with another --optimizer#weight_decay: it was 0.5, and is 0.1",
+    ]
+    assert len(json.loads((tmp_path / "provenance_train.json").read_text())["earlier"]) == 1
 
 
 def data_and_settings(folder, *, content: str = "{}") -> dict[str, str | None]:
