@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
         repeated.pop("device", None)  # another machine may have another
     parts = {key: value for key, value in given.items() if key not in settings}
     overrides = {**repeated, **parts, **further}
-    output = _output(options, overrides)
+    output = _output(options, workflow)
     if is_first_process():
         for line in changes_since(record, bundle, str(overrides.get("device", settings.get("device")))):
             print(f"not as it was: {line}", file=sys.stderr)
@@ -97,16 +97,16 @@ def _refuse_other_configs(record: Mapping[str, Any], run_dir: Path) -> None:
             )
 
 
-def _output(options: argparse.Namespace, overrides: Mapping[str, Any]) -> Path:
+def _output(options: argparse.Namespace, workflow: str) -> Path:
     """Choose the folder of the files.
 
-    Raises: ValueError: it is that of the run, or by default one that holds files already.
+    Raises: ValueError: it is that of the run, or by default one that holds files already; a training sees to that itself.
     """
     run_dir: Path = options.run_dir
     output: Path = options.output or run_dir.with_name(f"{run_dir.resolve().name}_rerun")
     if output.resolve() == run_dir.resolve():
         raise ValueError(f"--output {output} is the folder of the run, which stays as it is: give another one")
-    goes_on = overrides.get("resume") or overrides.get("overwrite")
-    if not options.output and not goes_on and output.is_dir() and any(output.iterdir()):
+    is_seen_to = options.output or workflow == "train" or not is_first_process()
+    if not is_seen_to and output.is_dir() and any(output.iterdir()):
         raise ValueError(f"{output} holds files already: give another folder as --output")
     return output

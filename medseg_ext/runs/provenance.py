@@ -34,7 +34,7 @@ PATH_KEYS = ("bundle_root", "ckpt_path", "dataset_dir", "output_dir")  # made ab
 NAME_OR_PATH_KEYS = ("detectron2_config", "detectron2_weights", "encoder_weights")  # likewise, if there is such a file
 FIRST_KEYS = ("ckpt_path", "detectron2_weights", "encoder_weights", "pretrained")  # what a training begins with
 BETWEEN_MACHINES = ("instructions", "threads", "gpus", "processes")  # sums are rounded otherwise
-HASHED_BYTES = 64 * 2**20
+HASHED_BYTES = 32 * 2**20  # more than the weights of any bundle here
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ def changes_since(record: Mapping[str, Any], bundle: Path, device: str) -> list[
 
 
 def describe_file(file: Path) -> dict[str, Any]:
-    """Tell a file from others: by its size, and the SHA-256 of its last 64 MB, which are all of most files.
+    """Tell a file from others: by its size, and the SHA-256 of its last 32 MB, which are all of most files.
 
     Of weights the end is the table of checksums of all tensors: larger ones are told apart, too, and in no time.
 
