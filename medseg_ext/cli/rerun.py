@@ -100,7 +100,7 @@ def _refuse_other_configs(record: Mapping[str, Any], run_dir: Path) -> None:
 def _output(options: argparse.Namespace, workflow: str) -> Path:
     """Choose the folder of the files.
 
-    Raises: ValueError: it is that of the run, or by default one that holds files already; a training sees to that itself.
+    Raises: ValueError: it is that of the run, or by default one that holds files; a training sees to that.
     """
     run_dir: Path = options.run_dir
     output: Path = options.output or run_dir.with_name(f"{run_dir.resolve().name}_rerun")

@@ -262,11 +262,11 @@ def _misfit(record: Mapping[str, Any]) -> str | None:
     kinds: dict[str, Any] = {
         "workflow": str, "bundle": str, "config_files": list, "started": str, "command": list, "settings": dict,
         "given": dict | None, "data_set": dict | None, "weights": dict | None, "versions": dict, "machine": dict,
-        "workers": dict | None,
+        "workers": dict | None, "seed": int | None, "working_directory": str,
     }  # fmt: skip
     for key, kind in kinds.items():
-        if not isinstance(record.get(key), kind):
-            return f"{key} is {record.get(key)!r}"
+        if key not in record or not isinstance(record[key], kind):
+            return f"{key} is {record[key]!r}" if key in record else f"it has no {key}"
     if record["workflow"] not in WORKFLOWS:
         return f"workflow is {record['workflow']}"
     for entry in (*record["config_files"], record["data_set"], record["weights"]):
