@@ -17,13 +17,15 @@ from medseg_ext.errors import DataError, DivergenceError
 from medseg_ext.files import file_sha256
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
-from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
+from medseg_ext.processes import is_first_process, launch_id, made_by_first_process, may_be_restarted, were_restarted
 from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
 PARTS = "parts"  # of the config, beside its keys
+LAUNCH_FILE = ".torchrun"  # names the launch of which the training in the folder is
+PENDING_FILE = ".overwrite_pending"  # there until what is to be overwritten is
 AUTO = "auto"  # resume where there is a checkpoint, else begin
 # Keys that may be others when a training is resumed: what it has learnt or will learn does not depend on them but for
 # rounding, they set what it began with, or how long it is.
@@ -53,7 +55,8 @@ def _save(content: Any, path: Path) -> None:
 def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite: bool = False) -> None:
     """Stop before a new training replaces what an earlier one has left, which may have taken days.
 
-    Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own.
+    Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own; but one
+    that was refused, or failed before, is refused again.
 
     Args:
         output_dir: folder of the training's files; it need not exist.
@@ -68,19 +71,29 @@ def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite:
             f"{output_dir}: --resume {resume} goes on with the training that is there, --overwrite True replaces it: "
             "give one of them"
         )
-    if were_restarted() or resume is True or overwrite:
+    were_before = were_restarted()
+    made_by_first_process(lambda: _take(Path(output_dir), resume=resume, overwrite=overwrite, again=were_before))
+
+
+def _take(folder: Path, *, resume: bool | str, overwrite: bool, again: bool) -> None:
+    launch, pending = folder / LAUNCH_FILE, folder / PENDING_FILE
+    if again and launch.is_file() and launch.read_text(encoding="utf-8") == launch_id():
         return
-    there = made_by_first_process(
-        lambda: [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
-    )
-    if there and not (resume == AUTO and CHECKPOINT_FILE in there):
+    there = [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (folder / name).exists()]
+    if there and not (resume is True or overwrite or (resume == AUTO and CHECKPOINT_FILE in there)):
         remedy = "which a new one would replace: give --resume True to go on with it,"
         if resume == AUTO:
             remedy = f"but no {CHECKPOINT_FILE} to go on from: give"
         raise DataError(
-            f"{output_dir} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
+            f"{folder} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
             "--overwrite True to replace it"
         )
+    if may_be_restarted():
+        folder.mkdir(parents=True, exist_ok=True)
+        pending.unlink(missing_ok=True)
+        if overwrite:
+            pending.touch()
+        launch.write_text(launch_id(), encoding="utf-8")
 
 
 def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -218,19 +231,12 @@ class ResumableState:
         scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
         return state | {SETTINGS: self._decisive} | ({SCALER: scaler.state_dict()} if scaler else {})
 
-    @property
-    def _pending(self) -> Path:
-        """A file that is there until what is to be overwritten is; `torchrun` may start such a training again."""
-        return self.path.with_name(".overwrite_pending")
-
     def _read(self) -> dict[str, Any] | None:
         """Read the checkpoint; None where the training begins."""
         goes_on = self.path.is_file() if self.resume == AUTO else bool(self.resume)
         if self._restarted:
-            goes_on = self.path.is_file() and not self._pending.exists()
-        elif self.overwrite and may_be_restarted():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._pending.touch()
+            is_there = self.path.is_file() or self.resume is True
+            goes_on = is_there and not self.path.with_name(PENDING_FILE).exists()
         if not goes_on:
             return None
         if not self.path.is_file():
@@ -255,7 +261,7 @@ class ResumableState:
         if self.overwrite:
             for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
                 self.path.with_name(name).unlink(missing_ok=True)
-            self._pending.unlink(missing_ok=True)
+            self.path.with_name(PENDING_FILE).unlink(missing_ok=True)
         _save(first, self.path)
         if self.provenance:
             self.provenance.write()

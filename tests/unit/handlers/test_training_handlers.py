@@ -332,6 +332,7 @@ def test_a_training_that_torchrun_starts_again_goes_on_where_it_stopped(tmp_path
     earlier.run(3)
     if options:
         shutil.copytree(tmp_path / "earlier", tmp_path / "out")
+    refuse_to_replace(str(tmp_path / "out"), **options)
     with_state(
         first := interrupted(Training([0.5] * 4), after=7 if options.get("resume") else 3), tmp_path / "out", **options
     )
@@ -346,19 +347,46 @@ def test_a_training_that_torchrun_starts_again_goes_on_where_it_stopped(tmp_path
     assert rows[0]["validation_iou"] == ("0.9" if options.get("resume") else "0.5")
 
 
-def test_one_that_was_to_replace_an_earlier_one_does_so_still(tmp_path, restarted):
-    """It failed at its first step, so that the earlier one is there: torchrun is not to go on with that."""
+@pytest.mark.parametrize("begins", [0, 1])
+def test_one_that_was_to_replace_an_earlier_one_does_so_still(tmp_path, restarted, begins):
+    """It failed at its first step, or before all: torchrun is not to go on with the earlier one, which is there."""
     with_state(earlier := Training([0.9]), tmp_path)
     earlier.run(1)
+    restarted(begins)
+    refuse_to_replace(str(tmp_path), overwrite=True)
     with_state(first := interrupted(Training([]), after=0), tmp_path, overwrite=True)
     with pytest.raises(MemoryError):
         first.run(2)
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".overwrite_pending"}
-    restarted(1)
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".overwrite_pending", ".torchrun"}
+    restarted(begins + 1)
+    refuse_to_replace(str(tmp_path), overwrite=True)
     with_state(second := Training([0.5, 0.5]), tmp_path, overwrite=True)
     second.run(2)
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".torchrun"}
     assert [row["validation_iou"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["0.5", "0.5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": "auto"}])
+def test_one_that_was_refused_is_refused_again_when_torchrun_tries_once_more(tmp_path, restarted, monkeypatch, options):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "earlier")
+    refuse_to_replace(str(tmp_path))
+    (tmp_path / "model.pt").touch()
+    restarted(1)
+    refuse_to_replace(str(tmp_path), **options)  # its own
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "later")
+    for count in (0, 1, 2):
+        restarted(count)
+        with pytest.raises(DataError, match=r"holds model\.pt of an earlier training"):
+            refuse_to_replace(str(tmp_path), **options)
+
+
+def test_one_that_finds_nothing_to_resume_does_not_either_when_torchrun_tries_once_more(tmp_path, restarted):
+    for count in (0, 1):
+        restarted(count)
+        refuse_to_replace(str(tmp_path), resume=True)
+        with_state(training := Training([0.5]), tmp_path, resume=True)
+        with pytest.raises(FileNotFoundError):
+            training.run(1)
 
 
 def test_one_that_had_ended_has_nothing_left_to_do(tmp_path, restarted):
