@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
 import time
 from collections.abc import Callable
@@ -147,3 +148,9 @@ def were_restarted() -> bool:
 def may_be_restarted() -> bool:
     """Say whether `torchrun` would start these processes again."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def launch_id() -> str:
+    """Name the launch of `torchrun` that this process is of; processes that it starts again are of the same."""
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")  # which is what it is where nobody gave one
+    return f"{platform.node()} {os.getppid()}" if run_id == "none" else run_id

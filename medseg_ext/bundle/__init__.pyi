@@ -1,6 +1,8 @@
 from .export import export_bundle
 from .find import find_bundle
+from .given import given_overrides, write_provenance
 from .monai_command_line import (
+    config_files,
     end_with_failed_images,
     end_with_the_cause,
     find_bundle_root,
@@ -17,11 +19,13 @@ __all__ = [
     "OverrideError",
     "RenderError",
     "Verbatim",
+    "config_files",
     "end_with_failed_images",
     "end_with_the_cause",
     "export_bundle",
     "find_bundle",
     "find_bundle_root",
+    "given_overrides",
     "merge_fragments",
     "read_recipes",
     "refuse_unknown_overrides",
@@ -31,4 +35,5 @@ __all__ = [
     "ship_weights",
     "stale_files",
     "stray_files",
+    "write_provenance",
 ]

@@ -48,10 +48,21 @@ def find_bundle_root(arguments: Sequence[str] | None = None) -> str:
     Returns:
         The folder that holds `configs/`; `.`, MONAI's own habit, when no config file inside such a folder is named.
     """
-    for file in _config_files(read_options(arguments)):
+    for file in config_files(arguments):
         if Path(file).parent.name == "configs":
             return str(Path(file).parents[1])
     return "."
+
+
+def config_files(arguments: Sequence[str] | None = None) -> list[str]:
+    """List the config files that MONAI's command line names, the later over the earlier; none if it is not running.
+
+    Args:
+        arguments: the words of the command line; by default those of this process, when it runs MONAI's command line.
+    """
+    options = read_options(arguments)
+    files = options["config_file"].value if "config_file" in options else []
+    return [str(file) for file in ([files] if isinstance(files, str) else files) if file]
 
 
 def read_options(arguments: Sequence[str] | None = None) -> dict[str, Option]:
@@ -101,7 +112,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
             whose value would be changed, or is text where the config has a number, or true or false.
     """
     options = read_options(arguments)
-    config = ConfigParser.load_config_files(_config_files(options))
+    config = ConfigParser.load_config_files(config_files(arguments))
     overrides = {key: option.value for key, option in options.items() if key not in OWN_OPTIONS}
     refuse_misfits(overrides, ConfigParser(config))
     for key, (word, value) in options.items():
@@ -197,8 +208,3 @@ def _monai_arguments() -> list[str]:
     """Give this process's arguments if it runs MONAI's command line, else none."""
     is_monai = Path(sys.argv[0]).parts[-3:-1] == ("monai", "bundle") and sys.argv[1:2] and sys.argv[1] in COMMANDS
     return sys.argv[1:] if is_monai else []
-
-
-def _config_files(options: Mapping[str, Option]) -> list[str]:
-    files = options["config_file"].value if "config_file" in options else []
-    return [str(file) for file in ([files] if isinstance(files, str) else files) if file]

@@ -6,13 +6,14 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
+from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
@@ -192,7 +193,7 @@ def segment(
         gallery: write `gallery.html`, too.
         verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
         resume: leave out the images that an earlier run has done with the same settings.
-        carry_out: does the images, here or elsewhere.
+        carry_out: does the images, here or elsewhere; the fields of a dataclass are kept in the record of the run.
 
     Returns:
         What was written.
@@ -216,6 +217,9 @@ def segment(
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
+        with given_as(overrides):
+            workers = asdict(carry_out) if is_dataclass(carry_out) else None
+            told("provenance").write(goes_on=bool(rows), images=images, workers=workers)
         run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
         try:
             carry_out(run)

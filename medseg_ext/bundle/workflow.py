@@ -13,6 +13,7 @@ from typing import Any
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
+from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.monai_command_line import refuse_misfits
 from medseg_ext.bundle.values import check_value, is_path
@@ -51,7 +52,7 @@ def run_workflow(
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     running = None
-    with quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
+    with given_as(overrides), quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
         try:
             running = open_workflow(bundle, workflow, overrides, with_log=with_log)
             running.initialize()

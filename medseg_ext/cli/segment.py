@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         gallery=options.gallery,
         verbose=options.verbose,
         resume=options.resume,
-        carry_out=_workers(options) or run_serially,
+        carry_out=workers_for(options.workers, options.scheduler) or run_serially,
     )
     print("\n".join(done.report()))
     if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
@@ -84,15 +84,18 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if done.unreadable else 0
 
 
-def _workers(options: argparse.Namespace) -> Any:
-    """Give what has workers do the images; None where none are asked for."""
-    if options.workers is None and options.scheduler is None:
+def workers_for(number: int | None, scheduler: str | None) -> Any:
+    """Give what has workers do the images; None where none are asked for.
+
+    Raises: ValueError: Dask is not installed.
+    """
+    if number is None and scheduler is None:
         return None
     if not importlib.util.find_spec("distributed"):
         raise ValueError("--workers and --scheduler need Dask: pip install 'medseg-ext[dask]'")
     from medseg_ext.cluster.segmentation import ClusterSegmentation
 
-    return ClusterSegmentation(workers=options.workers, scheduler=options.scheduler)
+    return ClusterSegmentation(workers=number, scheduler=scheduler)
 
 
 def how_to_go_on(options: argparse.Namespace, words: Sequence[str]) -> str:

@@ -12,20 +12,30 @@ import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
+from medseg_ext.datasets.data_set_folder import DATASET_FILE
 from medseg_ext.errors import DataError, DivergenceError
+from medseg_ext.files import file_sha256
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
-from medseg_ext.processes import is_first_process, made_by_first_process, may_be_restarted, were_restarted
+from medseg_ext.processes import is_first_process, launch_id, made_by_first_process, may_be_restarted, were_restarted
+from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
+PARTS = "parts"  # of the config, beside its keys
+LAUNCH_FILE = ".torchrun"  # names the launch of which the training in the folder is
+PENDING_FILE = ".overwrite_pending"  # there until what is to be overwritten is
 AUTO = "auto"  # resume where there is a checkpoint, else begin
-# Keys that may be others when a training is resumed: nothing that is learnt depends on them, or they are made for that.
+# Keys that may be others when a training is resumed: what it has learnt or will learn does not depend on them but for
+# rounding, they set what it began with, or how long it is.
 FREE_KEYS = {
-    "bundle_root", "cache_rate", "ckpt_path", "device", "max_epochs", "num_workers", "object_name", "output_dir",
-    "overwrite", "resume", "title",
+    "bundle_root", "cache_rate", "ckpt_path", "compile", "detectron2_weights", "device", "early_stop_patience",
+    "encoder_weights", "gradient_checkpointing", "max_epochs", "num_workers", "object_name", "output_dir", "overwrite",
+    "pretrained", "resume", "title",
 }  # fmt: skip
+# Keys that name what may lie elsewhere, with the file in it whose content tells whether it is the same.
+CONTENT_KEYS = {"dataset_dir": DATASET_FILE, "detectron2_config": ""}
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +55,8 @@ def _save(content: Any, path: Path) -> None:
 def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite: bool = False) -> None:
     """Stop before a new training replaces what an earlier one has left, which may have taken days.
 
-    Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own.
+    Call it before anything is loaded or written. What a training left that `torchrun` starts again is its own; but one
+    that was refused, or failed before, is refused again.
 
     Args:
         output_dir: folder of the training's files; it need not exist.
@@ -60,19 +71,50 @@ def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite:
             f"{output_dir}: --resume {resume} goes on with the training that is there, --overwrite True replaces it: "
             "give one of them"
         )
-    if were_restarted() or resume is True or overwrite:
+    were_before = were_restarted()
+    made_by_first_process(lambda: _take(Path(output_dir), resume=resume, overwrite=overwrite, again=were_before))
+
+
+def _take(folder: Path, *, resume: bool | str, overwrite: bool, again: bool) -> None:
+    launch, pending = folder / LAUNCH_FILE, folder / PENDING_FILE
+    if again and launch.is_file() and launch.read_text(encoding="utf-8") == launch_id():
         return
-    there = made_by_first_process(
-        lambda: [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (Path(output_dir) / name).exists()]
-    )
-    if there and not (resume == AUTO and CHECKPOINT_FILE in there):
+    there = [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (folder / name).exists()]
+    if there and not (resume is True or overwrite or (resume == AUTO and CHECKPOINT_FILE in there)):
         remedy = "which a new one would replace: give --resume True to go on with it,"
         if resume == AUTO:
             remedy = f"but no {CHECKPOINT_FILE} to go on from: give"
         raise DataError(
-            f"{output_dir} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
+            f"{folder} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
             "--overwrite True to replace it"
         )
+    if may_be_restarted():
+        folder.mkdir(parents=True, exist_ok=True)
+        pending.unlink(missing_ok=True)
+        if overwrite:
+            pending.touch()
+        launch.write_text(launch_id(), encoding="utf-8")
+
+
+def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Pick what decides how a training goes on, wherever it lies and whatever computes it.
+
+    Args:
+        settings: the value of every key of the config.
+        given: values that were given for keys, and for parts of the config such as `optimizer#weight_decay`; None if
+            nothing tells.
+
+    Returns:
+        Values of the keys but for those of `FREE_KEYS`; for a data set folder, and for a file of settings, the SHA-256
+        of the file that tells what it is, so that a copy elsewhere is the same. Under `parts`, the values of parts as
+        text, or None.
+    """
+    decisive = {key: value for key, value in settings.items() if key not in FREE_KEYS}
+    for key, name in CONTENT_KEYS.items():
+        if decisive.get(key) and (file := Path(decisive[key]) / name).is_file():
+            decisive[key] = file_sha256(file)
+    parts = None if given is None else {key: str(value) for key, value in given.items() if key not in settings}
+    return decisive | {PARTS: parts}
 
 
 class BestModel:
@@ -134,7 +176,9 @@ class ResumableState:
             a training that has ended is then no mistake, and has nothing left to do.
         overwrite: remove the files of an earlier training beside it when the first step is done, so that those of two
             trainings never stand side by side, and a training that fails at once costs nothing.
-        settings: the config's keys with their values; a training that goes on with other ones says so in its log.
+        settings: the config's keys with their values; the file keeps the decisive ones (`decisive_settings`), and a
+            training that goes on with other ones says so in its log.
+        provenance: what the training is made with, which is written as soon as there is something to go on from.
     """
 
     def __init__(
@@ -145,13 +189,16 @@ class ResumableState:
         resume: bool | str = False,
         overwrite: bool = False,
         settings: Mapping[str, Any] | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         self.settings = dict(settings or {})
+        self.provenance = provenance
         self.parts = parts
         self.path = Path(path)
         self.resume = resume
         self.overwrite = overwrite
         self._restarted = False
+        self._decisive: dict[str, Any] = {}
         self._first: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -168,11 +215,12 @@ class ResumableState:
             DataError: the checkpoint is of another kind of training, or the training has ended.
         """
         self._restarted = were_restarted()
+        self._decisive = decisive_settings(self.settings, self.provenance.given if self.provenance else None)
         state = made_by_first_process(self._read)
         if state is None:
             self._first = deepcopy(self._state(engine))
-        else:
-            self._load(engine, state)
+        elif self._load(engine, state) and self.provenance:
+            self.provenance.write(goes_on=True)
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
@@ -181,21 +229,14 @@ class ResumableState:
     def _state(self, engine: Engine) -> dict[str, Any]:
         state = {name: _unwrapped(part).state_dict() for name, part in self.parts.items()}
         scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
-        return state | {SETTINGS: self.settings} | ({SCALER: scaler.state_dict()} if scaler else {})
-
-    @property
-    def _pending(self) -> Path:
-        """A file that is there until what is to be overwritten is; `torchrun` may start such a training again."""
-        return self.path.with_name(".overwrite_pending")
+        return state | {SETTINGS: self._decisive} | ({SCALER: scaler.state_dict()} if scaler else {})
 
     def _read(self) -> dict[str, Any] | None:
         """Read the checkpoint; None where the training begins."""
         goes_on = self.path.is_file() if self.resume == AUTO else bool(self.resume)
         if self._restarted:
-            goes_on = self.path.is_file() and not self._pending.exists()
-        elif self.overwrite and may_be_restarted():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._pending.touch()
+            is_there = self.path.is_file() or self.resume is True
+            goes_on = is_there and not self.path.with_name(PENDING_FILE).exists()
         if not goes_on:
             return None
         if not self.path.is_file():
@@ -220,10 +261,13 @@ class ResumableState:
         if self.overwrite:
             for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
                 self.path.with_name(name).unlink(missing_ok=True)
-            self._pending.unlink(missing_ok=True)
+            self.path.with_name(PENDING_FILE).unlink(missing_ok=True)
         _save(first, self.path)
+        if self.provenance:
+            self.provenance.write()
 
-    def _load(self, engine: Engine, state: Mapping[str, Any]) -> None:
+    def _load(self, engine: Engine, state: Mapping[str, Any]) -> bool:
+        """Load the state of every part; says whether something is left to do."""
         max_epochs, epoch_length = int(engine.state.max_epochs or 0), int(engine.state.epoch_length or 0)
         for name, part in self.parts.items():
             if isinstance(part, LambdaLR):
@@ -238,26 +282,41 @@ class ResumableState:
             scaler.load_state_dict(state[SCALER])
         if is_first_process():
             self._tell_changes(state.get(SETTINGS, {}))
-        self._end_if_done(engine, max_epochs)
+        if self._has_ended(engine, max_epochs):
+            return False
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+        return True
 
     def _tell_changes(self, before: Mapping[str, Any]) -> None:
-        for key in sorted((before.keys() & self.settings.keys()) - FREE_KEYS):
-            if before[key] != self.settings[key]:
-                logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], self.settings[key])
+        now = self._decisive
+        for key in sorted((before.keys() & now.keys()) - {PARTS}):
+            if before[key] == now[key]:
+                continue
+            if key in CONTENT_KEYS:
+                logger.warning("resumed with another --%s: %s is not what it was", key, self.settings[key])
+            else:
+                logger.warning("resumed with another --%s: it was %s, and is %s", key, before[key], now[key])
+        was, given = before.get(PARTS), now[PARTS]
+        if was is None or given is None:
+            return
+        for key in sorted(was.keys() | given.keys()):
+            one, other = was.get(key, "not given"), given.get(key, "not given")
+            if one != other:
+                logger.warning("resumed with another --%s: it was %s, and is %s", key, one, other)
 
-    def _end_if_done(self, engine: Engine, max_epochs: int) -> None:
+    def _has_ended(self, engine: Engine, max_epochs: int) -> bool:
         """Stop where the training has ended already; one that was started again has then nothing left to do."""
         epoch = engine.state.epoch
         stopped = any(isinstance(part, EarlyStop) and part.has_stopped for part in self.parts.values())
         if epoch < max_epochs and not stopped:
-            return
+            return False
         if not self._restarted and self.resume != AUTO:
             more = "a larger --early_stop_patience" if stopped else f"a --max_epochs above {epoch}"
             what = f"stopped early, after {epoch} epochs" if stopped else f"has {epoch} epochs already"
             raise DataError(f"{self.path}: {what}; give {more} to go on")
         logger.info("the training has ended, after epoch %d: %s", epoch, self.path)
         engine.terminate()
+        return True
 
 
 def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:

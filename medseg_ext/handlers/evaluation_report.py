@@ -18,6 +18,7 @@ from medseg_ext.pages.evaluation_page import write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
 from medseg_ext.processes import gather_objects, is_first_process
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
+from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import PICTURE_FILE, find_training_file
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class EvaluationReport:
         pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
         bundle_root: the bundle, whose metadata name the model; without it the model has no name.
         dataset_dir: the data set folder, whose `dataset.json` names the data set; without it the title stands for it.
+        provenance: what the evaluation is made with, which is written when it starts.
 
     Raises:
         ValueError: the headline names no metrics.
@@ -60,7 +62,9 @@ class EvaluationReport:
         pictures: int = 6,
         bundle_root: str | None = None,
         dataset_dir: str | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
+        self.provenance = provenance
         self.output_dir = Path(output_dir)
         self.evaluation = Evaluation(
             self.output_dir,
@@ -85,10 +89,12 @@ class EvaluationReport:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
-        """Forget the images of an earlier run."""
+        """Forget the images of an earlier run, and write what this one is made with."""
         self.evaluation.images.clear()
         if is_first_process():
             self.evaluation.start()
+        if self.provenance:
+            self.provenance.write()
 
     def compare(self, engine: Engine) -> None:
         """Compare the images of one iteration with the truth, and draw each."""

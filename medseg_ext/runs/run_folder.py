@@ -2,13 +2,15 @@
 
 What is in the folder of a training (its `output_dir`): `model.pt`, the best weights, and `checkpoint.pt`, all that a
 resumed training needs (`medseg_ext.handlers.checkpoint`); `iou_curve.csv` and `.png`
-(`medseg_ext.runs.training_curve`); TensorBoard's events.
+(`medseg_ext.runs.training_curve`); `provenance_train.json`, what it was made with (`medseg_ext.runs.provenance`);
+TensorBoard's events.
 
 The files of an evaluation, beside those that are for people to read (`metrics.json`, `metrics_per_image.csv`,
 `report.html`):
 
 | file | what |
 |---|---|
+| `provenance_evaluate.json` | what it was made with (`medseg_ext.runs.provenance`) |
 | `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of images, groups and truth |
 | `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `groups`, `truth_digests`; `statistics.<metric>` (N, K) |
 | `predictions/<id>.tif`, `truths/<id>.tif` | label maps, at the size of the original image |

@@ -180,5 +180,5 @@ def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monk
     with pytest.raises(RuntimeError):
         infer(Path(__file__).parents[2] / "bundles/dsb2018_unet", mosaics["dsb2018"], tmp_path, **TILES)
     left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}  # which goes with the workflow that failed
-    assert left == {"summary.csv"}
+    assert left == {"summary.csv", "provenance_inference.json"}
     assert "no space left" in (tmp_path / "summary.csv").read_text()

@@ -1,6 +1,7 @@
 """A run that was interrupted is gone on with, to the files of one that was not."""
 
 import filecmp
+import json
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def whole(images, tmp_path_factory) -> Path:
 
 
 def visible(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    """Name the files that are the same of two runs; `provenance_inference.json` tells of each by itself."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith((".", "provenance_"))}
 
 
 def assert_alike(one: Path, other: Path) -> None:
@@ -63,6 +65,7 @@ def test_a_run_that_was_killed_is_gone_on_with(images, whole, tmp_path, capsys, 
     assert f"{done} of 5 images were done before" in capsys.readouterr().err
     assert_alike(whole, output)
     ids = [bytes(line).split(b'"id":"')[1].split(b'"')[0].decode() for line in notes[1 : done + 1]]
+    assert len(json.loads((output / "provenance_inference.json").read_text()).get("earlier", [])) == (done > 0)
     untouched = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
     assert sorted(untouched) == sorted(path for path in before if path.name.rpartition("_")[0] in ids)
 

@@ -1,6 +1,8 @@
 """A training that is interrupted and resumed is the one that was not."""
 
+import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -55,15 +57,23 @@ def assert_equal(one: object, other: object) -> None:
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_resumed_training_is_the_uninterrupted_one_to_the_last_bit(bundle, sample_data_sets, tmp_path):
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_last_bit(bundle, sample_data_sets, tmp_path, caplog):
+    """It goes on in a folder that was moved meanwhile, with a copy of the data, and other numbers of workers."""
     if bundle.name.endswith("mask_rcnn"):
         pytest.importorskip("detectron2")
     data = sample_data_sets[bundle.name.partition("_")[0]]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole, parts = tmp_path / "whole", tmp_path / "moved" / "parts #2"
     random_states = train(bundle, data, whole)
     with pytest.raises(RuntimeError, match="InterruptionError"):
-        train(bundle, data, parts, last_step=STEPS + 2, num_workers=2)
-    assert train(bundle, data, parts, resume=True, num_workers=2) == random_states
+        train(bundle, data, tmp_path / "begun", last_step=STEPS + 2, num_workers=2)
+    parts.parent.mkdir()
+    (tmp_path / "begun").rename(parts)
+    data = shutil.copytree(data, tmp_path / "data")
+    with caplog.at_level("WARNING", "medseg_ext"):
+        assert train(bundle, data, parts, resume=True, num_workers=1) == random_states
+    assert "resumed with another" not in caplog.text
+    (begun,) = json.loads((parts / "provenance_train.json").read_text())["earlier"]
+    assert begun["settings"]["output_dir"] == str(tmp_path / "begun")
     for name in ("checkpoint.pt", "model.pt"):
         assert_equal(*(torch.load(folder / name, weights_only=True) for folder in (whole, parts)))
     assert (parts / "iou_curve.csv").read_bytes() == (whole / "iou_curve.csv").read_bytes()

@@ -1,8 +1,11 @@
 import csv
+import json
+import re
 import shutil
 
 import pytest
 import torch
+from bundle_settings import BUNDLES
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from monai.optimizers import WarmupCosineSchedule
@@ -14,6 +17,7 @@ from medseg_ext.handlers.checkpoint import BestModel, ResumableState, refuse_to_
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
+from medseg_ext.runs.provenance import Provenance
 
 
 class Training:
@@ -328,6 +332,7 @@ def test_a_training_that_torchrun_starts_again_goes_on_where_it_stopped(tmp_path
     earlier.run(3)
     if options:
         shutil.copytree(tmp_path / "earlier", tmp_path / "out")
+    refuse_to_replace(str(tmp_path / "out"), **options)
     with_state(
         first := interrupted(Training([0.5] * 4), after=7 if options.get("resume") else 3), tmp_path / "out", **options
     )
@@ -342,19 +347,46 @@ def test_a_training_that_torchrun_starts_again_goes_on_where_it_stopped(tmp_path
     assert rows[0]["validation_iou"] == ("0.9" if options.get("resume") else "0.5")
 
 
-def test_one_that_was_to_replace_an_earlier_one_does_so_still(tmp_path, restarted):
-    """It failed at its first step, so that the earlier one is there: torchrun is not to go on with that."""
+@pytest.mark.parametrize("begins", [0, 1])
+def test_one_that_was_to_replace_an_earlier_one_does_so_still(tmp_path, restarted, begins):
+    """It failed at its first step, or before all: torchrun is not to go on with the earlier one, which is there."""
     with_state(earlier := Training([0.9]), tmp_path)
     earlier.run(1)
+    restarted(begins)
+    refuse_to_replace(str(tmp_path), overwrite=True)
     with_state(first := interrupted(Training([]), after=0), tmp_path, overwrite=True)
     with pytest.raises(MemoryError):
         first.run(2)
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".overwrite_pending"}
-    restarted(1)
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".overwrite_pending", ".torchrun"}
+    restarted(begins + 1)
+    refuse_to_replace(str(tmp_path), overwrite=True)
     with_state(second := Training([0.5, 0.5]), tmp_path, overwrite=True)
     second.run(2)
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, ".torchrun"}
     assert [row["validation_iou"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["0.5", "0.5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": "auto"}])
+def test_one_that_was_refused_is_refused_again_when_torchrun_tries_once_more(tmp_path, restarted, monkeypatch, options):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "earlier")
+    refuse_to_replace(str(tmp_path))
+    (tmp_path / "model.pt").touch()
+    restarted(1)
+    refuse_to_replace(str(tmp_path), **options)  # its own
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "later")
+    for count in (0, 1, 2):
+        restarted(count)
+        with pytest.raises(DataError, match=r"holds model\.pt of an earlier training"):
+            refuse_to_replace(str(tmp_path), **options)
+
+
+def test_one_that_finds_nothing_to_resume_does_not_either_when_torchrun_tries_once_more(tmp_path, restarted):
+    for count in (0, 1):
+        restarted(count)
+        refuse_to_replace(str(tmp_path), resume=True)
+        with_state(training := Training([0.5]), tmp_path, resume=True)
+        with pytest.raises(FileNotFoundError):
+            training.run(1)
 
 
 def test_one_that_had_ended_has_nothing_left_to_do(tmp_path, restarted):
@@ -409,13 +441,63 @@ def test_a_training_that_goes_on_with_other_settings_says_which(tmp_path, caplog
     ]
 
 
-def test_a_training_that_goes_on_with_the_same_settings_says_nothing(tmp_path, caplog):
-    with_state(first := Training([0.5]), tmp_path, settings={"seed": None, "patch_size": [64, 64]})
+def test_a_part_of_the_config_that_is_given_otherwise_or_no_more_is_told(tmp_path, caplog):
+    settings = dict.fromkeys(("bundle_root", "dataset_dir", "output_dir"), str(tmp_path))
+
+    def provenance(**given: object) -> Provenance:
+        return Provenance("train", settings, tmp_path, tmp_path, tmp_path, given={"seed": 1, **given})
+
+    begun = provenance(**{"optimizer#weight_decay": 0.5, "loss#weight": 2, "loss#smooth": 1})
+    with_state(first := Training([0.5]), tmp_path, settings={"seed": 1}, provenance=begun)
     first.run(1)
-    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": None, "patch_size": [64, 64]})
+    gone_on = provenance(**{"optimizer#weight_decay": 0.1, "loss#smooth": 1})
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": 1}, provenance=gone_on)
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
-    assert not [record for record in caplog.records if record.name.startswith("medseg_ext")]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")] == [
+        "resumed with another --loss#weight: it was 2, and is not given",
+        "resumed with another --optimizer#weight_decay: it was 0.5, and is 0.1",
+    ]
+    assert len(json.loads((tmp_path / "provenance_train.json").read_text())["earlier"]) == 1
+
+
+def data_and_settings(folder, *, content: str = "{}") -> dict[str, str | None]:
+    """Make a data set folder and a file of settings, and name both."""
+    folder.mkdir()
+    for name in ("dataset.json", "detector.yaml"):
+        (folder / name).write_text(content)
+    return {"dataset_dir": str(folder), "detectron2_config": str(folder / "detector.yaml")}
+
+
+@pytest.mark.parametrize("content", ["{}", '{"name": "another"}'])
+def test_data_elsewhere_are_others_if_they_say_so_of_themselves(tmp_path, caplog, content):
+    (tmp_path / "run").mkdir()
+    with_state(first := Training([0.5]), tmp_path / "run", settings=data_and_settings(tmp_path / "one"))
+    first.run(1)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    other = data_and_settings(tmp_path / "other", content=content)
+    with_state(second := Training([0.5, 0.6]), tmp_path / "moved", resume=True, settings=other)
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    expected = [f"resumed with another --{key}: {path} is not what it was" for key, path in other.items()]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")]
+    assert told == ([] if content == "{}" else expected)
+
+
+def test_every_key_of_a_training_is_free_or_told(tmp_path, caplog):
+    """The free ones say where things lie, what computes, how long, or with which weights it began."""
+    keys = {key for bundle in BUNDLES for key in json.loads((bundle / "configs/train.json").read_text())["_desc_"]}
+    with_state(first := Training([0.5]), tmp_path, settings=dict.fromkeys(keys, "before"))
+    first.run(1)
+    with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings=dict.fromkeys(keys, "now"))
+    with caplog.at_level("WARNING", "medseg_ext"):
+        second.run(2)
+    told = {match[1] for record in caplog.records if (match := re.search(r"another --(\w+)", record.getMessage()))}
+    assert keys - told == {
+        "bundle_root", "cache_rate", "ckpt_path", "compile", "detectron2_weights", "device", "early_stop_patience",
+        "encoder_weights", "gradient_checkpointing", "max_epochs", "num_workers", "object_name", "output_dir",
+        "overwrite", "pretrained", "resume", "title",
+    }  # fmt: skip
 
 
 def test_resuming_a_finished_training_says_how_to_go_on(tmp_path):
