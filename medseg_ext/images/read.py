@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import told_if_unreadable
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
@@ -35,8 +36,7 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
     Raises:
         DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has no such page
-            or channel; names the file.
-        OSError: the file cannot be opened.
+            or channel; or it cannot be opened; names the file.
     """
     array = decode_file(Path(path), page=page, channel=channel)
     array = to_unit_range(array, unit_range(array, path))
@@ -45,6 +45,12 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
 def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+    with told_if_unreadable(path):
+        path.open("rb").close()  # before libraries tell in their own words that it cannot be
+        return _decode_file(path, page=page, channel=channel)
+
+
+def _decode_file(path: Path, *, page: int, channel: int | str | None) -> np.ndarray:
     where = str(path)
     if not (is_nifti(path) or is_dicom(path)):
         return decode_image_file(path, page=page, channel=channel)
@@ -65,10 +71,12 @@ def read_labels(path: PathLike) -> np.ndarray:
         integer array (H, W) of the file's own type, at least 8 bits; 0 is the background.
 
     Raises:
-        DataError: the file is not an image that can be read, in colour, or not of integers; names the file.
-        OSError: the file cannot be opened.
+        DataError: the file is not an image that can be read, in colour, or not of integers; or it cannot be opened;
+            names the file.
     """
-    labels = decode_image(Path(path).read_bytes(), str(path))
+    with told_if_unreadable(os.fspath(path)):
+        data = Path(path).read_bytes()
+    labels = decode_image(data, str(path))
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")
     return labels

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import unreadable
 from medseg_ext.images.boxes import Box
 
 JPEG = (6, 7, 33007, 34892)  # compressions
@@ -49,7 +50,7 @@ class TiffSegments:
             self._options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
 
     def read(self, box: Box, samples: Sequence[int]) -> np.ndarray:
-        """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged; names it."""
+        """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged or gone; names it."""
         out = np.empty((*box.size, len(samples)), self._page.dtype)
         is_separate = self._page.shaped[0] > 1
         try:
@@ -61,8 +62,8 @@ class TiffSegments:
                             out[(*part.inside(box), position)] = pixels[(*part.inside(segment), sample)]
                         elif sample == plane:
                             out[(*part.inside(box), position)] = pixels[(*part.inside(segment), 0)]
-        except OSError:
-            raise
+        except OSError as error:
+            raise unreadable(self._where, error) from error
         except Exception as error:  # of the many decoders
             name = getattr(self._page.compression, "name", self._page.compression)
             raise DataError(

@@ -1,14 +1,19 @@
+from contextlib import nullcontext
+
 import nibabel
 import numpy as np
 import pytest
 import tifffile
 from monai.transforms import LoadImaged
 from PIL import Image
+from rights import as_nobody
 
 from medseg_ext.errors import DataError
+from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.eight_bit import read_rgb_8_bit as prepare_rgb
+from medseg_ext.images.formats import read_header
 from medseg_ext.images.png import encode_png
-from medseg_ext.images.read import read_rgb
+from medseg_ext.images.read import read_labels, read_rgb
 from medseg_ext.transforms.readers import LabelReader, RGBReader
 
 HEIGHT, WIDTH = 5, 9
@@ -136,12 +141,34 @@ def test_a_turned_image_has_one_shape_for_preparation_and_inference(tmp_path, co
     assert prepare_rgb(path.read_bytes(), path.name).shape == read_rgb(path).shape == (WIDTH, HEIGHT, 3)
 
 
-def test_unreadable_images_are_data_errors_and_missing_ones_are_missing(tmp_path):
+def test_what_is_no_image_is_refused_by_name(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DataError, match=r"text\.png"):
         read_rgb(tmp_path / "text.png")
-    with pytest.raises(FileNotFoundError):
-        read_rgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_labels, read_header, open_block_image])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "nii", "nii.gz", "dcm", "1"])
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("missing", r"\(No such file or directory\): bring it back$"),
+        ("dead link", r"\(No such file or directory\): bring it back, or remove the link to it$"),
+        ("loop", r"\(.*symbolic links.*\): bring it back, or remove the link to it$"),
+        ("without rights", r"\(Permission denied\): get the right to read it"),
+    ],
+)
+def test_what_the_system_does_not_let_be_read_is_told_in_one_line_with_the_remedy(
+    tmp_path, state, reason, suffix, read
+):
+    path = tmp_path / f"a.{suffix}"
+    if state == "without rights":
+        path.touch(mode=0)
+    elif state != "missing":
+        path.symlink_to(path if state == "loop" else tmp_path / "nowhere")
+    with as_nobody() if state == "without rights" else nullcontext(), pytest.raises(DataError, match=reason) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path} cannot be read (")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
