@@ -89,6 +89,8 @@ def find_contrast(
     if wanted > span:
         black -= (wanted - span) * ((median - black) / span if span > 0 else 0.5)
         white = black + wanted
+    if white == black:
+        white = black + 1
     return Contrast(black, white, places)
 
 

@@ -110,7 +110,8 @@ def _is_for_pydicom(header: Dataset) -> bool:
 
     As tried with ITK 5.4 it takes a palette's 16 bits for 8, or gives zeros; takes YCbCr for RGB where the header says
     so and the JPEG does not; mixes up run-length coded RGB of 16 bits; refuses values with signs that have 8 bits, 12
-    where white is zero, or 16 and are rescaled to what has none. It reads right, and pydicom with Pillow does not, RGB of 16 bits in JPEG 2000.
+    where white is zero, or 16 and are rescaled to what has none. It reads right, and pydicom with Pillow does not, RGB
+    of 16 bits in JPEG 2000.
     """
     from pydicom.pixels import get_decoder
     from pydicom.uid import JPEG2000TransferSyntaxes

@@ -11,6 +11,7 @@ import numpy as np
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import told_if_unreadable
+from medseg_ext.images.colours import are_shares
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
@@ -23,7 +24,8 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
     are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
-    in [0, 1], else stretched from their own range, as are signed integers.
+    in [0, 1], else, or where none is above `LEAST_SHARE`, stretched from their own range, as are signed integers. One
+    value alone, other than a float in [0, 1], is black.
 
     Args:
         path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
@@ -105,12 +107,15 @@ def unit_range_of(
     low, high = map(float, value_range())
     if not math.isfinite(low) or not math.isfinite(high):
         raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
-    return (0, 1) if dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+    return (0, 1) if dtype.kind == "f" and are_shares(low, high) else (low, high)
 
 
 def to_unit_range(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Scale an image or a part of it so that `limits` become 0 and 1; float32."""
+    """Scale an image or a part of it so that `limits` become 0 and 1; float32. Where they are one value, it is 0."""
     low, high = limits
-    if low == 0:
-        return array.astype(np.float32) / np.float32(max(high, 1e-12))
-    return ((array.astype(np.float64) - low) / max(high - low, 1e-12)).astype(np.float32)
+    if array.dtype.kind == "u" or (low, high) == (0, 1):
+        return array.astype(np.float32) / np.float32(high)
+    values = array.astype(np.float64)
+    if not math.isfinite(high - low):  # beyond the largest float
+        values, low, high = values / 2, low / 2, high / 2
+    return ((values - low) / ((high - low) or 1)).astype(np.float32)

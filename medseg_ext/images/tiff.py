@@ -13,7 +13,15 @@ import tifffile
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import Channels, LeftOut, choose_channels
-from medseg_ext.images.colours import check_colours, n_channels, other_samples, samples_of_colour, to_full_range, to_rgb
+from medseg_ext.images.colours import (
+    are_shares,
+    check_colours,
+    n_channels,
+    other_samples,
+    samples_of_colour,
+    to_full_range,
+    to_rgb,
+)
 from medseg_ext.images.orientation import TAG_ORIENTATION, box_in_file, upright, upright_size
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff_pages import TiffPages
@@ -175,7 +183,7 @@ class TiffImage:
     def _float_white(self) -> float:
         """What is white in an image of floats whose white is zero."""
         low, high = self._range_in_file
-        return 1.0 if low >= 0 and high <= 1 else 0.0
+        return 1.0 if are_shares(low, high) else 0.0
 
     def _in_file(self, box: Box) -> np.ndarray:
         """Read a box as it lies in the file: grey (h, w) or RGB (h, w, 3), its white as it is."""
