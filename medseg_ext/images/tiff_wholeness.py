@@ -18,6 +18,7 @@ def missing_of(tiff: tifffile.TiffFile) -> str | None:
     """
     form, file = tiff.tiff, tiff.filehandle
     places = [int(tiff.pages[number].offset) for number in range(len(tiff.pages))]
+    known = set(places)
     for number, place in enumerate(places):
         file.seek(place)
         (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
@@ -28,7 +29,7 @@ def missing_of(tiff: tifffile.TiffFile) -> str | None:
             if not _is_whole(data[start : start + form.tagsize], form, file.size):
                 return f"parts of the header of page {number}, counted from 0, are missing"
         (following,) = struct.unpack(form.offsetformat, data[-form.offsetsize :])
-        if following and following not in places:
+        if following and following not in known:
             return f"page {number + 1}, counted from 0, is missing"
     return _missing_of_imagej(tiff)
 
@@ -53,8 +54,10 @@ def _missing_of_imagej(tiff: tifffile.TiffFile) -> str | None:
     told, page = tiff.imagej_metadata, tiff.pages[0].aspage()
     if not told or tiff.pages.is_multipage or not page.is_final or page.offset > page.dataoffsets[0]:
         return None
-    n_channels = told.get("channels", 1)
-    n_planes = told.get("frames", 1) * told.get("slices", 1) * (1 if n_channels in page.shaped else n_channels)
+    n_frames, n_slices, n_channels = (told.get(name, 1) for name in ("frames", "slices", "channels"))
+    if not all(isinstance(number, int) for number in (n_frames, n_slices, n_channels)):
+        return None
+    n_planes = n_frames * n_slices * (1 if n_channels in page.shaped else n_channels)
     n_bytes = tiff.filehandle.size - page.dataoffsets[0]
     # One plane alone is what other programs save that keep the description of the stack it comes from.
     if page.nbytes < n_bytes < n_planes * page.nbytes:
