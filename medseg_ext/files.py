@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 import secrets
@@ -160,8 +161,24 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def file_sha256(path: Path) -> str:
     """Hash one file. Raises: DataError: it cannot be read."""
+    with told_if_unreadable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def told_if_unreadable(path: Path | str) -> Iterator[None]:
+    """Turn the system's errors while a file or folder is read into a `DataError` with the remedy, see `unreadable`."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        yield
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path | str, error: OSError) -> DataError:
+    """Say that the system does not let a file or folder be read, and what to do about it."""
+    remedy = "check the disk, and copy it again"
+    if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:
+        remedy = "bring it back, or remove the link to it" if Path(path).is_symlink() else "bring it back"
+    elif isinstance(error, PermissionError):
+        remedy = "get the right to read it (chmod +rX), or leave it out"
+    return DataError(f"{path} cannot be read ({error.strerror or error}): {remedy}")

@@ -33,9 +33,9 @@ def empty_images() -> dict[str, np.ndarray]:
         "glass, vignette": _levels(235 * vignette + noise(2), 255),
         "glass, vignette, colours": _levels(pale * vignette[..., None] + noise(1.5, 3), 255),
         "glass, vignette, 16 bits": _levels(60000 * vignette + noise(300), 65535),
-        "glass, JPEG 75": _jpeg(_levels(pale + noise(2.5, 3), 255), 75),
-        "glass, JPEG 90": _jpeg(_levels(pale + noise(2.5, 3), 255), 90),
-        "glass, vignette, JPEG": _jpeg(_levels(pale * vignette[..., None] + noise(2.5, 3), 255), 85),
+        "glass, JPEG 75": as_jpeg(_levels(pale + noise(2.5, 3), 255), 75),
+        "glass, JPEG 90": as_jpeg(_levels(pale + noise(2.5, 3), 255), 90),
+        "glass, vignette, JPEG": as_jpeg(_levels(pale * vignette[..., None] + noise(2.5, 3), 255), 85),
         "glass, colour filter": _levels(238 + gaussian_filter(noise(4, 3), (0.7, 0.7, 0)), 255),
         "glass, blurred noise": _levels(238 + gaussian_filter(noise(12), 1), 255),
         "glass, dust": _levels(dusty, 255),
@@ -58,7 +58,7 @@ def _levels(values: np.ndarray, largest: int) -> np.ndarray:
     return np.clip(np.rint(values), 0, largest).astype(np.uint8 if largest == 255 else np.uint16)
 
 
-def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+def as_jpeg(pixels: np.ndarray, quality: int, subsampling: int = 2) -> np.ndarray:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
     return np.asarray(Image.open(file))

@@ -1,9 +1,14 @@
 """Run a function in several processes that are joined, as torchrun joins them."""
 
+import multiprocessing
 import socket
 from collections.abc import Callable
 
 import torch
+
+# Processes are forked from one that has imported what takes seconds, once for all tests, and has run nothing.
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+IMPORTED_ONCE = ["monai.engines", "monai.losses", "medseg_ext.networks.mask_rcnn"]
 
 
 def run_joined(function: Callable[..., None], *arguments: object, n_processes: int = 2) -> None:
@@ -11,7 +16,10 @@ def run_joined(function: Callable[..., None], *arguments: object, n_processes: i
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_join, args=(port, n_processes, function, arguments), nprocs=n_processes)
+    multiprocessing.set_forkserver_preload(IMPORTED_ONCE)
+    torch.multiprocessing.start_processes(
+        _join, (port, n_processes, function, arguments), nprocs=n_processes, start_method=START_METHOD
+    )
 
 
 def _join(rank: int, port: int, n_processes: int, function: Callable[..., None], arguments: tuple) -> None:

@@ -21,7 +21,7 @@ from medseg_ext.errors import reason_of
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.images.formats import read_header
 from medseg_ext.objects.done_images import DoneImages, Item, Row
-from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 
@@ -199,13 +199,14 @@ def segment(
         What was written.
 
     Raises:
-        DataError: no image, or none that can be read, no weights, another run that writes to the folder, results of
-            other settings that are to be gone on with, or what else people can mend.
+        DataError: no image, or none that can be read, no weights, images in the folder to write to, another run that
+            writes there, results of other settings that are to be gone on with, or what else people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     items = list_images(images)  # before the network is built, which takes seconds
     output_dir = output_dir.absolute()
+    refuse_results_among_images(output_dir, items)
     pictures = GalleryPictures(len(items)) if gallery else None
     with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
         with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():

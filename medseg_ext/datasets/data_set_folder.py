@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import check_ids, check_inner_path
+from medseg_ext.files import check_ids, check_inner_path, told_if_unreadable, unreadable
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -29,9 +29,11 @@ def read_dataset_json(dataset_dir: Path | str) -> dict[str, Any]:
         raise DataError(f"{folder} is empty: {ADVICE}")
     if not file.is_file():
         raise DataError(f"{folder} is not a prepared data set, it has no {DATASET_FILE}: {ADVICE}")
+    with told_if_unreadable(file):
+        content = file.read_bytes()
     try:
-        dataset = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+        dataset = json.loads(content)
+    except ValueError as error:
         raise DataError(f"{file} is broken ({error}): delete the folder, then {ADVICE}") from error
     if not isinstance(dataset, dict):
         raise DataError(f"{file} holds no JSON object: delete the folder, then {ADVICE}")
@@ -99,6 +101,8 @@ def check_items(items: Sequence[Any], where: str) -> None:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except OSError:  # such as a name that no file can have
         return False
 

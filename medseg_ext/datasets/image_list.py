@@ -10,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key
+from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]
         suffix is the same, too; with a number after it as the last resort; shortened where no file could have it with
         an ending.
         What else a folder holds is logged as passed over, but for hidden files.
-    Raises: DataError: nothing there, or no file of a format that can be read.
+    Raises: DataError: nothing there, or nothing that may be looked into; no file of a format that can be read.
     """
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
@@ -64,10 +64,11 @@ def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]
 
 
 def _images_in(path: Path) -> list[Path]:
-    if not path.exists():
-        raise DataError(f"{path} does not exist: give an image or a folder of images")
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [file for file in inside if is_image_file(file, chosen=file == path)]
+    with told_if_unreadable(path):
+        if not path.exists():
+            raise DataError(f"{path} does not exist: give an image or a folder of images")
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
         found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import file_sha256
+from medseg_ext.files import file_sha256, told_if_unreadable, unreadable
 
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and whatever starts with a dot
 
@@ -62,12 +62,8 @@ class FolderSource(Source):
 
     def read(self, name: str) -> bytes:
         """Give the content of one file. Raises: DataError: it cannot be read."""
-        try:
+        with told_if_unreadable(self.path / name):
             return (self.path / name).read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{self.where(name)} cannot be read ({error.strerror}): check the disk, copy it again"
-            ) from error
 
     def sha256(self, names: Iterable[str]) -> str:
         """Hash what `sha256sum` prints for the named files, in sorted order."""
@@ -155,7 +151,7 @@ def _files_below(top: Path) -> tuple[list[str], list[str]]:
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be read ({error.strerror}): check the disk, copy it again") from error
+    raise unreadable(error.filename, error) from error
 
 
 def _is_wanted(name: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
+from medseg_ext.files import told_if_unreadable
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.dicom import is_dicom
 from medseg_ext.images.nifti import is_nifti
@@ -89,11 +90,12 @@ def open_block_image(path: Path, *, page: int = 0, channel: int | str | None = N
         channel: see `medseg_ext.images.read_rgb`.
 
     Raises:
-        DataError: the file is not an image that can be read, or has no such page or channel; names it.
-        OSError: the file cannot be opened.
+        DataError: the file is not an image that can be read, or has no such page or channel; or it cannot be opened;
+            names it.
     """
-    if not (is_nifti(path) or is_dicom(path)) and is_tiff(path):
-        return _TiffBlocks(TiffImage(path, str(path), page=page, channel=channel), path)
+    with told_if_unreadable(path):
+        if not (is_nifti(path) or is_dicom(path)) and is_tiff(path):
+            return _TiffBlocks(TiffImage(path, str(path), page=page, channel=channel), path)
     return _WholeImage(decode_file(path, page=page, channel=channel), path)
 
 

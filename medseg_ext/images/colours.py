@@ -9,6 +9,8 @@ from PIL import Image
 from medseg_ext.errors import DataError
 from medseg_ext.images.tiff_segments import JPEG
 
+LEAST_SHARE = 1e-12
+
 _KIND = tifffile.PHOTOMETRIC
 _GREY = (_KIND.MINISWHITE, _KIND.MINISBLACK)
 _COLOURS: dict[int, int] = {
@@ -79,6 +81,15 @@ def to_rgb(samples: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     if (is_ycbcr or page.compression == _YCBCR_JPEG_2000) and samples.dtype == np.uint8:
         return np.asarray(Image.fromarray(np.ascontiguousarray(samples), "YCbCr").convert("RGB"))
     return samples
+
+
+def are_shares(low: float, high: float) -> bool:
+    """Say whether floats from `low` to `high` are shares of full brightness, which are taken as they are.
+
+    They lie in [0, 1]. Where all are next to nothing, less than `LEAST_SHARE`, they are values in a large unit: as
+    shares, float32 would not hold what is computed of them.
+    """
+    return low >= 0 and LEAST_SHARE <= high <= 1
 
 
 def to_full_range(values: np.ndarray, bits: int | tuple[int, ...]) -> np.ndarray:

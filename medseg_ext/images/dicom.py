@@ -44,10 +44,11 @@ def decode_dicom(path: str) -> np.ndarray:
     Raises: DataError: broken, cut short, without an image, of several frames, or of a compression that is not read;
         names the file.
     """
-    reader_of_file = _open_frame(path)
-    header = read_header(path)
+    reader_of_file, header = _open_frame(path)
     try:
-        return _decode_with_pydicom(path) if _is_for_pydicom(header) else _decode_with_itk(path, reader_of_file)
+        if reader_of_file is None or _is_for_pydicom(header):
+            return _decode_with_pydicom(path)
+        return _decode_with_itk(path, reader_of_file)
     except DataError:
         raise
     except Exception as error:  # of two libraries: a dozen kinds, and messages that begin with lines on their source
@@ -61,10 +62,9 @@ def decode_dicom(path: str) -> np.ndarray:
 
 def dicom_header(path: str) -> tuple[tuple[int, int], int]:
     """Read the size (H, W) and the number of channels. Raises: DataError: as `decode_dicom`, by the header."""
-    image_io = _open_frame(path)
-    header = read_header(path)
+    _, header = _open_frame(path)
     has_colours = header.get("SamplesPerPixel") == 3 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
-    return (image_io.GetDimensions(1), image_io.GetDimensions(0)), 3 if has_colours else 1
+    return (header.Rows, header.Columns), 3 if has_colours else 1
 
 
 def dicom_pixel_size_um(path: str) -> tuple[float, float] | None:
@@ -109,8 +109,9 @@ def _is_for_pydicom(header: Dataset) -> bool:
     """Say whether pydicom is to read an image: ITK reads it wrongly or not at all.
 
     As tried with ITK 5.4 it takes a palette's 16 bits for 8, or gives zeros; takes YCbCr for RGB where the header says
-    so and the JPEG does not; mixes up run-length coded RGB of 16 bits; refuses values with signs that have 8 bits, or
-    12 where white is zero. It reads right, and pydicom with Pillow does not, RGB of 16 bits in JPEG 2000.
+    so and the JPEG does not; mixes up run-length coded RGB of 16 bits; refuses values with signs that have 8 bits, 12
+    where white is zero, or 16 and are rescaled to what has none. It reads right, and pydicom with Pillow does not, RGB
+    of 16 bits in JPEG 2000.
     """
     from pydicom.pixels import get_decoder
     from pydicom.uid import JPEG2000TransferSyntaxes
@@ -172,7 +173,7 @@ def _compression(header: Dataset) -> str:
         return "of unknown compression"
 
 
-def _open_frame(path: str) -> Any:
+def _open_frame(path: str) -> tuple[Any, Dataset]:
     image_io = _open(path)
     header = read_header(path)
     bits, highest = header.get("BitsStored"), header.get("HighBit")
@@ -181,15 +182,16 @@ def _open_frame(path: str) -> Any:
             f"{path} is a DICOM file that holds its {bits} bits below bit {highest + 1}, as older ones may (High Bit): "
             "save it as PNG or TIFF"
         )
-    sizes = [image_io.GetDimensions(axis) for axis in range(image_io.GetNumberOfDimensions())]
-    if any(size != 1 for size in sizes[2:]):
-        raise DataError(f"{path} holds {sizes[2]} frames: save the one to be segmented alone, as DICOM or PNG")
-    if sizes[0] * sizes[1] > MAX_PIXELS:
-        raise DataError(f"{path} claims {sizes[0]} x {sizes[1]} pixels: cut it into smaller images")
-    return image_io
+    n_frames = header.get("NumberOfFrames") or 1
+    if n_frames != 1:
+        raise DataError(f"{path} holds {n_frames} frames: save the one to be segmented alone, as DICOM or PNG")
+    if header.Columns * header.Rows > MAX_PIXELS:
+        raise DataError(f"{path} claims {header.Columns} x {header.Rows} pixels: cut it into smaller images")
+    return image_io, header
 
 
 def _open(path: str) -> Any:
+    """Open an image with ITK; None of one that only pydicom knows. Raises: DataError: it is none; names it."""
     import itk  # slow to import
 
     with Path(path).open("rb"):  # the system's own message where it cannot be opened
@@ -201,6 +203,18 @@ def _open(path: str) -> Any:
             image_io.ReadImageInformation()
     except RuntimeError:
         readable = False
-    if not readable:
+    if not readable and not _has_pixels(path):
         raise DataError(f"{path} is not a DICOM image, or is cut short: get it again from its origin")
-    return image_io
+    return image_io if readable else None
+
+
+def _has_pixels(path: str) -> bool:
+    from pydicom import dcmread
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that the standard does not allow
+            dataset = dcmread(path, force=True, defer_size=2**16)
+        return bool(dataset.Rows and dataset.Columns and "PixelData" in dataset)
+    except Exception:  # of what is no DICOM file
+        return False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from medseg_ext.files import told_if_unreadable
 from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
@@ -57,6 +58,12 @@ def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) 
     Raises: as `medseg_ext.images.read_rgb`, as far as the header tells; others of the libraries that read, such as
         ITK's TypeError for some names.
     """
+    with told_if_unreadable(file):
+        file.open("rb").close()  # before libraries tell in their own words that it cannot be
+        return _read_header(file, page=page, channel=channel)
+
+
+def _read_header(file: Path, *, page: int, channel: int | str | None) -> Header:
     where = str(file)
     if not (is_nifti(file) or is_dicom(file)) and is_tiff(file):
         image = TiffImage(file, where, page=page, channel=channel)

@@ -17,10 +17,10 @@ from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.orientation import TAG_ORIENTATION, upright
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
+from medseg_ext.images.tiff_segments import JPEG_END, JPEG_SCAN
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
-JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"  # markers, which pixels do not hold
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS_AT = 24  # offset of the bits a channel
 _pillow_limit_lock = threading.Lock()

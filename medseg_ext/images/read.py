@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import told_if_unreadable
+from medseg_ext.images.colours import are_shares
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
@@ -22,7 +24,8 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
     are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
-    in [0, 1], else stretched from their own range, as are signed integers.
+    in [0, 1], else, or where none is above `LEAST_SHARE`, stretched from their own range, as are signed integers. One
+    value alone, other than a float in [0, 1], is black.
 
     Args:
         path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
@@ -35,8 +38,7 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
     Raises:
         DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has no such page
-            or channel; names the file.
-        OSError: the file cannot be opened.
+            or channel; or it cannot be opened; names the file.
     """
     array = decode_file(Path(path), page=page, channel=channel)
     array = to_unit_range(array, unit_range(array, path))
@@ -45,6 +47,12 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
 def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+    with told_if_unreadable(path):
+        path.open("rb").close()  # before libraries tell in their own words that it cannot be
+        return _decode_file(path, page=page, channel=channel)
+
+
+def _decode_file(path: Path, *, page: int, channel: int | str | None) -> np.ndarray:
     where = str(path)
     if not (is_nifti(path) or is_dicom(path)):
         return decode_image_file(path, page=page, channel=channel)
@@ -65,10 +73,12 @@ def read_labels(path: PathLike) -> np.ndarray:
         integer array (H, W) of the file's own type, at least 8 bits; 0 is the background.
 
     Raises:
-        DataError: the file is not an image that can be read, in colour, or not of integers; names the file.
-        OSError: the file cannot be opened.
+        DataError: the file is not an image that can be read, in colour, or not of integers; or it cannot be opened;
+            names the file.
     """
-    labels = decode_image(Path(path).read_bytes(), str(path))
+    with told_if_unreadable(os.fspath(path)):
+        data = Path(path).read_bytes()
+    labels = decode_image(data, str(path))
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")
     return labels
@@ -97,12 +107,15 @@ def unit_range_of(
     low, high = map(float, value_range())
     if not math.isfinite(low) or not math.isfinite(high):
         raise DataError(f"{path} holds values that are not finite: replace them before segmenting")
-    return (0, 1) if dtype.kind == "f" and low >= 0 and high <= 1 else (low, high)
+    return (0, 1) if dtype.kind == "f" and are_shares(low, high) else (low, high)
 
 
 def to_unit_range(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Scale an image or a part of it so that `limits` become 0 and 1; float32."""
+    """Scale an image or a part of it so that `limits` become 0 and 1; float32. Where they are one value, it is 0."""
     low, high = limits
-    if low == 0:
-        return array.astype(np.float32) / np.float32(max(high, 1e-12))
-    return ((array.astype(np.float64) - low) / max(high - low, 1e-12)).astype(np.float32)
+    if array.dtype.kind == "u" or (low, high) == (0, 1):
+        return array.astype(np.float32) / np.float32(high)
+    values = array.astype(np.float64)
+    if not math.isfinite(high - low):  # beyond the largest float
+        values, low, high = values / 2, low / 2, high / 2
+    return ((values - low) / ((high - low) or 1)).astype(np.float32)

@@ -13,11 +13,20 @@ import tifffile
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import Channels, LeftOut, choose_channels
-from medseg_ext.images.colours import check_colours, n_channels, other_samples, samples_of_colour, to_full_range, to_rgb
+from medseg_ext.images.colours import (
+    are_shares,
+    check_colours,
+    n_channels,
+    other_samples,
+    samples_of_colour,
+    to_full_range,
+    to_rgb,
+)
 from medseg_ext.images.orientation import TAG_ORIENTATION, box_in_file, upright, upright_size
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff_pages import TiffPages
 from medseg_ext.images.tiff_segments import TiffSegments
+from medseg_ext.images.tiff_wholeness import missing_of
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KIND = tifffile.PHOTOMETRIC
@@ -40,7 +49,8 @@ class TiffImage:
         size: (H, W) of the upright image.
         dtype: of its values, in this machine's order of bytes.
         channels: those of the image, with names, and which are read.
-        left_out: what a person is to be told: which of several pages, and of more channels than are read, were taken.
+        left_out: what a person is to be told: which of several pages, and of more channels than are read, were taken;
+            how many strips or tiles were never written.
 
     Raises:
         DataError: broken or cut short; of a compression or of colours that cannot be read; too many channels; no such
@@ -57,6 +67,8 @@ class TiffImage:
             with tifffile.TiffFile(
                 source if isinstance(source, Path) else io.BytesIO(source), _multifile=False
             ) as tiff:
+                if missing := missing_of(tiff):
+                    raise _broken(where, missing)
                 pages = TiffPages(tiff)
                 plane = pages.plane(page, where)
                 n_others = len(pages.planes) - 1
@@ -75,6 +87,11 @@ class TiffImage:
                     self.channels = in_page
                 self._segments = TiffSegments(source, self._header, plane.number, where)
                 self.left_out = [self.channels.left_out] if self.channels.left_out else []
+                if n_never := self._n_never_written():
+                    text = f"{n_never} of {len(self._header.dataoffsets)} strips or tiles were never written"
+                    self.left_out.append(
+                        LeftOut(f"{text}, and are taken for zeros", "get the file again, if they were")
+                    )
                 if n_others > 0:
                     number = pages.planes.index(plane)
                     text = f"of {len(pages.planes)} pages page {number} was taken, counted from 0"
@@ -94,7 +111,7 @@ class TiffImage:
         page, where = self._header, self._where
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise DataError(f"{where} claims {page.imagewidth} x {page.imagelength} pixels: cut it into smaller images")
-        if page.dtype is None or 0 in page.shaped or not page.dataoffsets:
+        if page.dtype is None or 0 in page.shaped or self._n_never_written() == len(page.dataoffsets):
             raise DataError(
                 f"{where} holds no pixels that can be read (shape {page.shape}, {page.bitspersample} bits of the "
                 f"format {page.sampleformat}): save it again as PNG"
@@ -106,6 +123,12 @@ class TiffImage:
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
         if max(ends) > n_bytes:
             raise _broken(where, "its pixels end before its header says")
+
+    def _n_never_written(self) -> int:
+        return sum(
+            not (place and size)
+            for place, size in zip(self._header.dataoffsets, self._header.databytecounts, strict=True)
+        )
 
     def _choose_samples(self, names: Sequence[str], channel: int | str | None) -> Channels:
         """Choose the samples of the page that are read, and of those that become RGB which of these."""
@@ -160,7 +183,7 @@ class TiffImage:
     def _float_white(self) -> float:
         """What is white in an image of floats whose white is zero."""
         low, high = self._range_in_file
-        return 1.0 if low >= 0 and high <= 1 else 0.0
+        return 1.0 if are_shares(low, high) else 0.0
 
     def _in_file(self, box: Box) -> np.ndarray:
         """Read a box as it lies in the file: grey (h, w) or RGB (h, w, 3), its white as it is."""

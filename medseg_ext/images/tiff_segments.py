@@ -12,9 +12,18 @@ import numpy as np
 import tifffile
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import unreadable
 from medseg_ext.images.boxes import Box
 
 JPEG = (6, 7, 33007, 34892)  # compressions
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"  # markers, which pixels do not hold
+# Compressions whose decoders make pixels of whatever follows where data break off: by what their end is known.
+_MARKERS = {  # before the pixels, and after them
+    **dict.fromkeys((7, 33007, 34892), (JPEG_SCAN, JPEG_END)),
+    **dict.fromkeys((33003, 33004, 33005, 34712), (b"\xff\x93", b"\xff\xd9")),  # JPEG 2000
+}
+_WITHOUT_MARKERS = (34927, 50001, 50002, 22610, 34934)  # WebP and JPEG XR: they end with at most 3 zeros, as tried
+_NEVER_WRITTEN = bytes(32)
 CACHE_BYTES = 2**27  # of decoded strips and tiles, of each image
 
 
@@ -49,7 +58,7 @@ class TiffSegments:
             self._options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
 
     def read(self, box: Box, samples: Sequence[int]) -> np.ndarray:
-        """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged; names it."""
+        """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged or gone; names it."""
         out = np.empty((*box.size, len(samples)), self._page.dtype)
         is_separate = self._page.shaped[0] > 1
         try:
@@ -61,8 +70,8 @@ class TiffSegments:
                             out[(*part.inside(box), position)] = pixels[(*part.inside(segment), sample)]
                         elif sample == plane:
                             out[(*part.inside(box), position)] = pixels[(*part.inside(segment), 0)]
-        except OSError:
-            raise
+        except OSError as error:
+            raise unreadable(self._where, error) from error
         except Exception as error:  # of the many decoders
             name = getattr(self._page.compression, "name", self._page.compression)
             raise DataError(
@@ -108,6 +117,8 @@ class TiffSegments:
         if index not in self._cache:
             offset, n_bytes = self._page.dataoffsets[index], self._page.databytecounts[index]
             data = self._bytes(offset, n_bytes) if offset and n_bytes else None
+            if data:
+                _refuse_without_end(data, self._page.compression)
             assert self._decode is not None
             self._cache[index] = pixels = self._decode(data, index, **self._options)[0]
             self._cached_bytes += 0 if pixels is None else pixels.nbytes
@@ -127,3 +138,10 @@ class TiffSegments:
             for offset in offsets:
                 file.seek(offset)
                 yield file.read(n_bytes)
+
+
+def _refuse_without_end(data: Any, compression: int) -> None:
+    """Refuse the data of a strip or tile that break off. Raises: ValueError."""
+    before, after = _MARKERS.get(compression, (b"", b""))
+    if data.find(after, data.find(before)) < 0 or (compression in _WITHOUT_MARKERS and data.endswith(_NEVER_WRITTEN)):
+        raise ValueError("its data have no end")

@@ -122,8 +122,9 @@ class ResultFolder:
         """Make the folder ready.
 
         Raises:
-            DataError: an image would be overwritten by a file that is to be written, two images would share files, or
-                a label map of the same name but another format is there, which would be taken for one of this run.
+            DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
+                would share files; or a label map of the same name but another format is there, which would be taken
+                for one of this run.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
         by_id: dict[str, Item] = {}
@@ -144,6 +145,7 @@ class ResultFolder:
             place = os.path.realpath(item["image"])
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
+        refuse_results_among_images(self.output_dir, inputs)
         for encoding in [name for name in ENCODERS if name != self.output_format]:
             for item in inputs:
                 label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
@@ -248,6 +250,25 @@ class ResultFolder:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name, image_id = place_in_summary(item)
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
+
+
+def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> None:
+    """Refuse to write to a folder that images are in: whoever reads it later would take label maps for images.
+
+    A folder above or inside that of the images is none, as no folder is read with those inside it.
+
+    Raises:
+        DataError: an image is in the folder, however that is spelt or linked; names both.
+    """
+    if not output_dir.is_dir():
+        return
+    first_in = {Path(item["image"]).parent: item["image"] for item in reversed([*images])}
+    for folder, image in first_in.items():
+        if folder.is_dir() and folder.samefile(output_dir):
+            raise DataError(
+                f"{output_dir} is the folder of the image {image}, and results beside images would be taken for images "
+                "later: give another folder for the results"
+            )
 
 
 def place_in_summary(item: Item) -> tuple[str, str]:

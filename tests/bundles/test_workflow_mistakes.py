@@ -57,6 +57,15 @@ def test_a_batch_of_mixed_sizes_is_refused_with_the_remedy(a_bundle, tmp_path):
     assert "set the dataloader's batch_size to 1" in last
 
 
+def test_results_among_images_are_refused(tmp_path):
+    Image.new("RGB", (96, 96)).save(tmp_path / "a.png")
+    words = ["--dataset_dir", tmp_path, "--output_dir", f"{tmp_path}/.", "--device", "cpu"]
+    result = run_bundle("run", "--config_file", UNET / INFERENCE, *words)
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path} is the folder of the image")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 @pytest.mark.parametrize("workflow", ["train", "evaluate"])
 @pytest.mark.parametrize("way", ["monai.bundle", "medseg_ext.cli"])
 def test_missing_weights_are_named_in_one_line_and_nowhere_else(sample_data_sets, tmp_path, way, workflow):

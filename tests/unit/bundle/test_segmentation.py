@@ -50,6 +50,13 @@ def test_several_inputs_are_done_and_told_apart(images, capsys):
     assert output.err == f"segmenting with {BUNDLE}\n"  # nothing of MONAI's, Ignite's or of warnings
 
 
+def test_results_among_images_are_refused_in_one_line_before_the_network_is_built(images, capsys):
+    assert segment(images / "plate1", "--output", images / "plate1") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith(f"error: {images / 'plate1'} is the folder of the image")
+    assert sorted(path.name for path in (images / "plate1").iterdir()) == ["other.png", "well.png"]
+
+
 def test_the_objects_are_those_of_monais_own_workflow(images):
     assert segment(images / "plate1", "--output", images / "short", "--no-gallery") == 0
     settings = {**QUICK, "bundle_root": str(BUNDLE), "dataset_dir": str(images / "plate1")}

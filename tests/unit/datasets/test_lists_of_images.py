@@ -4,6 +4,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from rights import as_nobody
 
 from medseg_ext.datasets.data_set_folder import load_class_names, load_datalist
 from medseg_ext.datasets.image_list import list_images
@@ -294,6 +295,13 @@ def test_a_file_without_a_suffix_is_an_image_when_it_is_named_itself_and_dicom(t
         list_images(tmp_path / "LICENSE")
     with pytest.raises(DataError, match="holds no image"):
         list_images(tmp_path)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused_with_the_remedy(tmp_path):
+    make_images(tmp_path, "mine/a.png")
+    (tmp_path / "mine").chmod(0)
+    with as_nobody(), pytest.raises(DataError, match=r"mine cannot be read \(Permission denied\): get the right"):
+        list_images(tmp_path / "mine")
 
 
 def test_links_that_lead_nowhere_are_listed_so_that_people_hear_of_them(tmp_path):

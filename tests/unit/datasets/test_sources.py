@@ -2,6 +2,7 @@ import os
 import zipfile
 
 import pytest
+from rights import as_nobody
 
 from medseg_ext.datasets.sources import open_source
 from medseg_ext.errors import DataError
@@ -65,6 +66,16 @@ def test_a_damaged_member_is_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"AAAA", b"ABBA", 1))
     with pytest.raises(DataError, match=r"set.zip/a.png cannot be read"):
         open_source(path).read("a.png")
+
+
+def test_files_that_are_gone_or_may_not_be_read_are_refused_with_the_remedy(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "mine.png").touch(mode=0)
+    source = open_source(tmp_path)
+    with pytest.raises(DataError, match=r"gone\.png cannot be read \(No such file.*\): bring it back, or remove"):
+        source.read("gone.png")
+    with as_nobody(), pytest.raises(DataError, match=r"mine\.png cannot be read \(Perm.*\): get the right to read it"):
+        source.read("mine.png")
 
 
 def test_missing_and_empty_sources_are_refused(tmp_path):

@@ -288,6 +288,23 @@ def test_an_image_is_never_overwritten(images):
     assert len(list(images.iterdir())) == 2
 
 
+@pytest.mark.parametrize("target", ["images", "images/../images", "link"])
+@pytest.mark.parametrize("source", ["images", "images/a.png", "link"])
+def test_results_are_not_written_beside_the_images_where_a_later_run_would_read_them(images, tmp_path, source, target):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    (tmp_path / "link").symlink_to(images)
+    with pytest.raises(DataError, match=r"is the folder of the image .*a\.png.*give another folder"):
+        segment(tmp_path / source, tmp_path / target)
+    assert [path.name for path in images.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("target", [".", "images/objects"])
+def test_results_above_or_inside_the_folder_of_the_images_are_never_read_as_images(images, tmp_path, target):
+    Image.fromarray(two_bars()).save(images / "a.png")
+    for _ in range(2):
+        assert list(segment(images, tmp_path / target)) == ["a.png"]
+
+
 def objects_of(instances):
     return Objects(
         instances=torch.as_tensor(instances, dtype=torch.int32)[None],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from empty_images import empty_images
+from empty_images import as_jpeg, empty_images
 from monai.transforms import ScaleIntensityRangePercentiles
 from scipy.ndimage import gaussian_filter
 
@@ -47,6 +47,30 @@ def test_noise_and_slopes_are_left_flat(name, image_of):
     black, white = limits_of(image)
     span = np.diff(np.percentile(image, PERCENTAGES))[0]
     assert span <= (white - black) / contrast_module.FLATTENED * 1.001
+
+
+@pytest.mark.parametrize("shade", [235, (238, 236, 240)], ids=["grey", "pale"])
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("quality", [50, 60, 70, 75, 80, 85, 90, 95])
+def test_what_jpeg_makes_of_the_noise_of_empty_glass_is_left_flat(quality, subsampling, shade):
+    random = np.random.default_rng(0)
+    for side in (256, 512):
+        for deviation in (1, 1.5, 2, 3):
+            noise = random.normal(0, deviation, (side, side, *np.shape(shade)))
+            image = as_jpeg(np.rint(shade + noise).astype(np.uint8), quality, subsampling) / 255
+            black, white = limits_of(image)
+            assert white - black >= 0.99 * contrast_module.FLATTENED * np.diff(np.percentile(image, PERCENTAGES))[0]
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("deviation", [0, 1])
+def test_dim_nuclei_in_a_jpeg_get_full_contrast(quality, subsampling, deviation):
+    noise = np.random.default_rng(0).normal(0, deviation, (*NUCLEI.shape, 3))
+    pixels = np.rint(np.array([238, 236, 240]) - 25 * NUCLEI[..., None] + noise).astype(np.uint8)
+    image = as_jpeg(pixels, quality, subsampling) / 255
+    black, white = limits_of(image)
+    assert white - black < 1.1 * np.diff(np.percentile(image, PERCENTAGES))[0]
 
 
 @pytest.mark.parametrize("of_range", [0.03, 0.05, 0.1, 0.2, 1])

@@ -62,7 +62,7 @@ def compressed(pixels, kind, **options):
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless], ids=["plain", "run lengths"])
 @pytest.mark.parametrize(
     ("white_is_zero", "bits", "signed", "rescale"),
-    itertools.product([False, True], [8, 12, 16], [False, True], [None, (2, -100), (0.5, 3)]),
+    itertools.product([False, True], [8, 12, 16], [False, True], [None, (2, -100), (0.5, 3), (1, 32768), (1, -32768)]),
 )
 def test_grey_of_any_kind_has_its_values(tmp_path, syntax, white_is_zero, bits, signed, rescale):
     stored = np.rint(GREY * (2**bits - 1)) - (2 ** (bits - 1) if signed else 0)

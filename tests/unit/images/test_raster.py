@@ -2,18 +2,22 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pytest
 import tifffile
 from monai.transforms import ScaleIntensityRangePercentiles
 from PIL import Image, ImageOps
+from tifffile import TiffFile
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.class_masks import read_class_map
 from medseg_ext.images.eight_bit import CONTRAST_PERCENTILES, read_rgb_8_bit
 from medseg_ext.images.png import encode_png
 from medseg_ext.images.raster import decode_image
+from medseg_ext.images.tiff import TiffImage
 
 DSB2018 = {0: 0, 255: 1}
 SEGPC2021 = {0: 0, 20: 1, 40: 2}
@@ -207,6 +211,74 @@ def test_a_tiff_cut_short_is_refused_or_whole(compression):
             assert np.array_equal(read_rgb_8_bit(data[:length], "i"), whole)
         except DataError:
             continue
+
+
+def stack_of(how: str) -> bytes:
+    planes, buffer = noise(5, 32, 40), io.BytesIO()
+    with tifffile.TiffWriter(buffer, imagej=how.startswith("ImageJ"), ome=how == "OME") as file:
+        if how == "pages":
+            for plane in planes:
+                file.write(plane, metadata=None, contiguous=False)
+        else:
+            compression = "zlib" if how.endswith("compressed") else None
+            file.write(planes, photometric="minisblack", compression=compression)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("how", "rest"),
+    [*product(("ImageJ", "ImageJ, compressed", "pages"), ("gone", "zeros")), ("OME", "gone")],
+)
+def test_a_stack_cut_short_is_refused_or_has_all_its_pages(how, rest):
+    data = stack_of(how)
+    whole = TiffImage(data, "x.tif").left_out
+    assert "of 5 pages" in whole[0].text
+    for length in range(len(data) // 3, len(data), 97):
+        cut = data[:length] + (b"" if rest == "gone" else bytes(len(data) - length))
+        with suppress(DataError):
+            assert TiffImage(cut, "x.tif").left_out == whole
+
+
+@pytest.mark.parametrize("how", ["ImageJ", "ImageJ, compressed", "pages", "OME"])
+def test_a_stack_of_which_half_is_gone_is_refused_by_name(how):
+    data = stack_of(how)
+    with pytest.raises(DataError, match=r"^x\.tif is not an image, or is cut short \(.*missing\): get it again"):
+        TiffImage(data[: len(data) // 2], "x.tif")
+
+
+def test_a_page_that_was_saved_with_the_description_of_its_stack_is_whole():
+    description = TiffFile(io.BytesIO(stack_of("ImageJ"))).pages[0].description
+    assert decode_image(tiff(noise(32, 40), description=description, metadata=None), "x.tif").shape == (32, 40)
+
+
+@pytest.mark.parametrize(
+    "compression", ["jpeg", "jpeg2000", "webp", "jpegxr", "lzw", "zlib", "packbits", "lerc", "png"]
+)
+@pytest.mark.parametrize("tiled", [False, True])
+def test_strips_and_tiles_whose_rest_was_never_written_are_refused(compression, tiled):
+    shape = {"tile": (64, 64)} if tiled else {"rowsperstrip": 64}
+    data = tiff(noise(128, 128, 3), compression=compression, photometric="rgb", metadata=None, **shape)
+    with TiffFile(io.BytesIO(data)) as file:
+        places = [*zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True)]
+    for place, size in places:
+        for written in range(0, size - 64, size // 5):
+            end = place + written
+            damaged = data[:end] + bytes(size - written) + data[place + size :]
+            with pytest.raises(DataError, match=r"^x\.tif is damaged"):
+                decode_image(damaged, "x.tif")
+
+
+@pytest.mark.parametrize("n_empty", [2, 4])
+def test_tiles_that_were_never_written_are_told_and_an_image_without_any_is_refused(n_empty):
+    buffer = io.BytesIO()
+    tiles = [b"" if number < n_empty else zlib.compress(noise(64, 64).tobytes()) for number in range(4)]
+    tifffile.imwrite(buffer, iter(tiles), shape=(128, 128), dtype=np.uint8, tile=(64, 64), compression="zlib")
+    if n_empty == 4:
+        with pytest.raises(DataError, match=r"x\.tif holds no pixels"):
+            TiffImage(buffer.getvalue(), "x.tif")
+    else:
+        ((text, _),) = TiffImage(buffer.getvalue(), "x.tif").left_out
+        assert text.startswith("2 of 4 strips or tiles were never written")
 
 
 def test_an_image_of_many_channels_is_refused_by_name():

@@ -1,14 +1,21 @@
+from contextlib import nullcontext
+
 import nibabel
 import numpy as np
 import pytest
 import tifffile
 from monai.transforms import LoadImaged
 from PIL import Image
+from rights import as_nobody
 
 from medseg_ext.errors import DataError
+from medseg_ext.images.blocks import open_block_image, pixel_io
+from medseg_ext.images.boxes import Box
 from medseg_ext.images.eight_bit import read_rgb_8_bit as prepare_rgb
+from medseg_ext.images.formats import read_header
 from medseg_ext.images.png import encode_png
-from medseg_ext.images.read import read_rgb
+from medseg_ext.images.read import read_labels, read_rgb
+from medseg_ext.transforms.contrast import StretchContrastd
 from medseg_ext.transforms.readers import LabelReader, RGBReader
 
 HEIGHT, WIDTH = 5, 9
@@ -51,6 +58,33 @@ def test_sixteen_bits_keep_their_precision(tmp_path, suffix):
     path = tmp_path / f"deep{suffix}"
     Image.fromarray(values).save(path)
     np.testing.assert_allclose(read_rgb(path)[0, :, 0], values[0] / 65535, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("kind", "scales"),
+    [(np.float64, (1e-320, 1e-300, 1e-20, 1e-6, 1, 1e39, 1.5e308)), (np.float32, (1e-42, 1e-38, 1, 1e38, 3e38))],
+)
+@pytest.mark.parametrize("low", [0, 0.25, -0.5, -1])
+def test_an_image_of_any_range_of_floats_is_seen(tmp_path, kind, scales, low):
+    shades = np.linspace(0, 1, 60).reshape(6, 10)
+    for scale in scales:
+        tifffile.imwrite(tmp_path / "a.tif", ((low + (1 - low) * shades) * scale).astype(kind))
+        whole = read_rgb(tmp_path / "a.tif")
+        with pixel_io():
+            blocks = open_block_image(tmp_path / "a.tif").read(Box(0, 0, 6, 10))
+        assert np.array_equal(whole, blocks)
+        stretched = (whole[..., 0] - whole.min()) / np.ptp(whole)
+        np.testing.assert_allclose(stretched, shades, atol=2e-3, err_msg=f"{scale:g}")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("value", "shade"), [(0, 0), (0.5, 0.5), (1, 1), (7, 0), (-3, 0), (1e-40, 0), (1e300, 0)])
+def test_one_value_alone_is_even_without_warnings(tmp_path, value, shade):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((20, 30), value, np.float64))
+    image = read_rgb(tmp_path / "a.tif")
+    assert (image == shade).all()
+    assert np.ptp(StretchContrastd("image")({"image": np.moveaxis(image, -1, 0)})["image"]) == 0
 
 
 def test_floats_in_the_unit_range_are_kept_and_others_stretched(tmp_path):
@@ -136,12 +170,34 @@ def test_a_turned_image_has_one_shape_for_preparation_and_inference(tmp_path, co
     assert prepare_rgb(path.read_bytes(), path.name).shape == read_rgb(path).shape == (WIDTH, HEIGHT, 3)
 
 
-def test_unreadable_images_are_data_errors_and_missing_ones_are_missing(tmp_path):
+def test_what_is_no_image_is_refused_by_name(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DataError, match=r"text\.png"):
         read_rgb(tmp_path / "text.png")
-    with pytest.raises(FileNotFoundError):
-        read_rgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_labels, read_header, open_block_image])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "nii", "nii.gz", "dcm", "1"])
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("missing", r"\(No such file or directory\): bring it back$"),
+        ("dead link", r"\(No such file or directory\): bring it back, or remove the link to it$"),
+        ("loop", r"\(.*symbolic links.*\): bring it back, or remove the link to it$"),
+        ("without rights", r"\(Permission denied\): get the right to read it"),
+    ],
+)
+def test_what_the_system_does_not_let_be_read_is_told_in_one_line_with_the_remedy(
+    tmp_path, state, reason, suffix, read
+):
+    path = tmp_path / f"a.{suffix}"
+    if state == "without rights":
+        path.touch(mode=0)
+    elif state != "missing":
+        path.symlink_to(path if state == "loop" else tmp_path / "nowhere")
+    with as_nobody() if state == "without rights" else nullcontext(), pytest.raises(DataError, match=reason) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path} cannot be read (")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
