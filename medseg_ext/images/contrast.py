@@ -27,6 +27,7 @@ LEAST_DETAIL = 1.5
 # objects: blocks of 2 pixels differ more than blocks of 8, by this factor. Noise in a JPEG of quality 75 to 90 has 1.7
 # and more; images of microscopes have 1.1 at most.
 FINEST = 1.3
+FINE_AND_COARSE = (2, 8)
 SHARED_NOISE = 4  # standard deviations of the noise of pixels by which such blocks of 2 differ; of white noise 3
 # A JPEG makes steps of noise: where its grid of 8 pixels is seen, neighbours differ that much more across its lines
 # than between them (white noise 1.1, empty glass of qualities 50 to 90 2.2 and more). There, blocks are detail that
@@ -91,7 +92,8 @@ def find_contrast(
     looks = [_look(read(place), black, white) for place in places]
     span = white - black
     noise = float(np.median([look.noise for look in looks]))
-    has_detail = _shows_more_than_noise(looks, noise) and _shows_more_than_jpeg(looks)
+    clipped = (np.clip(_without_copies(read(place)), black, white) for place in places)
+    has_detail = _shows_more_than_noise(looks, noise) and _shows_more_than_jpeg(looks, clipped)
     wanted = max(span if has_detail else span * FLATTENED, LEAST_NOISES * noise)
     if wanted > span:
         black -= (wanted - span) * ((median - black) / span if span > 0 else 0.5)
@@ -107,16 +109,14 @@ class _Look(NamedTuple):
     Attributes:
         noise: standard deviation of the noise between neighbouring pixels.
         step: between values, see `_step_of`.
-        grid: how much larger differences between neighbours are on the lines of a grid of 8 pixels than between.
         largest: by the side of blocks, 2 to 32 pixels, the largest difference of a block from its four neighbours, in
             units in which it has the standard deviation of the blocks where there is only white noise.
-        large: likewise the percentile 99.5.
+        large: likewise the percentile 99.5, of 2 and 8 pixels.
         n_blocks: likewise the number of blocks.
     """
 
     noise: float
     step: float
-    grid: float
     largest: dict[int, float]
     large: dict[int, float]
     n_blocks: dict[int, int]
@@ -124,16 +124,17 @@ class _Look(NamedTuple):
 
 def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
     """Look at the values from black to white of a part (H, W, C)."""
-    if (pixels[..., :1] == pixels).all():  # grey, in several channels
-        pixels = pixels[..., :1]
     # As the stretch sees it: a hot pixel is no detail.
-    pixels = np.clip(pixels, black, white)
+    pixels = np.clip(_without_copies(pixels), black, white)
     step = _step_of(pixels)
     noise = step / math.sqrt(12)  # of rounding, at least
     if min(pixels.shape[:2]) >= 3:
         across = np.abs(_second_differences(_second_differences(pixels, 0), 1))
-        noise = max(noise, float(np.percentile(across, 90)) / (6 * norm.isf(0.05)))
-    largest, large, n_blocks = {}, {}, {}
+        # Of every fourth pixel, which are a quarter of a million: the estimate is as good, in a quarter of the time.
+        noise = max(noise, float(np.percentile(across[::2, ::2], 90)) / (6 * norm.isf(0.05)))
+    largest: dict[int, float] = {}
+    large: dict[int, float] = {}
+    n_blocks: dict[int, int] = {}
     blocks = pixels.astype(np.float64)
     for side in (2, 4, 8, 16, 32):
         blocks = _halved(blocks)
@@ -141,9 +142,15 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
             continue
         slopes = _second_differences(blocks, 0)[:, 1:-1] + _second_differences(blocks, 1)[1:-1]
         slopes = np.abs(slopes) / math.sqrt(20)  # 20 is the sum of the squares of 4, -1, -1, -1, -1
-        largest[side], large[side] = float(slopes.max()), float(np.percentile(slopes, 99.5))
-        n_blocks[side] = slopes.size
-    return _Look(noise, step, min(_grid_along(pixels, axis) for axis in (0, 1)), largest, large, n_blocks)
+        largest[side], n_blocks[side] = float(slopes.max()), slopes.size
+        if side in FINE_AND_COARSE:
+            large[side] = float(np.percentile(slopes, 99.5))
+    return _Look(noise, step, largest, large, n_blocks)
+
+
+def _without_copies(pixels: np.ndarray) -> np.ndarray:
+    """Give one of the channels (H, W, C) where all are the same, as of grey."""
+    return pixels[..., :1] if (pixels[..., :1] == pixels).all() else pixels
 
 
 def _shows_more_than_noise(looks: Sequence[_Look], noise: float) -> bool:
@@ -151,7 +158,7 @@ def _shows_more_than_noise(looks: Sequence[_Look], noise: float) -> bool:
     sides = [side for side in (4, 8) if any(side in look.largest for look in looks)]
     if 8 not in sides or noise == 0:
         return True
-    of_2, of_8 = (max(look.large.get(side, 0.0) for look in looks) for side in (2, 8))
+    of_2, of_8 = (max(look.large.get(side, 0.0) for look in looks) for side in FINE_AND_COARSE)
     if 2 * of_2 > SHARED_NOISE * noise and of_2 > FINEST * of_8:
         return False
     for side in sides:
@@ -162,11 +169,18 @@ def _shows_more_than_noise(looks: Sequence[_Look], noise: float) -> bool:
     return False
 
 
-def _shows_more_than_jpeg(looks: Sequence[_Look]) -> bool:
-    """Say whether there is detail that a JPEG has not made of noise; of what is no JPEG of 8 bits, that there is."""
-    if any(look.step != 1 / 255 or look.grid < GRID_OF_JPEG for look in looks):
+def _shows_more_than_jpeg(looks: Sequence[_Look], places: Iterable[np.ndarray]) -> bool:
+    """Say whether there is detail that a JPEG has not made of noise; of what is no JPEG of 8 bits, that there is.
+
+    Args:
+        looks: at all places.
+        places: pixels of these (h, w, C), which are read only where the looks do not tell.
+    """
+    if any(look.step != 1 / 255 for look in looks):
         return True
-    return max(look.largest.get(side, 0.0) for look in looks for side in (4, 8, 16, 32)) > STEPS_OF_JPEG
+    if max(look.largest.get(side, 0.0) for look in looks for side in (4, 8, 16, 32)) > STEPS_OF_JPEG:
+        return True
+    return any(min(_grid_along(place, axis) for axis in (0, 1)) < GRID_OF_JPEG for place in places)
 
 
 def _grid_along(pixels: np.ndarray, axis: int) -> float:

@@ -38,5 +38,8 @@ class MirroredInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the mean output, a tensor like that of `inferer`."""
+        if self.flips == [()]:
+            output: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+            return output
         outputs = (self.inferer(inputs.flip(flip), network, *args, **kwargs).flip(flip) for flip in self.flips)
         return reduce(torch.add, outputs) / len(self.flips)
