@@ -24,11 +24,10 @@ FLATTENED = 20
 # where noise of 2 levels is added to a contrast of 8.
 LEAST_DETAIL = 1.5
 # Noise that neighbouring pixels share, by a camera's colour filter, JPEG or a blur, does so, too. But it is finer than
-# objects: blocks of 2 pixels differ more than blocks of 8, by this factor. Noise in a JPEG of quality 75 to 90 has 1.7
-# and more; images of microscopes have 1.1 at most.
+# objects: everywhere, blocks of 2 pixels differ more than blocks of 8, by this factor. Noise in a JPEG of quality 75 to
+# 90 has 1.7 and more; images of microscopes have 0.9 at most.
 FINEST = 1.3
-FINE_AND_COARSE = (2, 8)
-SHARED_NOISE = 4  # standard deviations of the noise of pixels by which such blocks of 2 differ; of white noise 3
+SHARED_NOISE = 3.5  # standard deviations of the noise of pixels by which such blocks of 2 differ; of white noise 3
 # A JPEG makes steps of noise: where its grid of 8 pixels is seen, neighbours differ that much more across its lines
 # than between them (white noise 1.1, empty glass of qualities 50 to 90 2.2 and more). There, blocks are detail that
 # differ by more than the steps of quality 50, which add up to 5.8 levels of 255 in blue (grey 16 / 8, and 1.77 times
@@ -111,7 +110,7 @@ class _Look(NamedTuple):
         step: between values, see `_step_of`.
         largest: by the side of blocks, 2 to 32 pixels, the largest difference of a block from its four neighbours, in
             units in which it has the standard deviation of the blocks where there is only white noise.
-        large: likewise the percentile 99.5, of 2 and 8 pixels.
+        large: likewise the percentile 99.5, of 8 pixels, and what it is of 2 pixels where there is only noise.
         n_blocks: likewise the number of blocks.
     """
 
@@ -143,7 +142,9 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
         slopes = _second_differences(blocks, 0)[:, 1:-1] + _second_differences(blocks, 1)[1:-1]
         slopes = np.abs(slopes) / math.sqrt(20)  # 20 is the sum of the squares of 4, -1, -1, -1, -1
         largest[side], n_blocks[side] = float(slopes.max()), slopes.size
-        if side in FINE_AND_COARSE:
+        if side == 2:  # a scale bar or a text, with the sharpest edges of all, is no noise, which is everywhere
+            large[side] = float(np.percentile(slopes, 90) * norm.isf(0.0025) / norm.isf(0.05))
+        if side == 8:
             large[side] = float(np.percentile(slopes, 99.5))
     return _Look(noise, step, largest, large, n_blocks)
 
@@ -158,8 +159,8 @@ def _shows_more_than_noise(looks: Sequence[_Look], noise: float) -> bool:
     sides = [side for side in (4, 8) if any(side in look.largest for look in looks)]
     if 8 not in sides or noise == 0:
         return True
-    of_2, of_8 = (max(look.large.get(side, 0.0) for look in looks) for side in FINE_AND_COARSE)
-    if 2 * of_2 > SHARED_NOISE * noise and of_2 > FINEST * of_8:
+    fine_and_coarse = [(look.large[2], look.large[8]) for look in looks if 8 in look.large]
+    if all(2 * fine > SHARED_NOISE * noise and fine > FINEST * coarse for fine, coarse in fine_and_coarse):
         return False
     for side in sides:
         n_blocks = sum(look.n_blocks.get(side, 0) for look in looks)

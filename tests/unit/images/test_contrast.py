@@ -73,6 +73,21 @@ def test_dim_nuclei_in_a_jpeg_get_full_contrast(quality, subsampling, deviation)
     assert white - black < 1.1 * np.diff(np.percentile(image, PERCENTAGES))[0]
 
 
+@pytest.mark.parametrize("size", [(400, 500), (800, 1000), (1536, 2040)])
+def test_a_text_and_a_scale_bar_in_the_image_do_not_make_noise_of_large_blurred_cells(size):
+    random = np.random.default_rng(0)
+    cells = np.zeros(size)
+    for row in range(60, size[0] - 60, 160):
+        for column in range(60, size[1] - 60, 160):
+            cells[row - 40 : row + 40, column - 40 : column + 40] = 60
+    pixels = 200 - gaussian_filter(cells, 12) + gaussian_filter(random.normal(0, 2, size), 0.7)
+    width = int(0.01 * pixels.size / 20)  # finer than letters, on a hundredth of the image
+    pixels[-40:-20, -20 - width : -20] = 255 * random.integers(0, 2, (20, width))
+    image = as_jpeg(np.rint(pixels).clip(0, 255).astype(np.uint8), 90, 0) / 255
+    black, white = limits_of(image)
+    assert white - black < 1.01 * np.diff(np.percentile(image, PERCENTAGES))[0]
+
+
 @pytest.mark.parametrize("of_range", [0.03, 0.05, 0.1, 0.2, 1])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_dim_nuclei_get_full_contrast(of_range, sign):
