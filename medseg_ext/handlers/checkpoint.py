@@ -164,7 +164,7 @@ class ResumableState:
 
     A training that is resumed is the one that was never interrupted, to the last bit, as its random numbers follow from
     the epoch (`SeededEpochs`). It may have more epochs, another batch size or number of processes: the schedule then
-    goes on as if it had been planned so from the start.
+    goes on as if it had been planned so from the start. Options of the optimiser are those of the new command.
 
     Of several processes the first one reads and writes. A process that `torchrun` started again goes on with what there
     is, whatever `resume` says.
@@ -272,6 +272,8 @@ class ResumableState:
         for name, part in self.parts.items():
             if isinstance(part, LambdaLR):
                 _resume_schedule(part, state[name])
+            elif isinstance(part, torch.optim.Optimizer):
+                _resume_optimizer(part, state[name])
             elif isinstance(part, Engine):
                 epoch = state[name]["iteration"] // state[name]["epoch_length"]
                 part.load_state_dict({"epoch": epoch, "epoch_length": epoch_length, "max_epochs": max_epochs})
@@ -317,6 +319,14 @@ class ResumableState:
         logger.info("the training has ended, after epoch %d: %s", epoch, self.path)
         engine.terminate()
         return True
+
+
+def _resume_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Take what it has gathered; its options, such as the weight decay, are those of the new command."""
+    options = [{key: value for key, value in group.items() if key != "lr"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(state))
+    for group, of_command in zip(optimizer.param_groups, options, strict=True):
+        group |= of_command
 
 
 def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:

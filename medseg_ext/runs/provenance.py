@@ -29,6 +29,7 @@ WORKFLOWS = ("train", "evaluate", "inference")
 PACKAGES = {  # by the names under which people know them
     "torch": "torch", "torchvision": "torchvision", "monai": "monai", "ignite": "pytorch-ignite", "numpy": "numpy",
     "scikit-image": "scikit-image", "scipy": "scipy", "transformers": "transformers", "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
 }  # fmt: skip
 PATH_KEYS = ("bundle_root", "ckpt_path", "dataset_dir", "output_dir")  # made absolute: a run may be repeated elsewhere
 NAME_OR_PATH_KEYS = ("detectron2_config", "detectron2_weights", "encoder_weights")  # likewise, if there is such a file

@@ -290,9 +290,21 @@ class _Seen:
         place = _in_image(box, self.image.size, self.view.scale)
         # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
         factor = max(1, int(min(place.size[0] / box.size[0], place.size[1] / box.size[1])))
-        pixels = torch.from_numpy(np.moveaxis(self.image.read_shrunk(place, factor), -1, 0).copy())
-        stretch = ScaleIntensityRange(a_min=self.view.black, a_max=self.view.white, b_min=0.0, b_max=1.0, clip=True)
-        return torch.as_tensor(stretch(resize_image(pixels, box.size)))[None]
+        pixels = _Stretched(self.image, self.view).read_shrunk(place, factor)
+        return resize_image(torch.from_numpy(np.moveaxis(pixels, -1, 0).copy()), box.size)[None]
+
+
+class _Stretched(BlockImage):
+    """A large image with its contrast stretched: before it shrinks, as values beyond black or white are clipped."""
+
+    def __init__(self, image: BlockImage, view: View) -> None:
+        self._image = image
+        self._stretch = ScaleIntensityRange(a_min=view.black, a_max=view.white, b_min=0.0, b_max=1.0, clip=True)
+        self.size = image.size
+
+    def read(self, box: Box) -> np.ndarray:
+        """Read a box, see `BlockImage`."""
+        return np.asarray(self._stretch(self._image.read(box)))
 
 
 def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:

@@ -563,6 +563,30 @@ def test_a_longer_resumed_training_has_the_learning_rates_of_a_long_one(tmp_path
     assert rest == pytest.approx(whole[4:])
 
 
+def test_a_resumed_training_has_the_options_of_its_own_optimiser_and_goes_on_with_its_moments(tmp_path):
+    def optimiser_of(training: Training, *, resume: bool, **options: float) -> torch.optim.Optimizer:
+        optimiser = torch.optim.AdamW(training.network.parameters(), **options)
+        parts = {"network": training.network, "optimizer": optimiser, "trainer": training.trainer}
+        parts["lr_scheduler"] = WarmupCosineSchedule(optimiser, warmup_steps=0, t_total=4)
+        ResumableState(parts, str(tmp_path / "checkpoint.pt"), resume=resume).attach(training.trainer)
+        return optimiser
+
+    first = Training([0.5])
+    optimiser = optimiser_of(first, resume=False, lr=0.1, weight_decay=0.01)
+    sum(weight.sum() for weight in first.network.parameters()).backward()
+    optimiser.step()
+    first.run(1)
+    second = Training([0.5, 0.6])
+    resumed = optimiser_of(second, resume=True, lr=0.2, weight_decay=0.5)
+    second.run(2)
+    group = resumed.param_groups[0]
+    assert (group["initial_lr"], group["lr"], group["weight_decay"]) == (0.2, 0.2, 0.5)
+    assert [state["exp_avg"].tolist() for state in resumed.state.values()] == [
+        state["exp_avg"].tolist() for state in optimiser.state.values()
+    ]
+    assert all(any(weight is own for own in group["params"]) for weight in second.network.parameters())
+
+
 def test_a_resumed_training_may_have_another_number_of_batches(tmp_path):
     scheduled(tmp_path, max_epochs=2, batches=3, resume=False)
     trainer, rates = scheduled(tmp_path, max_epochs=5, batches=7, resume=True)

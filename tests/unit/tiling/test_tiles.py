@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from medseg_ext.errors import DataError
+from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.resize import scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
@@ -106,3 +108,17 @@ def test_a_tile_is_decoded_at_less_only_where_it_is_too_large(monkeypatch, most_
     assert sizes == [(math.ceil(30 / factor), math.ceil(41 / factor))]
     assert objects.instances.shape == objects.classes.shape == (1, 30, 41)
     assert objects.scores is scores
+
+
+@pytest.mark.parametrize("scale", [32 / 27, 32 / 42, 1 / 2, 1 / 3])
+def test_values_beyond_white_are_white_at_any_scale(scale, tmp_path):
+    values = np.random.default_rng(0).integers(0, 1000, (96, 128)).astype(np.uint16)
+    seen = []
+    for name, hottest in (("hot.tif", 65535), ("white.tif", 800)):
+        values[::7, ::5] = hottest
+        tifffile.imwrite(tmp_path / name, np.minimum(values, hottest))
+        view = large_segment.View(black=100 / 65535, white=800 / 65535, diameter_px=20.0, scale=scale)
+        with pixel_io():
+            of_image = large_segment._Seen(open_block_image(tmp_path / name), view)
+            seen.append(of_image.read(of_image.whole))
+    torch.testing.assert_close(*seen)
