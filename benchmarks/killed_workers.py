@@ -22,6 +22,7 @@ import psutil
 from PIL import Image
 
 from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.runs.provenance import provenance_file
 
 SIDE = 96
 PATIENCE_S = 20  # for workers to end after the process that has started them
@@ -147,8 +148,9 @@ def compare(serial: Path, several: Path, number: int) -> int:
 
 
 def visible(folder: Path) -> Iterator[str]:
-    """Name the files of a folder that are not hidden."""
-    return (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """Name the files of a folder that are not hidden, but for the record of the run, which tells how it was made."""
+    record = provenance_file(folder, "inference").name
+    return (path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name != record)
 
 
 def is_whole(path: Path) -> bool:
