@@ -7,8 +7,13 @@ import io
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    import openvino
 
 EXAMPLE_SHAPE = (2, 3, 128, 160)  # to trace a network with; batch, height and width stay free
 FREE_AXES = {0: "batch", 2: "height", 3: "width"}
@@ -68,9 +73,7 @@ class OpenVINO(Engine):
 
     def load(self, onnx: bytes) -> RunsImages:
         """Compile a network."""
-        import openvino
-
-        core = openvino.Core()
+        core = _openvino_core()
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -83,6 +86,14 @@ class OpenVINO(Engine):
             return torch.from_numpy(compiled(image.contiguous().numpy())[0].copy())
 
         return run
+
+
+@cache
+def _openvino_core() -> openvino.Core:
+    """Give the one of this process."""
+    import openvino
+
+    return openvino.Core()
 
 
 class ONNXRuntime(Engine):
