@@ -118,8 +118,8 @@ class ResultFolder:
         rows = (row for row in self._rows.values() if row["status"] != DONE)
         return [(row["image"], row["status"].removeprefix(FAILED)) for row in rows]
 
-    def start(self) -> None:
-        """Make the folder ready.
+    def check(self) -> None:
+        """Look whether results can be written, before anything is.
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
@@ -154,6 +154,14 @@ class ResultFolder:
                         f"{label_map} is there already, and would stand beside the label map that is to be written as "
                         f"{self.output_format}: move it away, or give another output_dir"
                     )
+
+    def start(self) -> None:
+        """Make the folder ready.
+
+        Raises:
+            DataError: see `check`.
+        """
+        self.check()
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
