@@ -1,5 +1,6 @@
 import csv
 import json
+import logging
 import re
 import shutil
 
@@ -18,6 +19,12 @@ from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
 from medseg_ext.runs.provenance import Provenance
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch):
+    """Let the log speak: bundles' logging.conf, which other tests read, silences loggers that are there before."""
+    monkeypatch.setattr(logging.getLogger("medseg_ext.handlers.checkpoint"), "disabled", False)
 
 
 class Training:
