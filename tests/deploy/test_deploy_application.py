@@ -87,7 +87,7 @@ def test_the_application_writes_the_files_of_the_bundle_s_inference(bundle, expo
     inference = run(
         "-m", "monai.bundle", "run", "inference", "--config_file", bundle / "configs" / "inference.json",
         "--dataset_dir", folder, "--output_dir", tmp_path / "bundle", "--num_workers", 0,
-        "--device", "cpu", "--amp", False,  # as the application does on a CPU
+        "--device", "cpu", "--amp", False, "--engine", "torch",  # as the application does on a CPU
         cwd=tmp_path,
     )  # fmt: skip
     assert inference.returncode == 1, inference.stderr[-3000:]
