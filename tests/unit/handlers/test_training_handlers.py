@@ -205,6 +205,12 @@ def test_a_curve_without_a_trainer_says_so(tmp_path):
         training.run(1)
 
 
+def warnings_in(caplog) -> list[str]:
+    """What this package warned of; what it told beside it depends on the level that is set elsewhere."""
+    own = [record for record in caplog.records if record.name.startswith("medseg_ext")]
+    return [record.getMessage() for record in own if record.levelno >= logging.WARNING]
+
+
 def with_state(training: Training, folder, **options: object) -> BestModel:
     best = BestModel(training.network, str(folder / "model.pt"))
     best.attach(training.evaluator)
@@ -441,7 +447,7 @@ def test_a_training_that_goes_on_with_other_settings_says_which(tmp_path, caplog
     with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings=other)
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")] == [
+    assert warnings_in(caplog) == [
         "resumed with another --learning_rate: it was 0.001, and is 0.01",
         "resumed with another --patch_size: it was [64, 64], and is [64, 96]",
         "resumed with another --seed: it was 0, and is 1",
@@ -461,7 +467,7 @@ def test_a_part_of_the_config_that_is_given_otherwise_or_no_more_is_told(tmp_pat
     with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings={"seed": 1}, provenance=gone_on)
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")] == [
+    assert warnings_in(caplog) == [
         "resumed with another --loss#weight: it was 2, and is not given",
         "resumed with another --optimizer#weight_decay: it was 0.5, and is 0.1",
     ]
@@ -487,7 +493,7 @@ def test_data_elsewhere_are_others_if_they_say_so_of_themselves(tmp_path, caplog
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
     expected = [f"resumed with another --{key}: {path} is not what it was" for key, path in other.items()]
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("medseg_ext")]
+    told = warnings_in(caplog)
     assert told == ([] if content == "{}" else expected)
 
 
@@ -499,7 +505,7 @@ def test_every_key_of_a_training_is_free_or_told(tmp_path, caplog):
     with_state(second := Training([0.5, 0.6]), tmp_path, resume=True, settings=dict.fromkeys(keys, "now"))
     with caplog.at_level("WARNING", "medseg_ext"):
         second.run(2)
-    told = {match[1] for record in caplog.records if (match := re.search(r"another --(\w+)", record.getMessage()))}
+    told = {match[1] for text in warnings_in(caplog) if (match := re.search(r"another --(\w+)", text))}
     assert keys - told == {
         "bundle_root", "cache_rate", "ckpt_path", "compile", "detectron2_weights", "device", "early_stop_patience",
         "encoder_weights", "gradient_checkpointing", "max_epochs", "num_workers", "object_name", "output_dir",
