@@ -33,7 +33,8 @@ def settle(
         The value of each key, of JSON's types.
 
     Raises:
-        OverrideError: a key does not take its value, or a path or text from Python is a string that may have had a `#`.
+        OverrideError: a key does not take its value, the machine has no such device, or a path or text from Python is a
+            string that may have had a `#`.
     """
     typed, settled = read_options(), {}
     for key, schema in schemas.items():
@@ -48,6 +49,8 @@ def settle(
             value = _check_arrived(key, values[key], schema)
             if not typed:
                 _refuse_rewritten(key, values[key], values.get("bundle_root"), schema)
+        if schema.get("format") == "device" and isinstance(value, str):  # by default it is there
+            _refuse_absent(key, value)
         resolved[key] = settled[key] = value
     if "bundle_root" in typed:
         for key in schemas.keys() - typed.keys():
@@ -61,6 +64,21 @@ def _check_arrived(key: str, value: Any, schema: Schema) -> Any:
         check_value(key, str(value), schema)
         return value
     return check_value(key, value, schema)
+
+
+def _refuse_absent(key: str, name: str) -> None:
+    """Stop at a device that this machine, or this PyTorch, does not have."""
+    kind, _, number = name.partition(":")
+    try:
+        count = torch.get_device_module(kind).device_count()
+    except RuntimeError:  # PyTorch was built without it
+        count = 0
+    if int(number or 0) >= count:
+        has = f"only {kind}:0 to {kind}:{count - 1}" if count > 1 else f"only {kind}:0" if count else f"no {kind} device"
+        raise OverrideError(
+            f"--{key} {name}: PyTorch {torch.__version__} finds {has} on this machine; give another one, such as cpu, or "
+            f"leave --{key} out"
+        )
 
 
 def _refuse_rewritten(key: str, value: Any, bundle_root: Any, schema: Schema) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import fire.parser
 import monai.bundle
 import pytest
+import torch
 from arrivals import ARRIVED, by_monai, telling_bundle
 from bundle_settings import BUNDLES, ROOT
 from jsonschema import Draft202012Validator
@@ -254,6 +255,14 @@ def test_null_is_null_on_monais_command_line_which_drops_it(telling, monkeypatch
     assert arrived()["seed"] is None
 
 
+def absent(device: str) -> str:
+    kind = device.partition(":")[0]
+    count = torch.cuda.device_count() if kind == "cuda" else 0
+    has = {0: f"no {kind} device", 1: f"only {kind}:0"}.get(count, f"only {kind}:0 to {kind}:{count - 1}")
+    remedy = "give another one, such as cpu, or leave --device out"
+    return f"--device {device}: PyTorch {torch.__version__} finds {has} on this machine; {remedy}"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -262,6 +271,8 @@ def test_null_is_null_on_monais_command_line_which_drops_it(telling, monkeypatch
         (["--working_diameter_px", "none"], "--working_diameter_px none: expected number, above 0"),
         (["--tta", "maybe"], "--tta maybe: expected true or false"),
         (["--device", "gpu"], "--device gpu: expected text such as cpu or cuda:0"),
+        (["--device", "cuda:64"], absent("cuda:64")),
+        (["--device", "npu"], absent("npu")),
         (["--object_diameter_px", "-3"], "--object_diameter_px -3: expected auto or number, above 0"),
         (["--decoder#min_area_px", "few"], "--decoder#min_area_px few: expected number, as the config's own 15"),
     ],
