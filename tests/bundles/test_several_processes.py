@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,17 +19,48 @@ pytestmark = pytest.mark.slow
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
 
 
-def words_of(n_processes: int, workflow: str, bundle, dataset_dir, output, **keys: object) -> list[str]:
-    """Give the command `medseg train` or `evaluate`, by torchrun where there are several processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}", "--max-restarts=2"]
+def words_of(
+    n_processes: int,
+    workflow: str,
+    bundle,
+    dataset_dir,
+    output,
+    place: tuple[str, ...] = ("--standalone",),
+    **keys: object,
+) -> list[str]:
+    """Give the command `medseg train` or `evaluate`, by torchrun where there are several processes.
+
+    `place` tells torchrun of the machines: by default this one is alone.
+    """
+    launcher = ["-m", "torch.distributed.run", *place, f"--nproc-per-node={n_processes}", "--max-restarts=2"]
     command = ["-m", "medseg_ext.cli", workflow, "--bundle", bundle, "--data", dataset_dir, "--output", output]
     options = [word for key, value in {**QUICK, **keys}.items() for word in (f"--{key}", str(value))]
-    return [sys.executable, *(launcher if n_processes > 1 else []), *map(str, command), *options]
+    return [
+        sys.executable,
+        *(launcher if n_processes > 1 or place != ("--standalone",) else []),
+        *map(str, command),
+        *options,
+    ]
 
 
 def run(*arguments, **keys: object) -> None:
     result = subprocess.run(words_of(*arguments, **keys), cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+def run_on_two_machines(*arguments, **keys: object) -> None:
+    """Run torchrun twice, with a process each, which meet at an address of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=two")
+    words = words_of(1, *arguments, place=place, **keys)
+    machines = [
+        subprocess.Popen(words, cwd=ROOT, text=True, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    said = [machine.communicate(timeout=600)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(text[-3000:] for text in said)
 
 
 def curve_of(folder) -> list[dict[str, float]]:
@@ -66,6 +98,22 @@ def test_two_processes_train_every_bundle_and_evaluate_to_the_last_digit(bundle,
     one, two, three = (json.loads((tmp_path / str(count) / "metrics.json").read_text()) for count in (1, 2, 3))
     assert one["images"] == 2
     assert one == two == three
+
+
+def test_two_machines_train_and_evaluate_as_one_process_does(sample_data_sets, tmp_path):
+    bundle, dataset_dir = ROOT / "bundles" / "dsb2018_unet", sample_data_sets["dsb2018"]
+    start = {"ckpt_path": bundle / "models" / "model.pt"}
+    keys = {"max_epochs": 2, "val_interval": 1, "batch_size": 3, "ema_momentum": 0.5, "learning_rate": 1e-4, **start}
+    run(1, "train", bundle, dataset_dir, tmp_path / "one", **keys)
+    run_on_two_machines("train", bundle, dataset_dir, tmp_path / "two", **keys)
+    one, two = curve_of(tmp_path / "one"), curve_of(tmp_path / "two")
+    assert len(one) == 2
+    for alone, shared in zip(one, two, strict=True):
+        assert shared == pytest.approx(alone, abs=1e-4)
+    run(1, "evaluate", bundle, dataset_dir, tmp_path / "alone", **start)
+    run_on_two_machines("evaluate", bundle, dataset_dir, tmp_path / "shared", **start)
+    alone, shared = ((tmp_path / name / "metrics.json").read_bytes() for name in ("alone", "shared"))
+    assert alone == shared
 
 
 def processes_of(launcher: int) -> dict[int, int]:
