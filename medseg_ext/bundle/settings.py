@@ -74,10 +74,10 @@ def _refuse_absent(key: str, name: str) -> None:
     except RuntimeError:  # PyTorch was built without it
         count = 0
     if int(number or 0) >= count:
-        has = f"only {kind}:0 to {kind}:{count - 1}" if count > 1 else f"only {kind}:0" if count else f"no {kind} device"
+        has = {0: f"no {kind} device", 1: f"only {kind}:0"}.get(count, f"only {kind}:0 to {kind}:{count - 1}")
         raise OverrideError(
-            f"--{key} {name}: PyTorch {torch.__version__} finds {has} on this machine; give another one, such as cpu, or "
-            f"leave --{key} out"
+            f"--{key} {name}: PyTorch {torch.__version__} finds {has} on this machine; give another one, such as cpu, "
+            f"or leave --{key} out"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ class Contrast(NamedTuple):
     Attributes:
         black: the value that becomes 0.
         white: the value that becomes 1.
-        places: parts of the image that show most, those first that do so more.
+        places: parts of the image that show most, each of a region of its own; those first that do so more.
     """
 
     black: float
@@ -87,7 +87,7 @@ def find_contrast(
             yield pixels
 
     black, median, white = percentiles_of(values, (percentages[0], 50, percentages[1]))
-    places = sorted(parts, key=lambda part: -shown[part])[:PLACES]
+    places = _places(shown)
     looks = [_look(read(place), black, white) for place in places]
     span = white - black
     noise = float(np.median([look.noise for look in looks]))
@@ -100,6 +100,22 @@ def find_contrast(
     if white == black:
         white = black + 1
     return Contrast(black, white, places)
+
+
+def _places(shown: Mapping[Box, float]) -> list[Box]:
+    """Choose parts that show most, spread over the image: one of each of `PLACES` regions, or fewer in small images.
+
+    Those that show most of all may be alike, and all unlike the rest, such as a fold, a pen's mark or the glass's edge.
+    """
+    n_rows, n_columns = len({part.top for part in shown}), len({part.left for part in shown})
+    down = min(math.isqrt(PLACES), n_rows)
+    across = min(PLACES // down, n_columns)
+    down = min(PLACES // across, n_rows)
+    best: dict[tuple[int, int], Box] = {}
+    for part in sorted(shown, key=lambda part: -shown[part]):
+        row, column = part.top // PLACE_PX, part.left // PLACE_PX
+        best.setdefault((row * down // n_rows, column * across // n_columns), part)
+    return list(best.values())
 
 
 class _Look(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,31 @@ class Decoder(Protocol):
         """Decode the output (C, h, w) of one image."""
 
 
+class Estimate(NamedTuple):
+    """How large the objects of an image are.
+
+    Attributes:
+        diameter_px: median diameter of the objects, in pixels of the image.
+        n_objects: about how many there are, if all of the image is as what was looked at.
+    """
+
+    diameter_px: float
+    n_objects: float
+
+
+def median_diameter(estimates: Sequence[Estimate]) -> float | None:
+    """Give the diameter of the middle one of all objects of several places; None without one.
+
+    A place that shows a hundred nuclei says more of a slide than one with a fold or a speck of dust.
+
+    >>> median_diameter([Estimate(400.0, 2.0), Estimate(390.0, 3.0), Estimate(20.0, 150.0)])
+    20.0
+    """
+    ordered = sorted(estimates)
+    ends = np.cumsum([estimate.n_objects for estimate in ordered])
+    return ordered[int(np.searchsorted(ends, ends[-1] / 2))].diameter_px if ordered else None
+
+
 class DiameterEstimator:
     """Estimate the diameter of a typical object of an image, by what a network finds in cheap looks at it.
 
@@ -57,12 +82,19 @@ class DiameterEstimator:
         self.decoder = decoder
         self.working_diameter_px = float(working_diameter_px)
 
-    def __call__(self, image: torch.Tensor, network: Callable[..., Any]) -> float | None:
+    def __call__(self, image: torch.Tensor, network: Callable[..., Any]) -> Estimate | None:
         """Estimate the diameter in an image (1, 3, H, W), in its pixels.
 
         Returns:
-            The median diameter of the objects; None where no two looks agree, as in an image without objects.
+            None where no two looks agree, as in an image without objects.
         """
+        look = self._best_look(image, network)
+        if look is None:
+            return None
+        return Estimate(look.diameter_px, look.count * image.shape[2] * image.shape[3] / look.area_px)
+
+    def _best_look(self, image: torch.Tensor, network: Callable[..., Any]) -> _Look | None:
+        """Look at an image until the size of its objects is known."""
         view, foreground, working_px = image, None, self.working_diameter_px
         scale = min(FIRST_SIDE * working_px / max(image.shape[2:]), MOST_SCALE)
         earlier: _Look | None = None
@@ -74,7 +106,7 @@ class DiameterEstimator:
             foreground = (objects.instances > 0).float()[None]
             look = _Look.of(objects, scale=scale, area_px=view.shape[2] * view.shape[3])
             if heaps is not None:
-                return (look if look.shows_parts_of(heaps) and look.shows(SHOWN * working_px) else heaps).diameter_px
+                return look if look.shows_parts_of(heaps) and look.shows(SHOWN * working_px) else heaps
             if few is not None and look.shows_parts_of(few) and look.shows(LEAST_SEEN * working_px):
                 parts = look
             if look.count:
@@ -83,7 +115,7 @@ class DiameterEstimator:
                 is_seen = look.diameter_px * scale >= least_seen * working_px
                 if is_seen and look.count >= FEW:
                     if look.sure_part >= SURE_PART:
-                        return look.diameter_px
+                        return look
                     heaps = look
                 elif is_seen:
                     few = few or look
@@ -91,8 +123,7 @@ class DiameterEstimator:
                     agreed = look
             earlier = look
             scale *= 2
-        best = heaps or parts or few or agreed
-        return None if best is None else best.diameter_px
+        return heaps or parts or few or agreed
 
     @staticmethod
     def _part(view: torch.Tensor, foreground: torch.Tensor | None, *, side: int) -> torch.Tensor:

@@ -104,7 +104,10 @@ class SizeNormalisedInferer(Inferer):
     ) -> float | None:
         """Say how large a typical object of an image (1, 3, H, W) is, in its pixels; None where there is no object."""
         known = self.known_diameter(meta or {})
-        return self.estimator(image, network) if known is None else known
+        if known is not None:
+            return known
+        estimate = self.estimator(image, network)
+        return None if estimate is None else estimate.diameter_px
 
     def known_diameter(self, meta: dict[str, Any]) -> float | None:
         """Give the diameter in pixels that is known without looking at the image; None where it is not."""

@@ -25,6 +25,7 @@ from medseg_ext.images.contrast import find_contrast
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
+from medseg_ext.inferers.diameter_estimate import median_diameter
 from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
 from medseg_ext.inferers.tiled import Tile, TiledInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
@@ -234,17 +235,17 @@ class LargeImages:
         return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
     def _diameter_of(self, item: Item, places: Sequence[Box], seen: _Seen) -> float | None:
-        """Say how large a typical object is: one size for the image, the median of what several places show."""
+        """Say how large a typical object is: one size for the image, of the objects that several places show."""
         known = self.inferer.known_diameter({"filename_or_obj": item["image"], "page": self.images.page})
         if known is not None:
             return known
         found = []
         for place in self._watched(places, desc="size of objects", unit="place", leave=False):
             with self._network_at_work():
-                diameter = self.inferer.estimator(seen.read(place).to(self.device), self.network)
-            if diameter is not None:
-                found.append(diameter)
-        return float(np.median(found)) if found else None
+                estimate = self.inferer.estimator(seen.read(place).to(self.device), self.network)
+            if estimate is not None:
+                found.append(estimate)
+        return median_diameter(found)
 
     def _output_of(self, region: Box, seen: _Seen, workshop: Path) -> torch.Tensor:
         """Give the network's output (C, h, w) for a region of what it sees."""

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
 from medseg_ext.errors import DataError
+from medseg_ext.inferers.diameter_estimate import Estimate
 from medseg_ext.inferers.size_normalised import LARGEST_SCALE, LEAST_SCALE, SizeNormalisedInferer
 from medseg_ext.objects.diameters import noted_sizes
 
@@ -28,9 +29,10 @@ class Remembering(torch.nn.Module):
 
 
 def normalising(estimate=None, **options):
-    return SizeNormalisedInferer(
-        SimpleInferer(), working_diameter_px=20, estimator=lambda image, network: estimate, **options
-    )
+    def estimator(image, network):
+        return None if estimate is None else Estimate(estimate, n_objects=1)
+
+    return SizeNormalisedInferer(SimpleInferer(), working_diameter_px=20, estimator=estimator, **options)
 
 
 @pytest.mark.parametrize(("estimate", "side"), [(20, 100), (40, 50), (60, 33), (10, 200), (None, 100)])
