@@ -230,7 +230,7 @@ class LargeImages:
             return self.join(item, image, view, objects, workshop=folder)
 
     def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
-        """Look at the whole image; give its black and white, and the places that show most."""
+        """Look at the whole image; give its black and white, and places that show something."""
         watch = partial(self._watched, desc="contrast", unit="part", leave=False)
         return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
