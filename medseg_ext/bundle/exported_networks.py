@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights
 
@@ -20,12 +21,13 @@ def read_inference_config(bundle: Path) -> ConfigParser:
     """Read a bundle's inference.json, with its metadata; `bundle_root` is the bundle's folder.
 
     Raises:
-        DataError: it is no bundle.
+        DataError: it is no bundle, or names code that is not run unasked, see `medseg_ext.bundle.trust`.
     """
     files = {name: bundle / "configs" / f"{name}.json" for name in ("inference", "metadata")}
     for file in files.values():
         if not file.is_file():
             raise DataError(f"{file}: not found, so {bundle} is no bundle; give the folder of one")
+    refuse_unknown_code(bundle)
     parser = ConfigParser()
     parser.read_config(str(files["inference"]))
     parser.read_meta(str(files["metadata"]))

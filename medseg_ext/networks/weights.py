@@ -26,12 +26,23 @@ def read_saved(path: Path, *, remedy: str) -> Any:
     """
     if not path.is_file():
         raise DataError(f"{path}: there are no weights; {remedy}")
+    if is_torchscript(path):
+        raise DataError(f"{path}: is TorchScript, which is code and no weights; {remedy}")
     if part := _damaged_part(path):
         raise DataError(f"{path}: is damaged, {part} is not what was saved; {remedy}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
         raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
+
+
+def is_torchscript(path: Path) -> bool:
+    """Say whether a file is TorchScript, by what is in it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any("/code/" in name for name in file.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
