@@ -72,7 +72,7 @@ def test_it_is_run_where_the_person_says_so(foreign, tmp_path, capsys):
 
 
 def test_python_may_trust_as_well(foreign, images, tmp_path):
-    with pytest.raises(DataError, match="configs/evaluate.json: network_def#_requires_#0"):
+    with pytest.raises(DataError, match=r"configs/evaluate\.json: network_def#_requires_#0"):
         segment([images], foreign, tmp_path / "out", overrides={})
     with trusting():
         segment([images], foreign, tmp_path / "out", overrides=QUICK | {"object_diameter_px": 20})
