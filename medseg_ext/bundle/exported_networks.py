@@ -12,6 +12,7 @@ from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights
 
+REMEDY = "ship weights of this bundle: medseg ship"
 EXPORT_FIRST = "export the bundle first: medseg export NAME --to DIR"
 Network = Callable[[torch.Tensor], torch.Tensor]
 """From image float32 (B, 3, H, W), RGB in [0, 1], to output float32 (B, C, H, W); on the CPU."""
@@ -42,8 +43,7 @@ def load_eager(bundle: Path) -> torch.nn.Module:
         DataError: it is no bundle, or its weights are missing or of another network.
     """
     network = read_inference_config(bundle).get_parsed_content("network_def").eval()
-    remedy = "ship weights of this bundle: medseg ship"
-    network.load_state_dict(read_weights(bundle / "models" / "model.pt", network, remedy=remedy))
+    network.load_state_dict(read_weights(bundle / "models" / "model.pt", network, remedy=REMEDY))
     return network
 
 
