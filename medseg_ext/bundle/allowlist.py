@@ -41,6 +41,7 @@ NOT_OF_MODULES = (
     "monai.handlers.clearml_handlers", "monai.transforms.utils_create_transform_ims", "torch.utils.data.datapipes",
     "ignite.handlers.mlflow_logger", "ignite.handlers.clearml_logger", "ignite.handlers.wandb_logger",
     "ignite.handlers.neptune_logger", "ignite.handlers.polyaxon_logger", "ignite.handlers.visdom_logger",
+    "torch.nn.attention",
 )  # fmt: skip
 ROOMS = ("datasets", "handlers", "inferers", "losses", "networks", "objects", "runs", "tiling", "transforms")
 OF_ROOMS = {  # what the configs here name beyond what those rooms offer to all
@@ -205,6 +206,9 @@ def _fault_of_object(found: Any) -> str | None:
         return "is a module"
     if isinstance(found, BuiltinFunctionType):
         return None if (found.__module__ or "torch").startswith("torch") else NOT_LISTED
+    weights = isinstance(found, enum.Enum) or (isinstance(found, type) and issubclass(found, enum.Enum))
+    if weights and (type(found) if isinstance(found, enum.Enum) else found).__module__.startswith("torchvision.models"):
+        return NOT_LISTED  # they fetch files
     if isinstance(found, type | FunctionType) or hasattr(found, "__wrapped__"):
         home = f"{found.__module__}.{getattr(found, '__qualname__', '')}"
         hidden = any(part.startswith("_") for part in str(found.__module__).split("."))

@@ -21,15 +21,16 @@ from medseg_ext.bundle.allowlist import (
     has_risky_arguments,
 )
 from medseg_ext.bundle.expressions import (
+    IMPORTS,
     MONAI_NAMES,
     REFERENCES,
     Names,
     fault_of_expression,
+    fault_of_reference,
     is_plain_name,
     read_import,
 )
 
-IMPORTS = "imports"  # the key of a config that holds import statements
 MOST_RESOLUTIONS = 20
 SEPARATOR = ReferenceResolver.sep
 # What medseg itself never reads, and loads TorchScript of the bundle: the overlay for TensorRT.
@@ -180,8 +181,7 @@ class _Walk:
         if isinstance(value, list):
             return next((fault for each in value if (fault := self._fault_of_class(name, each))), None)
         if isinstance(value, str) and value.startswith("@"):
-            referred = _at(self.config, value[1:])
-            return self._fault_of_class(name, referred) if not _is_reference(referred) else "is a reference to another"
+            return "is a reference, which may come to stand for any name"
         if isinstance(value, str) and value.startswith("$"):
             return None if is_plain_name(value[1:], self.names) else "is computed"
         if isinstance(value, str):
@@ -190,7 +190,7 @@ class _Walk:
 
     def _take_text(self, text: str, key: str, component: Mapping[str, Any] | None) -> None:
         if text.startswith("@"):
-            if fault := self._fault_of_reference(text[1:]):
+            if fault := fault_of_reference(ReferenceResolver.normalize_id(text[1:])):
                 self._take(key, "expression", text, fault)
         elif text.startswith("$"):
             self._take_expression(text, key, component)
@@ -208,26 +208,14 @@ class _Walk:
         self._take(key, "expression", text, fault)
 
     def _fault_of_expression(self, text: str, key: str, component: Mapping[str, Any] | None) -> str | None:
-        if text == REFERENCES:  # all that the config has made, imported modules, too
-            is_settled = component is not None and component["_target_"] == "medseg_ext.bundle.settle"
-            return None if is_settled and key.endswith(f"{SEPARATOR}resolved") else "reads all that the config has made"
-        if REFERENCES in text:
-            return "reads all that the config has made"
-        for reference in ReferenceResolver.match_refs_pattern(f"${text}"):
-            if fault := self._fault_of_reference(reference):
-                return fault
+        is_settled = component is not None and component["_target_"] == "medseg_ext.bundle.settle"
+        if text == REFERENCES and is_settled and key.endswith(f"{SEPARATOR}resolved"):
+            return None  # settings are put right there
         # As it will be evaluated: what MONAI writes for a reference can end a string, or make one that is run.
         written = ReferenceResolver.update_refs_pattern(f"${text}", _AnyReference())[1:]
         if Path(self.file).stem == TENSORRT[0] and written == TENSORRT[1]:
             return None  # medseg never reads that file
         return fault_of_expression(written, self.names)
-
-    def _fault_of_reference(self, reference: str) -> str | None:
-        """Say why a reference may not stand: it would hand modules on, whose functions are then a word away."""
-        key = ReferenceResolver.normalize_id(reference)
-        if key == "" or key.split(SEPARATOR)[0] == IMPORTS:
-            return "refers to imported modules"
-        return None
 
 
 class _AnyReference(dict[str, Any]):
@@ -235,20 +223,6 @@ class _AnyReference(dict[str, Any]):
 
     def __contains__(self, key: object) -> bool:
         return True
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("@")
-
-
-def _at(config: Any, key: str) -> Any:
-    """Give the value of a key with `::` between levels; the key itself, which is no class, where there is none."""
-    for part in key.split(SEPARATOR):
-        try:
-            config = config[part] if isinstance(config, dict) else config[int(part)]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return key
-    return config
 
 
 def _shown(key: str) -> str:

@@ -13,6 +13,7 @@ from medseg_ext.bundle.allowlist import (
     has_risky_arguments,
 )
 
+IMPORTS = "imports"  # the key of a config that holds import statements
 REFERENCES = "__local_refs"  # what MONAI makes of an @reference: an item of a dict of this name
 Names = Mapping[str, frozenset[str]]
 """What the names of an expression may stand for, dotted; more than one where imports disagree."""
@@ -29,7 +30,8 @@ BUILTINS = {
 # Attributes of objects through which one comes to frames and their names, or which write files or read code.
 UNWANTED_ATTRIBUTES = {
     "format", "format_map", "mro", "tofile", "dump", "dumps", "load", "loads", "save", "to_pickle", "query", "system",
-    "popen", "exec", "execfile", "register_class", "func_globals", "func_code",
+    "popen", "exec", "execfile", "register_class", "func_globals", "func_code", "from_file", "storage",
+    "typed_storage", "untyped_storage", "set_", "ctypes", "get_state_dict",
 }  # fmt: skip
 UNWANTED_BEGINNINGS = ("_", "gi_", "cr_", "ag_", "f_", "tb_", "co_")
 SWITCHES = ("benchmark", "deterministic", "enabled", "allow_tf32")  # of cuDNN, which many bundles set
@@ -57,6 +59,15 @@ def fault_of_expression(text: str, names: Names) -> str | None:
     if isinstance(tree, str):
         return tree
     return _Reader(tree, names).fault(tree)
+
+
+def fault_of_reference(key: str) -> str | None:
+    """Say why a reference may not stand: it would hand on modules, whose functions are then a word away.
+
+    Args:
+        key: of a config, with `::` between levels.
+    """
+    return "refers to imported modules" if key == "" or key.split("::")[0] in ("", IMPORTS) else None
 
 
 def is_plain_name(text: str, names: Names) -> bool:
@@ -165,8 +176,8 @@ class _Reader:
 
     def _fault_of_subscript(self, node: ast.Subscript) -> str | None:
         if isinstance(node.value, ast.Name) and node.value.id == REFERENCES:
-            is_reference = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
-            return None if is_reference else "reads all that the config has made"
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            return fault_of_reference(key) if isinstance(key, str) else "reads all that the config has made"
         if self._places(_chain(node.value)) == ["os.environ"]:
             return self.fault(node.slice)
         return self._fault_of_parts(node)

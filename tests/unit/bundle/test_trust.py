@@ -12,7 +12,9 @@ from PIL import Image
 
 from medseg_ext.bundle.exported_bundle import read_exported_bundle
 from medseg_ext.bundle.segmentation import segment
+from medseg_ext.bundle.settings import settle
 from medseg_ext.bundle.trust import trusting
+from medseg_ext.bundle.values import OverrideError
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.runs.provenance import provenance_file
@@ -161,3 +163,8 @@ def test_a_bundle_with_torchscript_passes_and_is_said_to_hold_code(script, tmp_p
             archive.writestr(name, content)
     assert main(["inspect", str(bundle)]) == 0
     assert "TorchScript is code: PyTorch runs it where it is loaded" in capsys.readouterr().out
+
+
+def test_settings_cannot_take_the_place_of_what_was_looked_at():
+    with pytest.raises(OverrideError, match="x::_target_: expected a key of the config itself"):
+        settle({"x::_target_": "os.system"}, schemas={"x::_target_": {"type": "string"}}, resolved={})
