@@ -87,26 +87,36 @@ def config_code(content: Any, file: str, names: Names) -> list[Code]:
     found: list[Code] = []
     try:
         for _ in range(MOST_RESOLUTIONS):
-            macros = [(key, text) for key, text in texts_of(content) if text.startswith("%")]
-            for key, text in macros:
-                reads_a_file = ConfigParser.split_path_id(text[1:])[0]
-                found.append(Code(file, _shown(key), "macro", text, "reads another file" if reads_a_file else None))
+            found += [
+                Code(file, _shown(key), "macro", text, "reads another file" if _reads_a_file(text) else None)
+                for key, text in texts_of(content)
+                if text.startswith("%")
+            ]
             if any(code.fault for code in found):
-                return found
+                return list(dict.fromkeys([*found, *_walk(content, file, names)]))
             # Anew until nothing changes, as MONAI does whenever it parses: what a macro brings may be one itself.
             before, parser = content, ConfigParser(deepcopy(content))
             parser.resolve_macro_and_relative_ids()
             content = parser.get()
-            walk = _Walk(content, file, names)
-            walk.visit(content, "")
-            found += walk.found
+            found += _walk(content, file, names)
             if content == before:
                 break
         else:
             found.append(Code(file, "", "file", Path(file).name, "has macros without end"))
     except _FAULTS_OF_CONFIGS as error:
         found.append(Code(file, "", "file", Path(file).name, f"cannot be resolved as MONAI does ({cause_text(error)})"))
+        found += _walk(content, file, names)
     return list(dict.fromkeys(found))
+
+
+def _reads_a_file(macro: str) -> bool:
+    return bool(ConfigParser.split_path_id(macro[1:])[0])
+
+
+def _walk(content: Any, file: str, names: Names) -> list[Code]:
+    walk = _Walk(content, file, names)
+    walk.visit(content, "")
+    return walk.found
 
 
 def cause_text(error: Exception) -> str:
@@ -115,10 +125,10 @@ def cause_text(error: Exception) -> str:
 
 
 class _Walk:
-    """Goes through a config whose macros and relative references are resolved."""
+    """Goes through a config, whose macros and relative references MONAI has resolved where it can."""
 
     def __init__(self, config: Any, file: str, names: Names) -> None:
-        self.config, self.file = config, file
+        self.file = file
         own = imported_names([config])
         self.names = {name: names.get(name, frozenset()) | own.get(name, frozenset()) for name in {*names, *own}}
         self.found: list[Code] = []

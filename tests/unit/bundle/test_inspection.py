@@ -147,6 +147,12 @@ def test_arguments_and_macros_that_bring_code_are_refused(part, tmp_path):
     assert faults_of(tmp_path, config)
 
 
+@pytest.mark.parametrize("macro", ["%other.json::a", "%nowhere"])
+def test_a_macro_that_cannot_be_followed_hides_nothing(macro, tmp_path):
+    faults = faults_of(tmp_path, {"a": macro, "evil": {"_target_": "os.system"}})
+    assert "os.system" in {fault.what for fault in faults}
+
+
 FILES = {
     "a key with a path": ("train.json", {"a": {"_target_": "Resize"}, "a#_target_": "os.system"}),
     "a key that is added": ("train.json", {"a": [], "+a": [{"_target_": "os.system"}]}),
