@@ -11,6 +11,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_sha256
 from medseg_ext.networks.weights import read_weights, save_state
@@ -81,12 +82,13 @@ def ship_weights(weights: Path, bundle: Path) -> Shipped:
 
     Raises:
         DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
-            of a training, or they are not of the bundle's network.
+            of a training, or they are not of the bundle's network. Or the bundle names code that is not run unasked.
         ValueError: a weight is too large for float16.
     """
     target = bundle / WEIGHTS_FILE
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
+    refuse_unknown_code(bundle)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))

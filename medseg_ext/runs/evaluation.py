@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
@@ -31,6 +30,7 @@ from medseg_ext.runs.run_folder import (
     save_run,
 )
 from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
+from medseg_ext.tables import to_csv
 
 METRICS_FILE, PER_IMAGE_FILE = "metrics.json", "metrics_per_image.csv"
 MOST_OFF = 1.5  # times too large or too small: what networks are trained to bear
@@ -261,10 +261,7 @@ def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
         "definitions": summary.definitions,
     }
     (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")
-    with (folder / PER_IMAGE_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(summary.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in summary.rows)
+    (folder / PER_IMAGE_FILE).write_bytes(to_csv(list(summary.rows[0]), summary.rows, decimals=6))
 
 
 def _model_name(bundle: Path) -> str:
@@ -281,9 +278,3 @@ def _nan_to_null(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_nan_to_null(each) for each in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6f}"
-    return value
