@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # In the order of `medseg --help`: each is a module of this room.
 COMMANDS = (
-    "segment", "prepare", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify", "pack", "sample",
-    "demo", "render",
+    "segment", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify", "pack",
+    "sample", "demo", "render",
 )  # fmt: skip
 
 
