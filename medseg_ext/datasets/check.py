@@ -21,12 +21,9 @@ from medseg_ext.datasets.parallel import parallel_map
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import told_if_unreadable
 from medseg_ext.images.eight_bit import read_rgb_8_bit
-from medseg_ext.images.fingerprints import Fingerprint, candidate_pairs, correlation_of_details, fingerprint
+from medseg_ext.images.fingerprints import Fingerprint, are_one_picture, candidate_pairs, fingerprint
 from medseg_ext.images.read import read_labels
 
-# Of details: .87 and more where 1 % of an image is cut off, .73 and more where 2 % are. Two depths of one embryo in
-# DSB2018 reach .83, no two other images .55.
-SAME_CORRELATION = 0.72
 TINY_SHARE = 0.1  # of a usual object of the data set
 NUMBER_AT_END = re.compile(r"[ _.-]+(?:[A-Za-z]{0,4}\d+)$")
 DUPLICATES_REMEDY = "give both the same group in the CSV of --groups and prepare again, or remove one"
@@ -161,8 +158,8 @@ def _of_duplicates(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> It
     near = []
     for first, second in tqdm(candidates, desc="comparing", leave=False, disable=None):
         one, other = firsts[first], firsts[second]
-        found = correlation_of_details(read_pixels(images[one]), read_pixels(images[other]))
-        if found >= SAME_CORRELATION:
+        found = are_one_picture(read_pixels(images[one]), read_pixels(images[other]))
+        if found is not None:
             near.append((one, other, f"correlation {found:.3f}"))
     kinds = (
         ("one image in two splits, pixel for pixel", "one image twice in a split, pixel for pixel", pairs),
@@ -280,7 +277,7 @@ def _of_labels(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> Iterat
         LOOK,
         "objects of a few pixels",
         "remove them if they are slips of the pen",
-        lambda labels: labels.numbers[labels.areas_px <= tiny_px].tolist(),
+        lambda labels: labels.numbers[(labels.areas_px <= tiny_px) & ~labels.is_cut].tolist(),
     )
     yield objects(
         LOOK,

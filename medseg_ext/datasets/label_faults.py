@@ -37,6 +37,7 @@ class LabelFacts(NamedTuple):
     Attributes:
         areas_px: of the objects, int (N,).
         numbers: their numbers, int (N,).
+        is_cut: whether the border of the image cuts each, bool (N,): what is left may be small, and in pieces.
         backgrounds: numbers of objects that hold nearly the whole image.
         in_pieces: of those in several separate pieces.
         like_two: of those that look like two objects that touch, compared with the others of the map.
@@ -44,6 +45,7 @@ class LabelFacts(NamedTuple):
 
     areas_px: NDArray[np.int64]
     numbers: NDArray[np.int64]
+    is_cut: NDArray[np.bool_]
     backgrounds: list[int]
     in_pieces: list[int]
     like_two: list[int]
@@ -57,6 +59,7 @@ def measure_labels(labels: np.ndarray) -> LabelFacts:
     dense = dense.reshape(labels.shape)
     areas = np.bincount(dense.ravel(), minlength=len(numbers))[1:]
     usual = float(np.median(areas)) if len(areas) else 0.0
+    is_cut = np.isin(np.arange(1, len(numbers)), _border(dense))
     backgrounds, in_pieces, like_two = [], [], []
     for place, box in enumerate(ndimage.find_objects(dense)):
         number, area = int(numbers[place + 1]), int(areas[place])
@@ -67,16 +70,23 @@ def measure_labels(labels: np.ndarray) -> LabelFacts:
             backgrounds.append(number)
             continue
         pieces, count = ndimage.label(mask, structure=np.ones((3, 3)))
-        if count > 1 and sorted(np.bincount(pieces.ravel())[1:])[-2] >= max(PIECE_PX, PIECE_SHARE * area):
+        if (
+            count > 1
+            and not is_cut[place]
+            and sorted(np.bincount(pieces.ravel())[1:])[-2] >= max(PIECE_PX, PIECE_SHARE * area)
+        ):
             in_pieces.append(number)
         elif area >= TWO_LEAST_PX and area > TWO_AREAS * usual and looks_like_two(mask):
             like_two.append(number)
-    return LabelFacts(areas, numbers[1:].astype(np.int64), backgrounds, in_pieces, like_two)
+    return LabelFacts(areas, numbers[1:].astype(np.int64), is_cut, backgrounds, in_pieces, like_two)
 
 
 def _is_background(mask: NDArray[np.bool_]) -> bool:
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return bool(mask.mean() > BACKGROUND_SHARE or border.mean() > 0.5)
+    return bool(mask.mean() > BACKGROUND_SHARE or _border(mask).mean() > 0.5)
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
 def looks_like_two(mask: NDArray[np.bool_]) -> bool:

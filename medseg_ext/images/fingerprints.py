@@ -18,6 +18,11 @@ HASH_SIDE_PX, HASH_WAVES = 32, 8  # 63 bits of the slowest waves of so small a p
 CANDIDATE_BITS = 12
 COMPARED_PX = 192  # side at which pixels of candidates are compared
 BLUR_PX = 8  # of these: what varies more slowly, such as uneven light, is no sign of one picture
+# Correlation of details from which on two images are one. Where 1 % of an image is cut off, it is .87 and more; where
+# 2 % are, .73 and more. Two depths of one embryo in DSB2018 reach .83, no two other images .55. But one nucleus alone
+# is like any other: where details are in few places, they must be the very same.
+SAME, SAME_OF_FEW = 0.72, 0.97
+FEW_PLACES, PLACE_PX = 6, 16
 _AT_ONCE = 1024
 
 
@@ -105,6 +110,20 @@ def correlation_of_details(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> 
         for turned in orientations(_details(other))
     )
     return float(greatest) / COMPARED_PX**2
+
+
+def are_one_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
+    """Say how well two images, uint8 RGB (H, W, 3), correlate if they are one picture, else None."""
+    found = correlation_of_details(one, other)
+    few = min(_places(_details(one)), _places(_details(other))) < FEW_PLACES
+    return found if found >= (SAME_OF_FEW if few else SAME) else None
+
+
+def _places(details: np.ndarray) -> float:
+    """Count the places, of `PLACE_PX` squared, that hold the details: equal shares count in full."""
+    side = COMPARED_PX // PLACE_PX
+    energy = (details**2).reshape(side, PLACE_PX, side, PLACE_PX).sum(axis=(1, 3))
+    return float(energy.sum() ** 2 / max(float((energy**2).sum()), 1e-6))
 
 
 def _details(image: NDArray[np.uint8]) -> np.ndarray:

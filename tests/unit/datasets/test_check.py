@@ -163,13 +163,35 @@ def test_a_complement_is_grave(data):
 def test_objects_of_two_pixels_are_found(data):
     item = data.items("training")[2]
     labels = data.read(item, "instances").astype(np.int32)
-    row, column = np.argwhere(ndimage.distance_transform_edt(labels == 0) > 4)[0]
+    inner = ndimage.distance_transform_edt(np.pad(labels[1:-1, 1:-1] == 0, 1))
+    row, column = np.argwhere(inner > 4)[0]
     labels[row, column : column + 2] = labels.max() + 1
     data.write(item, "instances", labels.astype(np.uint16))
     classes = data.read(item, "classes")
     classes[labels == labels.max()] = 1
     data.write(item, "classes", classes)
     assert data.found() == {"objects of a few pixels": ("look", [(item["id"],)])}
+
+
+def test_what_the_border_leaves_of_an_object_is_no_fault(data):
+    item = data.items("training")[2]
+    labels = data.read(item, "instances").astype(np.int32)
+    labels[:4, :40] = 0
+    labels[0, 10:12] = 60000
+    labels[0, 20], labels[:12, 30], labels[:12, 24] = 0, 60001, 60001
+    data.write_labels(item, labels)
+    assert not {problem for problem in data.found() if problem.startswith("objects")}
+
+
+def test_images_of_one_nucleus_each_are_not_one_image(nuclei):
+    rows, columns = np.indices((300, 300))
+    for item, (row, width) in zip(nuclei.items("training"), ((150, 20), (152, 26), (148, 22)), strict=False):
+        labels = ((rows - row) / 14) ** 2 + ((columns - 150) / width) ** 2 < 1
+        noise = np.random.default_rng(row).normal(0, 2, labels.shape)
+        grey = ndimage.gaussian_filter(labels * 90.0, 2) + 20 + noise
+        nuclei.write(item, "image", np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+        nuclei.write_labels(item, labels)
+    assert nuclei.found() == {}
 
 
 def test_one_number_of_two_objects_apart_is_found(nuclei):
