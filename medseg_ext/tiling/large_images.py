@@ -195,7 +195,7 @@ class LargeImages:
         Returns:
             What `ResultFolder.add` takes.
         """
-        self.results.compare_with_training_images(item, _sample_of(image))
+        self.results.compare_with_training_images(item, sample_of(image))
         cores, regions = (
             [_in_image(box, image.size, view.scale) for box in boxes]
             for boxes in zip(*self.tiles(image, view), strict=True)
@@ -310,7 +310,7 @@ class _Stretched(BlockImage):
         return np.asarray(self._stretch(self._image.read(box)))
 
 
-def _sample_of(image: BlockImage) -> np.ndarray:
+def sample_of(image: BlockImage) -> np.ndarray:
     """Read the part that shows most, float32 (h, w, 3), of nine that are spread over an image."""
     height, width = (min(SAMPLE_PX, side) for side in image.size)
     tops, lefts = (np.linspace(0, side - part, 5)[1:4] for side, part in zip(image.size, (height, width), strict=True))
