@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # In the order of `medseg --help`: each is a module of this room.
 COMMANDS = (
-    "segment", "prepare", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify", "inspect",
+    "segment", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify", "inspect",
     "pack", "sample", "demo", "render",
 )  # fmt: skip
 

@@ -1,4 +1,5 @@
 from .balance import balancing_weights
+from .check import check_data_set
 from .collate import collate_same_size
 from .data_set_folder import load_class_names, load_datalist, read_dataset_json
 from .dsb2018 import prepare_dsb2018
@@ -13,6 +14,7 @@ __all__ = [
     "ReadableImages",
     "SeededCacheDataset",
     "balancing_weights",
+    "check_data_set",
     "collate_same_size",
     "list_images",
     "load_class_names",

@@ -161,6 +161,7 @@ def test_python_is_refused_strings_that_were_rewritten(telling, start, key, valu
 PATHS_OF_COMMANDS = {
     "segment": ["{}", "--output={}"],
     "prepare": ["{}", "{}", "--test={}", "--groups={}", "--splits-from={}", "--test-solution={}"],
+    "check": ["{}", "--output={}"],
     "train": ["--bundle={}", "--data={}", "--output={}"],
     "evaluate": ["--bundle={}", "--data={}", "--output={}"],
     "compare": ["{}", "{}", "--output={}"],
