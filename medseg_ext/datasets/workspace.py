@@ -17,12 +17,20 @@ from medseg_ext.folder_lock import LOCK_FILE
 class Note(TypedDict):
     """What is remembered about an image that is done.
 
-    Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason.
+    Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason; names
+    of objects to look at by reason; objects and area (px) that are labelled, and the area that was taken; how many objects
+    of each class were taken for which; a digest of the image.
     """
 
     objects: int
     overlap_px: int
     skipped: dict[str, list[str]]
+    told: dict[str, list[str]]
+    labelled_objects: int
+    labelled_px: int
+    taken_px: int
+    classes: list[tuple[str, str, int]]
+    digest: str
 
 
 class Workspace:
