@@ -97,7 +97,7 @@ def prepare_own_data(
     objects = own.objects or ("cell" if tells_parts else "nucleus")
     if objects == "cell" and not parts:
         raise DataError(
-            f"{source} does not tell cells from nuclei, as --objects cell needs: call files or classes so (_cell, _nucleus)"
+            f"{source} does not tell cells from nuclei, as --objects cell needs: name files so (_cell, _nucleus)"
             ", or take --objects nucleus, which are objects of one class"
         )
     facts = DataSetFacts(

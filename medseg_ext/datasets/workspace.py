@@ -18,8 +18,8 @@ class Note(TypedDict):
     """What is remembered about an image that is done.
 
     Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason; names
-    of objects to look at by reason; objects and area (px) that are labelled, and the area that was taken; how many objects
-    of each class were taken for which; a digest of the image.
+    of objects to look at by reason; objects and area (px) that are labelled, and the area that was taken; how many
+    objects of each class were taken for which; a digest of the image.
     """
 
     objects: int
