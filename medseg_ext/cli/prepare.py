@@ -19,9 +19,9 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "prepare",
         help="bring raw images and masks into a data set folder",
-        description="Bring raw images and labels into a data set folder, which trainings and evaluations take. It ends"
-        " with a table of what was taken, what was left out, and what may be meant otherwise. These layouts are known:",
-        epilog="\n".join(f"  {name}: {each.lies}" for name, each in LAYOUTS.items()),
+        description="Bring raw images and labels into a data set folder, which trainings and evaluations take.\nIt ends"
+        " with a table of what was taken, what was left out, and what may be meant otherwise.",
+        epilog="\n".join(["layouts:", *(f"  {name}: {each.lies}" for name, each in LAYOUTS.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(parser, "folder or ZIP in one of the layouts", "a further one; becomes the section testing")

@@ -39,6 +39,7 @@ LABEL_WORDS = (
 )
 LABEL_ENDING = re.compile(rf"(?P<stem>.+?)[ ._-]+(?P<word>{LABEL_WORDS})", re.IGNORECASE)
 LABEL_BEGINNING = re.compile(rf"(?P<word>{LABEL_WORDS})[ ._-]+(?P<stem>.+)", re.IGNORECASE)
+CALLED_LABELS = re.compile(r"[ ._-](?:masks?|labels?)$", re.IGNORECASE)  # which no image is
 IMAGE_ENDINGS = ("_img", "_image", "_im", "_raw", "-img", "-image", "-raw")
 SUFFIX = re.compile(r"(\.ome)?(\.geojson\.gz|\.json\.gz|\.[A-Za-z0-9]+)$", re.IGNORECASE)
 SECTION_OF_FOLDER = {
@@ -142,10 +143,9 @@ def _pair(
             labels[match[0]][match[1]].append(name)
         else:
             orphans.append(name)
-    skipped = {
-        WITHOUT_LABELS: [name for key, name in images.items() if key not in labels],
-        WITHOUT_IMAGE: orphans,
-    }
+    alone = {name: key for key, name in images.items() if key not in labels}
+    orphans += [name for name, (_, stem) in alone.items() if is_label(name) and CALLED_LABELS.search(stem)]
+    skipped = {WITHOUT_LABELS: [name for name in alone if name not in orphans], WITHOUT_IMAGE: orphans}
     pairs = []
     ids = _ids(labels)
     for key, files in labels.items():
