@@ -82,7 +82,7 @@ class Workspace:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
         files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
-        content = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
+        content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
         return content if content.keys() >= Note.__annotations__.keys() else None  # an earlier version noted less
 
     def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
