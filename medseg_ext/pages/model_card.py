@@ -94,13 +94,13 @@ def write_card(
         "samples": _pictures_text(
             f"Test images nearest to the quartiles of {HEADLINE}: image, truth, result",
             SAMPLES_FILE,
-            metadata,
+            whose_images(run, metadata),
             _image_lines(run, samples, values, metadata),
         ),
         "worst": _pictures_text(
             f"The test images of the lowest {HEADLINE}: image, truth, result",
             WORST_FILE,
-            metadata,
+            whose_images(run, metadata),
             _image_lines(run, worst, values, metadata),
         ),
     }
@@ -180,6 +180,13 @@ def kind_text(kind: str, metadata: Mapping[str, Any]) -> str:
 def credit(sources: Sequence[str]) -> str:
     """Say whose the images in a picture are, from the `data_source` of bundles."""
     return f"Images: {'; '.join(sources)}; at reduced size, with outlines drawn in, under the licence of their source."
+
+
+def whose_images(run: EvaluatedRun, metadata: Mapping[str, Any]) -> str:
+    """Name the source of a run's images: that of the bundle, unless the run is of another data set."""
+    return (
+        str(metadata["data_source"]) if run.data_set in ("", metadata.get("data_set", run.data_set)) else run.data_set
+    )
 
 
 def short_id(image_id: str) -> str:
@@ -277,8 +284,9 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def _pictures_text(title: str, file: str, metadata: Mapping[str, Any], lines: Sequence[str]) -> str:
-    return "\n".join([f"![{title}]({file})", "", markdown_text(credit([metadata["data_source"]])), "", *lines])
+def _pictures_text(title: str, file: str, source: str, lines: Sequence[str]) -> str:
+    return "
+".join([f"![{title}]({file})", "", markdown_text(credit([source])), "", *lines])
 
 
 def _draw(run: EvaluatedRun, positions: Sequence[int], values: Mapping[str, NDArray[np.floating]]) -> Image.Image:

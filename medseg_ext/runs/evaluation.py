@@ -123,6 +123,11 @@ class Evaluation:
         self.dataset_dir = dataset_dir
         self.images: list[EvaluatedImage] = []
 
+    @property
+    def data_set_name(self) -> str:
+        """What the data set calls itself; empty without one."""
+        return str(read_dataset_json(self.dataset_dir).get("name") or "") if self.dataset_dir else ""
+
     def start(self) -> None:
         """Forget the images of an earlier evaluation, which is none any more in the folder either."""
         self.images.clear()
@@ -210,12 +215,11 @@ class Evaluation:
         kept_curve.unlink(missing_ok=True)  # it may be that of other weights
         if curve := find_training_file(CSV_FILE, self.training_dir, self.bundle):
             shutil.copyfile(curve, kept_curve)
-        data_set = read_dataset_json(self.dataset_dir).get("name") if self.dataset_dir else None
         save_run(
             EvaluatedRun(
                 folder=self.folder,
                 model=_model_name(self.bundle) if self.bundle else "",
-                data_set=str(data_set or self.title),
+                data_set=self.data_set_name or self.title,
                 class_names=self.class_names,
                 facts=self.facts,
                 ids=[image.id for image in self.images],
