@@ -285,8 +285,7 @@ def _number(value: float | None) -> str:
 
 
 def _pictures_text(title: str, file: str, source: str, lines: Sequence[str]) -> str:
-    return "
-".join([f"![{title}]({file})", "", markdown_text(credit([source])), "", *lines])
+    return "\n".join([f"![{title}]({file})", "", markdown_text(credit([source])), "", *lines])
 
 
 def _draw(run: EvaluatedRun, positions: Sequence[int], values: Mapping[str, NDArray[np.floating]]) -> Image.Image:
