@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check fix render reproduce table cards bench bench-peers bench-docs clean
+.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -65,13 +65,18 @@ $(STAMP_DEPLOY): pyproject.toml tools/setup.sh tools/setup_deploy.sh tools/insta
 test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (9 GB)
 	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
 
-check: $(STAMP)  ## style, types, which room imports which, and that the bundles are what the fragments give; changes nothing
+check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml medseg_ext tools data_scripts benchmarks
 	$(BIN)/medseg render --check
 
+audit: $(STAMP)  ## look up known faults of the packages that are installed; needs the network
+	$(BIN)/python tools/audit.py
+
+# What bandit finds is mended by hand, or excused where it stands: `# nosec B123 # reason`.
 fix: $(STAMP)  ## repair what `make check` complains about, as far as tools can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

@@ -18,7 +18,15 @@ from medseg_ext.errors import DataError
 LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # name of what is being written
 ENGINES_FOLDER = ".engines"  # beside weights: what engines have made of them
-MADE_IN_BUNDLES = ("eval", "__pycache__", "model.ts", "model.onnx", "model_trt.ts", ENGINES_FOLDER)  # and not shipped
+MADE_IN_BUNDLES = (
+    "eval",
+    "__pycache__",
+    "model.ts",
+    "model.onnx",
+    "model.safetensors",
+    "model_trt.ts",
+    ENGINES_FOLDER,
+)  # and not shipped
 NOT_IN_IDS = re.compile(
     r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 )  # separators, control characters, bytes that are no text

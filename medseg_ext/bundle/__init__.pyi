@@ -12,6 +12,7 @@ from .render import RenderError, merge_fragments, read_recipes, render_all, stal
 from .segmentation import segment
 from .settings import settle
 from .ship import ship_weights
+from .trust import trusting
 from .values import OverrideError
 from .verbatim import Verbatim
 
@@ -35,5 +36,6 @@ __all__ = [
     "ship_weights",
     "stale_files",
     "stray_files",
+    "trusting",
     "write_provenance",
 ]

@@ -16,9 +16,11 @@ from monai.bundle import ckpt_export, onnx_export
 from torch.nn.functional import interpolate
 
 from medseg_ext.bundle.export_readme import write_export_readme
-from medseg_ext.bundle.exported_networks import FORMS, read_inference_config
+from medseg_ext.bundle.exported_networks import FORMS, REMEDY, read_inference_config
+from medseg_ext.bundle.ship import WEIGHTS_FILE
 from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES
+from medseg_ext.networks.weights import read_saved, save_safetensors
 from medseg_ext.synthetic.scenes import nucleus_images, smears
 
 # Of outputs: logits range over tens. float32 in another order gives some 1e-5, interpolation within the network, whose
@@ -105,10 +107,12 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
 
 
 def _export_forms(bundle: Path, forms: list[str]) -> list[Verified]:
-    """Write the network of a bundle in some forms into it, and verify each."""
+    """Write the network of a bundle in some forms into it, and verify each; and its weights as safetensors."""
     eager = FORMS["eager"](bundle)
     with torch.no_grad():
         batches = [(image, eager(image)) for image in _images()]
+    weights = bundle / WEIGHTS_FILE
+    save_safetensors(read_saved(weights, remedy=REMEDY), weights.with_suffix(".safetensors"))
     verified = []
     for form in forms:
         with warnings.catch_warnings():

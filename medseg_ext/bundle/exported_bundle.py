@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor, load_net_with_metadata
 from monai.transforms import Compose, LoadImaged
 
+from medseg_ext.bundle.trust import refuse_unknown_content
 from medseg_ext.datasets.collate import collate_same_size
 from medseg_ext.errors import DataError
 from medseg_ext.objects.diameters import noted_sizes
@@ -79,13 +80,16 @@ class ExportedBundle:
 def read_exported_bundle(file: Path | str) -> ExportedBundle:
     """Read what MONAI's `ckpt_export` made of a bundle with its `inference.json`.
 
-    On a CPU the network runs in float32, whatever the config says about mixed precision.
+    TorchScript is code, which runs where it is loaded: take only what comes from somebody you trust. The config inside
+    it is looked at before it is evaluated. On a CPU the network runs in float32, whatever that says about mixed
+    precision.
 
     Args:
         file: the TorchScript archive; it may have been renamed.
 
     Raises:
-        DataError: it is no such archive, or has no config of this collection inside; names the file.
+        DataError: it is no such archive, has no config of this collection inside, or one that names code that is not
+            run unasked; names the file.
     """
     try:
         network, _, extra = load_net_with_metadata(
@@ -95,7 +99,9 @@ def read_exported_bundle(file: Path | str) -> ExportedBundle:
         raise DataError(f"{file} is not a TorchScript file with metadata ({error}): {REMEDY}") from error
     if not extra.get(CONFIG_FILE):
         raise DataError(f"{file} has no {CONFIG_FILE} inside: {REMEDY}")
-    parser = ConfigParser(json.loads(extra[CONFIG_FILE]))
+    config = json.loads(extra[CONFIG_FILE])
+    refuse_unknown_content({**config, "network_def": None}, file)  # which is never built, see below
+    parser = ConfigParser(config)
     parser["network_def"] = network.eval()  # in place of the definition, so that `network` is this one on its device
     try:
         device = torch.device(parser.get_parsed_content("device"))

@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights
 
+REMEDY = "ship weights of this bundle: medseg ship"
 EXPORT_FIRST = "export the bundle first: medseg export NAME --to DIR"
 Network = Callable[[torch.Tensor], torch.Tensor]
 """From image float32 (B, 3, H, W), RGB in [0, 1], to output float32 (B, C, H, W); on the CPU."""
@@ -20,12 +22,13 @@ def read_inference_config(bundle: Path) -> ConfigParser:
     """Read a bundle's inference.json, with its metadata; `bundle_root` is the bundle's folder.
 
     Raises:
-        DataError: it is no bundle.
+        DataError: it is no bundle, or names code that is not run unasked, see `medseg_ext.bundle.trust`.
     """
     files = {name: bundle / "configs" / f"{name}.json" for name in ("inference", "metadata")}
     for file in files.values():
         if not file.is_file():
             raise DataError(f"{file}: not found, so {bundle} is no bundle; give the folder of one")
+    refuse_unknown_code(bundle)
     parser = ConfigParser()
     parser.read_config(str(files["inference"]))
     parser.read_meta(str(files["metadata"]))
@@ -40,8 +43,7 @@ def load_eager(bundle: Path) -> torch.nn.Module:
         DataError: it is no bundle, or its weights are missing or of another network.
     """
     network = read_inference_config(bundle).get_parsed_content("network_def").eval()
-    remedy = "ship weights of this bundle: medseg ship"
-    network.load_state_dict(read_weights(bundle / "models" / "model.pt", network, remedy=remedy))
+    network.load_state_dict(read_weights(bundle / "models" / "model.pt", network, remedy=REMEDY))
     return network
 
 

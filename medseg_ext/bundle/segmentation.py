@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
+from medseg_ext.tables import read_csv_rows
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
 
@@ -226,8 +226,7 @@ def segment(
             carry_out(run)
         finally:
             done.close()
-        with (output_dir / SUMMARY_FILE).open(encoding="utf-8", newline="") as file:
-            rows_of_all = list(csv.DictReader(file))
+        rows_of_all = list(read_csv_rows(output_dir / SUMMARY_FILE))
         if pictures is None:
             return Segmented(output_dir, rows_of_all, None)
         done_before = [item for item in items if item["id"] in rows]

@@ -33,9 +33,11 @@ def settle(
         The value of each key, of JSON's types.
 
     Raises:
-        OverrideError: a key does not take its value, the machine has no such device, or a path or text from Python is a
-            string that may have had a `#`.
+        OverrideError: a key is one of a part, or does not take its value; the machine has no such device; or a path or
+            text from Python is a string that may have had a `#`.
     """
+    if odd := [key for key in schemas if not key.isidentifier()]:
+        raise OverrideError(f"{odd[0]}: expected a key of the config itself, not of a part")
     typed, settled = read_options(), {}
     for key, schema in schemas.items():
         word, given = typed.get(key, (None, None))

@@ -11,9 +11,11 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_sha256
 from medseg_ext.networks.weights import read_weights, save_state
+from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
@@ -72,8 +74,9 @@ def write_large_files(bundle: Path) -> Path:
 def ship_weights(weights: Path, bundle: Path) -> Shipped:
     """Put the weights of a training, in half precision, into a bundle as `models/model.pt`, and its curve into `docs`.
 
-    Their hash goes into `large_files.yml`. The curve is `iou_curve.csv` and `.png` beside the weights. One that is not
-    there is removed from `docs`: what the bundle has is that of other weights.
+    Their hash goes into `large_files.yml`. The curve is `iou_curve.csv` and `.png` beside the weights. So is what is
+    known of the training images, `training_images.json`, which goes beside the weights again. What is not there is
+    removed from the bundle: what it has is that of other weights.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
@@ -81,23 +84,26 @@ def ship_weights(weights: Path, bundle: Path) -> Shipped:
 
     Raises:
         DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
-            of a training, or they are not of the bundle's network.
+            of a training, or they are not of the bundle's network. Or the bundle names code that is not run unasked.
         ValueError: a weight is too large for float16.
     """
     target = bundle / WEIGHTS_FILE
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
+    refuse_unknown_code(bundle)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
     save_state(state, target)
     shipped = Shipped(written=[target, write_large_files(bundle)], removed=[])
-    for curve, shown in ((weights.parent / name, bundle / "docs" / name) for name in CURVE_FILES):
-        if curve.is_file():
-            shown.parent.mkdir(exist_ok=True)
-            shutil.copyfile(curve, shown)
-            shipped.written.append(shown)
-        elif shown.is_file():
-            shown.unlink()
-            shipped.removed.append(shown)
+    companions = {weights.parent / name: bundle / "docs" / name for name in CURVE_FILES}
+    companions[weights.parent / TRAINING_IMAGES_FILE] = target.parent / TRAINING_IMAGES_FILE
+    for source, copy in companions.items():
+        if source.is_file():
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, copy)
+            shipped.written.append(copy)
+        elif copy.is_file():
+            copy.unlink()
+            shipped.removed.append(copy)
     return shipped

@@ -16,6 +16,7 @@ from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.monai_command_line import refuse_misfits
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.bundle.values import check_value, is_path
 from medseg_ext.bundle.verbatim import as_part, as_path, as_verbatim
 from medseg_ext.folder_lock import FolderLock
@@ -81,8 +82,10 @@ def open_workflow(
         with_log: let MONAI set up its log.
 
     Raises:
+        DataError: the bundle names code that is not run unasked, see `medseg_ext.bundle.trust`.
         OverrideError: the config has no such key, or it does not take its value.
     """
+    refuse_unknown_code(bundle)
     configs = [bundle / "configs" / f"{workflow}.json"]
     overlay = bundle / "configs" / f"multi_gpu_{workflow}.json"
     if "LOCAL_RANK" in os.environ and overlay.is_file():

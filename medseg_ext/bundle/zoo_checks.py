@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS
 from medseg_ext.datasets.workspace import path_in_data_set
 
@@ -124,7 +125,11 @@ def verify_bundle(bundle: Path) -> Iterator[tuple[str, str]]:
 
     Yields:
         Name of a check, and what is wrong, empty where nothing is.
+
+    Raises:
+        DataError: the bundle names code that is not run unasked, see `medseg_ext.bundle.trust`.
     """
+    refuse_unknown_code(bundle)
     for name, check in CHECKS.items():
         try:
             check(bundle)

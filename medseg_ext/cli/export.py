@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.workflow_command import add_trust_option
+
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
@@ -19,6 +21,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("bundle", metavar="NAME", help="name of a bundle below bundles/, or the folder of one")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")
     parser.add_argument("--force", action="store_true", help="replace an export that is there already")
+    add_trust_option(parser)
     parser.set_defaults(run=_run)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.workflow_command import add_trust_option
 from medseg_ext.packing import HAS
 
 
@@ -28,6 +29,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--image-quality", type=int, metavar="1-100", help="images as JPEG (default: without loss)")
     parser.add_argument("--without-weights", action="store_true", help="leave models/model.pt out")
+    add_trust_option(parser)
     parser.set_defaults(run=_run)
 
 

@@ -19,14 +19,17 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "prepare",
         help="bring raw images and masks into a data set folder",
-        description="Bring raw images and masks into a data set folder, which trainings and evaluations take. Two "
-        "layouts are known: that of the Data Science Bowl 2018, <id>/images/<id>.png with <id>/masks/<any>.png, one "
-        "nucleus each; and that of SegPC-2021, x/<id>.bmp with y/<id>_<n>.bmp, one cell each.",
+        description="Bring raw images and labels into a data set folder, which trainings and evaluations take.\nIt ends"
+        " with a table of what was taken, what was left out, and what may be meant otherwise.",
+        epilog="\n".join(["layouts:", *(f"  {name}: {each.lies}" for name, each in LAYOUTS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(parser, "folder or ZIP in one of the layouts", "a further one; becomes the section testing")
     parser.add_argument("--layout", choices=LAYOUTS, help="which layout the source has (default: found by itself)")
     _add_solution(parser)
-    parser.set_defaults(run=_run, advice=lambda options, words: _advice(["medseg", *words]))
+    _add_own(parser)
+    parser.add_argument("--preview", action="store_true", help="write TARGET/preview.html: images with their labels")
+    parser.set_defaults(run=_run, is_official=False, advice=lambda options, words: _advice(["medseg", *words]))
 
 
 def main(name: str) -> int:
@@ -37,7 +40,7 @@ def main(name: str) -> int:
     if "test_solution" in layout.options:
         _add_solution(parser)
     options = parser.parse_args()
-    options.layout = name
+    options.layout, options.is_official, options.preview = name, True, False
 
     def run() -> int:
         try:
@@ -81,14 +84,48 @@ def _add_solution(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("your own data")
+    own.add_argument("--name", help="what reports are to call the data set (default: as the source is called)")
+    own.add_argument("--licence", help="of images and labels, such as CC-BY-4.0 (default: not stated)")
+    own.add_argument("--origin", help="where they are from, such as an address (default: not stated)")
+    own.add_argument(
+        "--objects",
+        choices=("nucleus", "cell"),
+        help="nucleus: objects of one class; cell: with cytoplasm and nucleus (default: cell where both are labelled)",
+    )
+    own.add_argument(
+        "--binary",
+        choices=("components",),
+        help="take masks that do not number objects, each piece for an object; those that touch become one",
+    )
+    own.add_argument("--leave-out", nargs="+", metavar="CLASS", help="classes whose objects are to be left out")
+
+
 def _run(options: argparse.Namespace) -> int:
-    from medseg_ext.datasets.layouts import prepare, recognise_layout
+    from medseg_ext.datasets.layouts import OWN_OPTIONS, prepare, recognise_layout
     from medseg_ext.datasets.preparation_table import summary
 
     layout = options.layout or recognise_layout(options.source)
-    names = ["test", "groups", "seed", "fractions", "splits_from", "workers", *LAYOUTS[layout].options]
-    if getattr(options, "test_solution", None) and "test_solution" not in names:
-        raise DataError(f"--test-solution is for the layout dsb2018; {options.source} has that of {layout}")
-    dataset = prepare(layout, options.source, options.target, **{name: getattr(options, name) for name in names})
-    print(f"{summary(dataset)}\nwritten to {options.target}")
+    for name in ("test_solution", *OWN_OPTIONS):
+        if getattr(options, name, None) and name not in LAYOUTS[layout].options:
+            having = ", ".join(each for each, known in LAYOUTS.items() if name in known.options)
+            option = f"--{name.replace('_', '-')}"
+            raise DataError(f"{option} is for the layout {having}; {options.source} has that of {layout}")
+    names = ["test", "groups", "seed", "fractions", "splits_from", "workers"]
+    names += [name for name in LAYOUTS[layout].options if name not in OWN_OPTIONS]
+    own = {name: getattr(options, name, None) for name in ("name", "licence", "origin", *OWN_OPTIONS)}
+    dataset = prepare(
+        layout,
+        options.source,
+        options.target,
+        own=own,
+        is_official=options.is_official,
+        **{name: getattr(options, name) for name in names},
+    )
+    print(f"{summary(dataset)}\nlayout: {layout}; written to {options.target}")
+    if options.preview:
+        from medseg_ext.pages.preparation_preview import write_preview
+
+        print(f"look at {write_preview(options.target)}")
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 from medseg_ext.cli.interruption import is_first_process
 from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.segment import workers_for
-from medseg_ext.cli.workflow_command import read_overrides, say_files
+from medseg_ext.cli.workflow_command import add_trust_option, read_overrides, say_files
 
 # Said by options of this command, or for the first run alone.
 NOT_REPEATED = ("bundle_root", "dataset_dir", "output_dir", "overwrite", "resume")
@@ -30,12 +30,13 @@ def add_command(commands: Any) -> None:
         "that its folder names (provenance_*.json), and say what is another since. Keys of the config after the "
         "options, such as --device cpu, go before those of the run.",
     )
-    parser.usage = "medseg rerun RUN_DIR [--output FOLDER] [--workflow NAME] [--KEY VALUE ...]"
+    parser.usage = "medseg rerun RUN_DIR [--output FOLDER] [--workflow NAME] [--trust] [--KEY VALUE ...]"
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of the run")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="for the files (default: RUN_DIR_rerun)")
     parser.add_argument(
         "--workflow", choices=("train", "evaluate", "inference"), help="which, where the folder holds several runs"
     )
+    add_trust_option(parser)
     parser.set_defaults(run=_run, keys=[])
 
 
@@ -44,8 +45,14 @@ def _run(options: argparse.Namespace) -> int:
         from medseg_ext.bundle.find import find_bundle
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.segmentation import run_serially, segment
+        from medseg_ext.bundle.trust import refuse_unknown_code, refuse_unknown_values
         from medseg_ext.bundle.workflow import run_workflow
-        from medseg_ext.runs.provenance import changes_since, read_provenance, repeatable_settings
+        from medseg_ext.runs.provenance import (
+            changes_since,
+            provenance_file,
+            read_provenance,
+            repeatable_settings,
+        )
 
     record = read_provenance(options.run_dir, options.workflow)
     _refuse_other_configs(record, options.run_dir)
@@ -61,6 +68,10 @@ def _run(options: argparse.Namespace) -> int:
     if "device" not in given:
         repeated.pop("device", None)  # another machine may have another
     parts = {key: value for key, value in given.items() if key not in settings}
+    source = provenance_file(options.run_dir, workflow)
+    refuse_unknown_code(bundle)
+    refuse_unknown_values(bundle, workflow, {**repeated, **parts}, source)
+    _refuse_other_scheduler(workers, source, trusts=options.trust)
     overrides = {**repeated, **parts, **further}
     output = _output(options, workflow)
     if is_first_process():
@@ -95,6 +106,18 @@ def _refuse_other_configs(record: Mapping[str, Any], run_dir: Path) -> None:
                 f"{run_dir}: the run read {file}, too, which medseg rerun does not: repeat it by its own command, in "
                 f"{record['working_directory']}: {shlex.join(record['command'])}"
             )
+
+
+def _refuse_other_scheduler(workers: Mapping[str, Any], source: Path, *, trusts: bool) -> None:
+    """Stop before this process connects to where a file says: a scheduler may have it run code.
+
+    Raises: ValueError: names the address.
+    """
+    if workers.get("scheduler") and not trusts:
+        raise ValueError(
+            f"{source}: the run had the Dask scheduler {workers['scheduler']}, which may have this process run code; "
+            "give --trust if it is yours"
+        )
 
 
 def _output(options: argparse.Namespace, workflow: str) -> Path:

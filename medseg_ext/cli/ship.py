@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.workflow_command import add_trust_option
+
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
@@ -19,6 +21,7 @@ def add_command(commands: Any) -> None:
         "weights", type=Path, help="model.pt of a training's output_dir; iou_curve.csv and .png beside it go along"
     )
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    add_trust_option(parser)
     parser.set_defaults(run=_run)
 
 

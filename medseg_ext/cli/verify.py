@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.workflow_command import add_trust_option
+
 FORMS = ("torchscript", "onnx", "deploy")
 
 
@@ -26,6 +28,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="prepared data set folder to compare forms on")
     parser.add_argument("--count", type=int, default=10, help="how many of its test images (default: %(default)s)")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="which forms (default: all)")
+    add_trust_option(parser)
     parser.set_defaults(run=_run)
 
 

@@ -30,8 +30,16 @@ def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **
     parser.usage = f"medseg {name} {usage} [--KEY VALUE ...]"
     parser.add_argument("-h", "--help", action=_HelpWithKeys, workflow=workflow, nargs=0, help="show this and the keys")
     parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder; needed")
+    add_trust_option(parser)
     parser.set_defaults(keys=[])
     return parser
+
+
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a command that runs bundles, which may come from anywhere."""
+    parser.add_argument(
+        "--trust", action="store_true", help="run any code that the bundle names (medseg inspect lists it)"
+    )
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, output_help: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from medseg_ext.bundle.segmentation import SegmentationRun
+from medseg_ext.bundle.trust import is_trusting
 from medseg_ext.bundle.values import OverrideError
 from medseg_ext.bundle.workflow import quiet
 from medseg_ext.cluster.connection import Connection, connect, start_workers
@@ -55,6 +56,7 @@ class ClusterSegmentation:
                 threads=connection.threads_per_image,
                 small_bytes=run.pictures.small_bytes if run.pictures else None,
                 verbose=run.verbose,
+                trusts=is_trusting(),
             )
             images = (_Image(order, item, results, run.pictures, bar).task() for item in run.pending)
             run_tasks(connection.client, images, threads=connection.threads)

@@ -17,6 +17,7 @@ from ignite.engine import Events
 from numpy.typing import NDArray
 
 from medseg_ext.bundle.result_settings import result_settings
+from medseg_ext.bundle.trust import trusting
 from medseg_ext.bundle.workflow import open_workflow, quiet, telling_the_cause
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError, reason_of
@@ -41,6 +42,7 @@ class Order:
         threads: of a worker; None for as many as its process says that it has.
         small_bytes: of a small view for the gallery, see `medseg_ext.pages.gallery_pictures`; None without a gallery.
         verbose: leave the log of libraries, and warnings, in the terminal.
+        trusts: run any code of the bundle, as the process that orders does.
     """
 
     bundle: str
@@ -50,6 +52,7 @@ class Order:
     threads: int | None
     small_bytes: int | None
     verbose: bool
+    trusts: bool = False
 
     @property
     def key(self) -> str:
@@ -185,7 +188,8 @@ class LoadedBundle:
         for folder in (bundle, output_dir):
             if not folder.is_dir():
                 raise DataError(f"there is no {folder} on {platform.node()}: all machines are to share the folders")
-        as_ordered = open_workflow(bundle, "inference", order.overrides)
+        with trusting(order.trusts):
+            as_ordered = open_workflow(bundle, "inference", order.overrides)
         _refuse_other_settings(result_settings(as_ordered, order.overrides), order)
         overrides = {
             **order.overrides,
@@ -196,7 +200,8 @@ class LoadedBundle:
             "dataset#data": (),
             "result_folder#_target_": "medseg_ext.cluster.worker.WorkersResults",
         }
-        workflow = open_workflow(bundle, "inference", overrides)
+        with trusting(order.trusts):
+            workflow = open_workflow(bundle, "inference", overrides)
         workflow.initialize()
         told = workflow.parser.get_parsed_content
         self.images: WorkersImages = told("dataset")

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.datasets.label_maps import ObjectMask
 from medseg_ext.datasets.mask_polarity import are_complements, without_complements
 from medseg_ext.datasets.run_length import decode_run_length
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
 from medseg_ext.images.class_masks import is_white_zero, read_class_map
+
+
+@dataclass
+class Remarks:
+    """What is to be told of the objects of one image.
+
+    Attributes:
+        skipped: names of objects that are left out, under the reason.
+        told: names of objects that are taken, and may be meant otherwise, under the reason.
+        classes: how many objects of each class that the files name were taken for which class of the data set.
+    """
+
+    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    told: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    classes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Annotation(Protocol):
@@ -24,12 +41,15 @@ class Annotation(Protocol):
     def files(self) -> tuple[str, ...]:
         """Names in the source of the files that hold them."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What to call the mask of each object, in messages and in dataset.json."""
+    def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
+        """Draw each object.
 
-    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-        """Draw each object as class indices, uint8, shape (H, W). Raises: DataError: a mask is unusable."""
+        Args:
+            source: where the files are.
+            shape: rows and columns of the image, px.
+            remarks: what is to be told is added there.
+        Raises: DataError: the files are unusable.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,19 +64,15 @@ class MaskFiles:
     files: tuple[str, ...]
     class_of_value: dict[int, int]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The files themselves."""
-        return self.files
-
-    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Read the mask files, as they are shown or, where white is zero, as they are stored if that is what is meant.
 
         Raises: DataError: one is broken, has other values or another size, or shows all but its object.
         """
         stored = self._complements(source)
         maps = (self._class_map(source, name, shape, is_complement=name in stored) for name in self.files)
-        return without_complements(maps, [source.where(name) for name in self.files])
+        objects = without_complements(maps, [source.where(name) for name in self.files])
+        return map(ObjectMask, objects, self.files)
 
     def _class_map(
         self, source: Source, name: str, shape: tuple[int, int], *, is_complement: bool
@@ -64,7 +80,7 @@ class MaskFiles:
         where = source.where(name)
         class_map = read_class_map(source.read(name), where, self.class_of_value, is_complement=is_complement)
         if class_map.shape != shape:
-            raise DataError(_other_size(where, class_map.shape, shape))
+            raise DataError(other_size(where, class_map.shape, shape))
         return class_map
 
     def _complements(self, source: Source) -> set[str]:
@@ -100,24 +116,20 @@ class RunLengths:
     shape: tuple[int, int]
     files: tuple[str, ...] = ()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Table, image and number of each object; without a folder, so that they are the same everywhere."""
-        image = f"{self.table.name}, image '{self.image_id}'"
-        return tuple(f"{image}, object {number}" for number in range(1, len(self.codes) + 1))
-
-    def class_maps(self, source: Source, shape: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Draw the codes. Raises: DataError: one is no code, or they are meant for another size."""
         if self.shape != shape:
-            raise DataError(_other_size(f"{self.table}, image '{self.image_id}'", self.shape, shape))
-        for name, code in zip(self.names, self.codes, strict=True):
+            raise DataError(other_size(f"{self.table}, image '{self.image_id}'", self.shape, shape))
+        for number, code in enumerate(self.codes, start=1):
+            name = f"{self.table.name}, image '{self.image_id}', object {number}"  # no folder: the same everywhere
             try:
-                yield decode_run_length(code, height=shape[0], width=shape[1]).astype(np.uint8)
+                yield ObjectMask(decode_run_length(code, height=shape[0], width=shape[1]).astype(np.uint8), name)
             except ValueError as error:
                 raise DataError(f"{self.table.parent / name}: {error}: get the table again from its origin") from error
 
 
-def _other_size(where: str, mask: tuple[int, ...], image: tuple[int, int]) -> str:
+def other_size(where: str, mask: tuple[int, ...], image: tuple[int, int]) -> str:
+    """Say that a mask has another size than its image, both (H, W)."""
     return (
         f"{where} is a mask of {mask[0]} x {mask[1]} px (rows x columns), its image has {image[0]} x {image[1]} px: "
         "give both at one resolution"

@@ -13,6 +13,7 @@ from medseg_ext.files import check_ids, check_inner_path, told_if_unreadable, un
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
 FOLDER_OF_KEY = {"image": "images", "instances": "instances", "classes": "classes"}
+NOT_STATED = "not stated"  # licence or origin of people's own data
 ADVICE = "prepare it with `medseg prepare`"
 
 

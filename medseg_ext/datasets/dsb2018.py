@@ -29,6 +29,7 @@ def prepare_dsb2018(
     *,
     test: Path | str | None = None,
     test_solution: Path | str | None = None,
+    facts: DataSetFacts = DSB2018,
     **options: Unpack[SplitOptions],
 ) -> dict[str, Any]:
     """Write the data set folder of DSB2018.
@@ -40,6 +41,7 @@ def prepare_dsb2018(
         test: `stage1_test` in the same forms; its images become the section testing.
         test_solution: `stage1_solution.csv`, the masks of `test` as run-length codes; needed where `test` has no
             mask files. Without `test`, `source` itself is the test set.
+        facts: what the data set is, where it is another one in this layout.
         options: see `SplitOptions`.
     Returns: the content of dataset.json.
     Raises: DataError: anything unusable, naming the file.
@@ -52,7 +54,7 @@ def prepare_dsb2018(
         parts = [find_images(open_source(source), "stage1_test", section="testing", solution=solution)]
     else:
         parts = [find_images(open_source(source), "stage1_train")]
-    return write_data_set(DSB2018, parts, target, tables=[solution] if solution else [], **options)
+    return write_data_set(facts, parts, target, tables=[solution] if solution else [], **options)
 
 
 def find_images(

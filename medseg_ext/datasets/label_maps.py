@@ -9,6 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class ObjectMask(NamedTuple):
+    """One object, in a box of its image.
+
+    Attributes:
+        class_map: uint8, shape (h, w): index of the class, 0 outside the object.
+        name: what to call the object in messages and in dataset.json.
+        top: row of the box in the image, px.
+        left: column of the box in the image, px.
+        label: the class that its file gives it; empty if none.
+    """
+
+    class_map: NDArray[np.uint8]
+    name: str = ""
+    top: int = 0
+    left: int = 0
+    label: str = ""
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that the mask covers."""
+        height, width = self.class_map.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
 class LabelMaps(NamedTuple):
     """What an image's masks say together.
 
@@ -25,26 +49,26 @@ class LabelMaps(NamedTuple):
     hidden: list[int]
 
 
-def merge_objects(class_maps: Iterable[NDArray[np.uint8]], height: int, width: int) -> LabelMaps:
+def merge_objects(masks: Iterable[ObjectMask], height: int, width: int) -> LabelMaps:
     """Give every pixel to one object: the higher class wins (nucleus over cytoplasm), then the earlier object.
 
     Args:
-        class_maps: one uint8 map of class indices an object, shape (H, W), 0 outside the object.
+        masks: one an object.
         height: rows, px.
         width: columns, px.
     Raises: OverflowError: more objects than 16 bits can number.
 
     >>> first, second = np.array([[1, 1, 0]], np.uint8), np.array([[0, 2, 1]], np.uint8)
-    >>> maps = merge_objects([first, second], 1, 3)
+    >>> maps = merge_objects([ObjectMask(first), ObjectMask(second)], 1, 3)
     >>> maps.instances.tolist(), maps.classes.tolist(), maps.overlap_px
     ([[1, 2, 2]], [[1, 2, 1]], 1)
     """
     order = np.zeros((height, width), dtype=np.int32)
     classes = np.zeros((height, width), dtype=np.uint8)
     overlap_px, count = 0, 0
-    for count, class_map in enumerate(class_maps, start=1):
-        box = _bounding_box(class_map)
-        inside, classes_inside, order_inside = class_map[box], classes[box], order[box]
+    for count, mask in enumerate(masks, start=1):
+        box = _bounding_box(mask.class_map)
+        inside, classes_inside, order_inside = mask.class_map[box], classes[mask.box][box], order[mask.box][box]
         overlap_px += int(np.count_nonzero((inside > 0) & (classes_inside > 0)))
         wins = inside > classes_inside
         order_inside[wins] = count

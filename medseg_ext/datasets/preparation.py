@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypedDict
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS
 from medseg_ext.datasets.groups import Group, groups_of
-from medseg_ext.datasets.raw_images import RawPart, check_ids_of_parts
+from medseg_ext.datasets.raw_images import RawImage, RawPart, check_ids_of_parts
 from medseg_ext.datasets.splits import choose_sections
 from medseg_ext.datasets.workspace import Note, Workspace, path_in_data_set
 from medseg_ext.datasets.write_images import write_images
@@ -19,6 +20,8 @@ from medseg_ext.files import file_sha256
 from medseg_ext.folder_lock import FolderLock
 
 FORMAT = 3  # raise it when the same source gives other files than before
+SAME_IMAGE = "image of the same pixels as another, so that it may be in training and in testing"
+EMPTY = "image without objects"
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class DataSetFacts:
         name: how people call it.
         class_names: names of the classes in the order of their indices.
         object_name: what one label of the label map is.
-        licence: SPDX identifier.
-        origin: address of its publisher.
+        licence: SPDX identifier, or "not stated".
+        origin: address of its publisher, or "not stated".
     """
 
     name: str
@@ -56,6 +59,7 @@ def write_data_set(
     target: Path | str,
     *,
     tables: Iterable[Path] = (),
+    recipe: Mapping[str, Any] | None = None,
     groups: Path | None = None,
     seed: int = 0,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
@@ -69,6 +73,7 @@ def write_data_set(
         parts: its sources with their images.
         target: folder to write; it may hold an unfinished run of the same command, which then goes on.
         tables: further files that were read, whose hashes are to be noted.
+        recipe: what else decides on what is written.
         groups: CSV file that names the group of each image, see `read_groups`.
         seed: another number is another split.
         fractions: shares of training, validation and testing, among the images that are not bound to a section.
@@ -88,18 +93,20 @@ def write_data_set(
     check_ids_of_parts(parts)
     group_of, without_group = groups_of([image.id for image in images], groups)
     section_of = choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
-    recipe = {
+    all_that_decides = {
         "format": FORMAT,
         "sources": [_source_entry(part) for part in parts] + [_file_entry(table) for table in tables],
         "groups": _file_entry(groups) if groups else None,
         "splits_from": _file_entry(_dataset_file(splits_from)) if splits_from else None,
         "seed": seed,
         "fractions": list(fractions),
+        **(recipe or {}),
     }
-    workspace = Workspace(target, recipe)
+    workspace = Workspace(target, all_that_decides)
     finished = workspace.finished()
     with FolderLock(target, what="a preparation", enabled=finished is None):
         if finished := finished or workspace.finished():  # again, as another process may have finished it meanwhile
+            _refuse_other_facts(facts, finished, target)
             print(f"{target} is complete already, nothing was written", file=sys.stderr)
             return finished
         workspace.open()
@@ -117,9 +124,13 @@ def write_data_set(
             "object": facts.object_name,
             "licence": facts.licence,
             "origin": facts.origin,
-            "preparation": recipe,
+            "preparation": all_that_decides,
             "counts": {section: _count(items, notes) for section, items in sections.items()},
             "skipped": _merge([*map(_skipped, parts), *(note["skipped"] for note in notes.values())]),
+            "told": _merge([_told_of_images(images, notes), *(note["told"] for note in notes.values())]),
+            "labelled": _total(notes, objects="labelled_objects", area_px="labelled_px"),
+            "taken": _total(notes, objects="objects", area_px="taken_px"),
+            "classes_of_objects": _classes(notes.values()),
             "overlap_px": sum(note["overlap_px"] for note in notes.values()),
             "without_group": without_group,
             **sections,
@@ -138,6 +149,46 @@ def _count(items: Sequence[Mapping[str, str]], notes: Mapping[str, Note]) -> dic
     return {"images": len(items), "objects": sum(notes[item["id"]]["objects"] for item in items)}
 
 
+def _refuse_other_facts(facts: DataSetFacts, finished: Mapping[str, Any], target: Path) -> None:
+    """Refuse to say that all is done where another name, licence or origin was asked for than the data set has."""
+    for key, wanted in (("name", facts.name), ("licence", facts.licence), ("origin", facts.origin)):
+        if finished.get(key) != wanted:
+            raise DataError(
+                f"{target} is complete, with the {key} '{finished.get(key)}' and not '{wanted}': delete that folder, or"
+                f" give the same --{key}"
+            )
+
+
+def _total(notes: Mapping[str, Note], **keys: str) -> dict[str, int]:
+    entries: list[Mapping[str, Any]] = [*notes.values()]
+    return {name: sum(note[key] for note in entries) for name, key in keys.items()}
+
+
+def _classes(notes: Iterable[Note]) -> list[dict[str, Any]]:
+    """Say how many objects of each class that the files name were taken for which class; for none, if left out."""
+    counts = Counter[tuple[str, str]]()
+    for note in notes:
+        counts.update({(label, taken_for): number for label, taken_for, number in note["classes"]})
+    return [
+        {"class": label, "taken_for": taken_for or None, "objects": number}
+        for (label, taken_for), number in sorted(counts.items())
+    ]
+
+
+def _told_of_images(images: Sequence[RawImage], notes: Mapping[str, Note]) -> dict[str, list[str]]:
+    """Name images without objects, and those that are another one again."""
+    told: dict[str, list[str]] = {
+        EMPTY: [image.file for image in images if not notes[image.id]["objects"]],
+        SAME_IMAGE: [],
+    }
+    first: dict[str, str] = {}
+    for image in images:
+        other = first.setdefault(notes[image.id]["digest"], image.file)
+        if other is not image.file:
+            told[SAME_IMAGE].append(f"{image.file} = {other}")
+    return {reason: names for reason, names in told.items() if names}
+
+
 def _skipped(part: RawPart) -> Mapping[str, list[str]]:
     """Give what a source has left out: files, and links to folders that it has entered already."""
     links = list(part.source.passed_over)
@@ -153,7 +204,7 @@ def _merge(skipped: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:
 
 
 def _source_entry(part: RawPart) -> dict[str, str]:
-    files = [name for image in part.images for name in (image.file, *image.annotation.files)]
+    files = {name for image in part.images for name in (*(image.parts or (image.file,)), *image.annotation.files)}
     return {"name": part.source.path.absolute().name, "sha256": part.source.sha256(files)}
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from medseg_ext.datasets.annotations import Annotation
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids
-from medseg_ext.images.raster import IMAGE_SUFFIXES
+from medseg_ext.images.eight_bit import read_rgb_8_bit
+from medseg_ext.images.raster import IMAGE_SUFFIXES, left_out_of
 
 NOT_ON_EVERY_SYSTEM = re.compile(r'[:*?"<>|]|^\.')  # a data set folder may be carried to Windows
 
@@ -51,6 +54,16 @@ def refuse_other_files(source: Source, names: Collection[str], folder: str, what
         )
 
 
+def read_image_file(source: Source, name: str) -> tuple[NDArray[np.uint8], list[str]]:
+    """Read an image that is a file.
+
+    Returns: uint8, shape (H, W, 3); what of the file was left out.
+    Raises: DataError: it cannot be used.
+    """
+    data, where = source.read(name), source.where(name)
+    return read_rgb_8_bit(data, where), [each.text for each in left_out_of(data, where)]
+
+
 @dataclass(frozen=True)
 class RawImage:
     """One image of a raw data set.
@@ -60,12 +73,16 @@ class RawImage:
         file: its name in the source.
         annotation: its objects.
         section: the section it is bound to, or None if the split is to choose.
+        read: gives its pixels, as `read_image_file`.
+        parts: the files that it consists of, where it is a folder.
     """
 
     id: str
     file: str
     annotation: Annotation
     section: str | None = None
+    read: Callable[[Source, str], tuple[NDArray[np.uint8], list[str]]] = read_image_file
+    parts: tuple[str, ...] = ()
 
 
 @dataclass

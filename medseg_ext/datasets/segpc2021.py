@@ -27,7 +27,12 @@ MASK_NAME = re.compile(r"(?P<image_id>.+)_(?P<number>\d+)")
 
 
 def prepare_segpc2021(
-    source: Path | str, target: Path | str, *, test: Path | str | None = None, **options: Unpack[SplitOptions]
+    source: Path | str,
+    target: Path | str,
+    *,
+    test: Path | str | None = None,
+    facts: DataSetFacts = SEGPC2021,
+    **options: Unpack[SplitOptions],
 ) -> dict[str, Any]:
     """Write the data set folder of SegPC-2021.
 
@@ -39,6 +44,7 @@ def prepare_segpc2021(
             testing, and the others are shared out to training and validation.
         target: folder to write.
         test: a further folder or ZIP; all its images become the section testing.
+        facts: what the data set is, where it is another one in this layout.
         options: see `SplitOptions`.
     Returns: the content of dataset.json.
     Raises: DataError: anything unusable, naming the file.
@@ -46,7 +52,7 @@ def prepare_segpc2021(
     parts = [find_images(open_source(source))]
     if test:
         parts.append(find_images(open_source(test), section="testing"))
-    return write_data_set(SEGPC2021, parts, target, **options)
+    return write_data_set(facts, parts, target, **options)
 
 
 def find_images(source: Source, *, section: str | None = None) -> RawPart:

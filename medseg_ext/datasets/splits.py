@@ -96,8 +96,12 @@ def choose_sections(
         raise DataError(f"fractions must be {len(SECTIONS)} shares that sum to 1, got {list(fractions)}")
     bound = {image.id: image.section for image in images if image.section}
     free = {image.id: group_of[image.id] for image in images if not image.section}
-    if torn := {group_of[image_id].name for image_id in bound} & {group.name for group in free.values()}:
-        raise DataError(f"group '{min(torn)}' has images in the official test set and outside of it: mend the groups")
+    sections_of: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        sections_of[group_of[image.id].name].add(image.section or "")
+    if torn := [name for name, sections in sections_of.items() if len(sections) > 1]:
+        what = "the official test set" if "testing" in sections_of[min(torn)] else "the given validation set"
+        raise DataError(f"group '{min(torn)}' has images in {what} and outside of it: mend the groups")
     if splits_from:
         return bound | _split_of(splits_from, free)
     share = dict(zip(SECTIONS, fractions, strict=True))

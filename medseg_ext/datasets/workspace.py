@@ -17,12 +17,20 @@ from medseg_ext.folder_lock import LOCK_FILE
 class Note(TypedDict):
     """What is remembered about an image that is done.
 
-    Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason.
+    Keys: number of its objects; how many pixels more than one object claimed; names of skipped masks by reason; names
+    of objects to look at by reason; objects and area (px) that are labelled, and the area that was taken; how many
+    objects of each class were taken for which; a digest of the image.
     """
 
     objects: int
     overlap_px: int
     skipped: dict[str, list[str]]
+    told: dict[str, list[str]]
+    labelled_objects: int
+    labelled_px: int
+    taken_px: int
+    classes: list[tuple[str, str, int]]
+    digest: str
 
 
 class Workspace:
@@ -74,7 +82,8 @@ class Workspace:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
         files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
-        return json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else None
+        content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
+        return content if content.keys() >= Note.__annotations__.keys() else None  # an earlier version noted less
 
     def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
         """Write the PNG files of one image, and then that it is done.

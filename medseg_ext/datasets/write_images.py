@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from medseg_ext.datasets.label_maps import merge_objects
+from medseg_ext.datasets.annotations import Remarks
+from medseg_ext.datasets.label_maps import ObjectMask, merge_objects
 from medseg_ext.datasets.parallel import parallel_map
 from medseg_ext.datasets.raw_images import RawImage, RawPart
 from medseg_ext.datasets.sources import Source, open_source
 from medseg_ext.datasets.workspace import Note, Workspace
 from medseg_ext.errors import DataError
-from medseg_ext.images.eight_bit import read_rgb_8_bit
 from medseg_ext.images.png import encode_png
-from medseg_ext.images.raster import left_out_of
 
 ERRORS_SHOWN = 10
 
@@ -78,20 +79,38 @@ def _make_writer(
 
 
 def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
-    data, where = source.read(image.file), source.where(image.file)
-    pixels = read_rgb_8_bit(data, where)
+    pixels, left_out = image.read(source, image.file)
     height, width = pixels.shape[:2]
+    remarks = Remarks()
+    names: list[str] = []
+    labelled_px = 0
+
+    def counted() -> Iterator[ObjectMask]:
+        nonlocal labelled_px
+        for mask in image.annotation.masks(source, (height, width), remarks):
+            names.append(mask.name)
+            labelled_px += int(np.count_nonzero(mask.class_map))
+            yield mask
+
     try:
-        maps = merge_objects(image.annotation.class_maps(source, (height, width)), height, width)
+        maps = merge_objects(counted(), height, width)
     except OverflowError as error:
-        raise DataError(f"{where} has {error}: cut it into smaller images") from error
-    hidden = [image.annotation.names[position] for position in maps.hidden]
-    skipped = {"mask without a pixel of its own (empty, or covered by others)": hidden} if hidden else {}
-    skipped |= {f"the rest of an image: {each.text}": [image.file] for each in left_out_of(data, where)}
+        raise DataError(f"{source.where(image.file)} has {error}: cut it into smaller images") from error
+    skipped = dict(remarks.skipped)
+    if hidden := [names[position] for position in maps.hidden]:
+        skipped["mask without a pixel of its own (empty, or covered by others)"] = hidden
+    left_out_objects = sum(map(len, remarks.skipped.values()))
+    skipped |= {f"the rest of an image: {text}": [image.file] for text in left_out}
     note: Note = {
-        "objects": len(image.annotation.names) - len(hidden),
+        "objects": len(names) - len(hidden),
         "overlap_px": maps.overlap_px,
         "skipped": skipped,
+        "told": dict(remarks.told),
+        "labelled_objects": len(names) + left_out_objects,
+        "labelled_px": labelled_px,
+        "taken_px": int(np.count_nonzero(maps.instances)),
+        "classes": [(label, taken_for, number) for (label, taken_for), number in sorted(remarks.classes.items())],
+        "digest": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
     }
     files = {
         "image": encode_png(pixels),

@@ -16,6 +16,7 @@ from medseg_ext.deploy.operators import BundleSegmentationOperator, ImageFolderR
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.objects.result_folder import ResultFolder
+from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 
 TOO_LARGE = "is too large for the application, which holds an image as a whole: use `medseg segment`, or cut it"
 
@@ -33,13 +34,15 @@ class SegmentationApplication(Application):
     def __init__(self, context: AppContext, **options: Any) -> None:
         super().__init__(**options)  # first: Holoscan cannot dispose of an application that it has not begun
         # Here and not in `compose`: nothing runs when something is amiss.
-        self.bundle = read_exported_bundle(_model_file(context))
+        model = _model_file(context)
+        self.bundle = read_exported_bundle(model)
         self.images = ReadableImages(list_images(context.input_path), self.bundle.load)
         self.results = ResultFolder(
             context.output_path,
             class_names=self.bundle.class_names,
             object_name=self.bundle.object_name,
             images=self.images,
+            training_images=model.with_name(TRAINING_IMAGES_FILE),
         )
         for item in self.images.large:
             self.results.add_failure(item, TOO_LARGE)

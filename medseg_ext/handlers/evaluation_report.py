@@ -35,7 +35,7 @@ class EvaluationReport:
     Args:
         output_dir: folder of the files.
         class_names: name of each value of the class map, the background first.
-        title: heading of the report.
+        title: heading of the report, to which the name of the data set is added.
         facts: what was evaluated, for the report and the JSON, such as data set and checkpoint.
         headline: metrics shown large; the first one ranks the images.
         training_dir: where `iou_curve.png` and `.csv` of the training may be, to be shown in the report and kept; by
@@ -134,7 +134,7 @@ class EvaluationReport:
         page = write_report(
             self.output_dir,
             summary,
-            title=self.title,
+            title=", ".join([self.title, *filter(None, [self.evaluation.data_set_name])]),
             headline=self.headline,
             training_curve=find_training_file(PICTURE_FILE, evaluation.training_dir, evaluation.bundle),
             pictures=self.pictures,

@@ -14,6 +14,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.images.raster import TIFF_STARTS, decode_image, without_pillow_limit
 
 UNKNOWN = 255  # no class has this index
+LABEL_MAPS = "one file an image: see --layout label_maps"
 
 
 def read_class_map(
@@ -36,7 +37,10 @@ def read_class_map(
             raise DataError(f"{where} is a mask in colour: save it as grey, its channels must be equal")
         grey = grey[..., 0]
     if grey.dtype != np.uint8:
-        raise DataError(f"{where} is a mask with more than 8 bits a pixel: save it with 8 bits")
+        raise DataError(
+            f"{where} is a mask with more than 8 bits a pixel: if its values number objects, it is a label map"
+            f" ({LABEL_MAPS}); else save it with 8 bits"
+        )
     if is_complement:
         grey = ~grey
     classes = np.array([class_of_value.get(value, UNKNOWN) for value in range(256)], dtype=np.uint8)
@@ -44,7 +48,10 @@ def read_class_map(
     if class_map.max() == UNKNOWN:
         unknown = [int(value) for value in np.unique(grey) if value not in class_of_value]
         expected = ", ".join(map(str, class_of_value))
-        raise DataError(f"{where} holds the mask values {unknown[:5]}: only {expected} have a meaning, mend the mask")
+        raise DataError(
+            f"{where} holds the mask values {unknown[:5]}: only {expected} have a meaning here; if the values number"
+            f" objects, it is a label map ({LABEL_MAPS}); else mend the mask"
+        )
     return class_map
 
 

@@ -42,7 +42,7 @@ class Contrast(NamedTuple):
     Attributes:
         black: the value that becomes 0.
         white: the value that becomes 1.
-        places: parts of the image that show most, each of a region of its own; those first that do so more.
+        places: parts of the image that show something, spread over it, and unlike each other in how much they show.
     """
 
     black: float
@@ -87,7 +87,8 @@ def find_contrast(
             yield pixels
 
     black, median, white = percentiles_of(values, (percentages[0], 50, percentages[1]))
-    places = _places(shown)
+    regions = _regions(shown)
+    places = [parts[0] for parts in regions]
     looks = [_look(read(place), black, white) for place in places]
     span = white - black
     noise = float(np.median([look.noise for look in looks]))
@@ -99,23 +100,33 @@ def find_contrast(
         white = black + wanted
     if white == black:
         white = black + 1
-    return Contrast(black, white, places)
+    return Contrast(black, white, _samples(regions, shown))
 
 
-def _places(shown: Mapping[Box, float]) -> list[Box]:
-    """Choose parts that show most, spread over the image: one of each of `PLACES` regions, or fewer in small images.
-
-    Those that show most of all may be alike, and all unlike the rest, such as a fold, a pen's mark or the glass's edge.
-    """
+def _regions(shown: Mapping[Box, float]) -> list[list[Box]]:
+    """Divide the parts of an image into at most `PLACES` regions; in each those first that show more."""
     n_rows, n_columns = len({part.top for part in shown}), len({part.left for part in shown})
     down = min(math.isqrt(PLACES), n_rows)
     across = min(PLACES // down, n_columns)
     down = min(PLACES // across, n_rows)
-    best: dict[tuple[int, int], Box] = {}
+    regions: dict[tuple[int, int], list[Box]] = {}
     for part in sorted(shown, key=lambda part: -shown[part]):
         row, column = part.top // PLACE_PX, part.left // PLACE_PX
-        best.setdefault((row * down // n_rows, column * across // n_columns), part)
-    return list(best.values())
+        regions.setdefault((row * down // n_rows, column * across // n_columns), []).append(part)
+    return list(regions.values())
+
+
+def _samples(regions: Sequence[Sequence[Box]], shown: Mapping[Box, float]) -> list[Box]:
+    """Choose a part of each region: of those that show at least half as much as the one that shows most.
+
+    That one may be unlike all others: a fold, a pen's mark, the edge of the glass. So in each region one of another
+    rank is taken, from nearly most to nearly least.
+    """
+    chosen = []
+    for number, parts in enumerate(regions):
+        showing = [part for part in parts if shown[part] >= shown[parts[0]] / 2]
+        chosen.append(showing[len(showing) * (2 * number + 1) // (2 * len(regions))])
+    return chosen
 
 
 class _Look(NamedTuple):

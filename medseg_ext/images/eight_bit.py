@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.images.numpy_files import NPY_START, decode_npy
 from medseg_ext.images.raster import decode_image
 from medseg_ext.images.read import to_unit_range, unit_range
 
@@ -18,12 +19,23 @@ def read_rgb_8_bit(data: bytes, where: str) -> NDArray[np.uint8]:
     image: a camera of 12 bits fills a 16th of the 16 bits, and one saturated pixel the rest.
 
     Args:
-        data: content of the file.
+        data: content of an image file, or of NumPy's NPY.
         where: name of the file, for messages.
     Returns: uint8, shape (H, W, 3).
-    Raises: DataError: as `decode_image`; values that are not finite.
+    Raises: DataError: as `decode_image` or `decode_npy`; values that are not finite.
     """
-    array = decode_image(data, where)
+    return as_rgb_8_bit(decode_npy(data, where) if data.startswith(NPY_START) else decode_image(data, where), where)
+
+
+def as_rgb_8_bit(array: np.ndarray, where: str) -> NDArray[np.uint8]:
+    """Make RGB of 8 bits of pixels, as `read_rgb_8_bit` does.
+
+    Args:
+        array: grey (H, W) or RGB (H, W, 3).
+        where: name of the file, for messages.
+    Returns: uint8, shape (H, W, 3).
+    Raises: DataError: values that are not finite.
+    """
     rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
     return rgb if rgb.dtype == np.uint8 else _stretched(to_unit_range(rgb, unit_range(rgb, where)))
 

@@ -26,6 +26,7 @@ MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
 FEW = 3  # objects: fewer may be all that a coarse look shows of many small ones
 LEAST_SCORE = 0.85  # of an object that counts where there are any: specks and heaps have less
 SURE_PART = 0.6  # of the objects that a look shows; with less of them sure, heaps may pass for objects
+ENOUGH = 50  # objects of a place: more of them tell no more of the image
 HEAP_COUNT, HEAP_SIZE = 2, 3  # objects that a heap is made of, and how many times it is wider than one, at least
 
 
@@ -49,15 +50,16 @@ class Estimate(NamedTuple):
 
 
 def median_diameter(estimates: Sequence[Estimate]) -> float | None:
-    """Give the diameter of the middle one of all objects of several places; None without one.
+    """Give the middle one of the diameters that several places show; None without one.
 
-    A place that shows a hundred nuclei says more of a slide than one with a fold or a speck of dust.
+    A place that shows `ENOUGH` nuclei says more of a slide than one with a fold or a speck of dust, and as much as any
+    other that does.
 
     >>> median_diameter([Estimate(400.0, 2.0), Estimate(390.0, 3.0), Estimate(20.0, 150.0)])
     20.0
     """
     ordered = sorted(estimates)
-    ends = np.cumsum([estimate.n_objects for estimate in ordered])
+    ends = np.cumsum([min(estimate.n_objects, ENOUGH) for estimate in ordered])
     return ordered[int(np.searchsorted(ends, ends[-1] / 2))].diameter_px if ordered else None
 
 

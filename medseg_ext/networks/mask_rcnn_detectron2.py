@@ -26,6 +26,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from medseg_ext.errors import NotFiniteError
+from medseg_ext.networks.array_pickles import read_array_pickle
 from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.mask_rcnn_targets import ObjectTargets
 from medseg_ext.networks.weights import find_not_finite
@@ -33,6 +34,22 @@ from medseg_ext.processes import n_processes
 
 RESNET_FEATURES = ["res2", "res3", "res4", "res5"]
 logger = logging.getLogger(__name__)
+
+
+class _Checkpointer(DetectionCheckpointer):
+    """Reads files without running what a pickle may hold: Detectron2's own loads `.pkl` as such."""
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        if not filename.endswith(".pkl"):
+            return super()._load_file(filename)  # torch.load, of tensors alone
+        data = read_array_pickle(filename)
+        if "model" in data and "__author__" in data:
+            return data
+        # As Detectron2 has it, a file of Caffe2, whose detection models hold "blobs".
+        blobs = data.get("blobs", data)
+        weights = {name: value for name, value in blobs.items() if not name.endswith("_momentum")}
+        return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+
 
 # Fit for hundreds of small objects, moderate enough for a CPU. They change no weight's shape.
 TASK_DEFAULTS: dict[str, Any] = {
@@ -309,7 +326,7 @@ class Detector(nn.Module):
             raise FileNotFoundError(
                 f"weights {weights} not found: give the path of a .pth or .pkl, or detectron2://..."
             )
-        checkpointer = DetectionCheckpointer(self.model)
+        checkpointer = _Checkpointer(self.model)
         try:
             checkpointer.path_manager.get_local_path(weights)
         except Exception as error:  # the hub's client raises what it likes

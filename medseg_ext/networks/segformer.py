@@ -180,7 +180,7 @@ def _resize(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
     try:
-        found = SegformerConfig.from_pretrained(source)
+        found = SegformerConfig.from_pretrained(source)  # nosec B615 # the person says which; no code comes along
     except OSError as error:
         raise OSError(
             f"{source}: no pretrained SegFormer there. Give a folder that holds config.json and the weights (download "
@@ -190,7 +190,9 @@ def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
         wanted, got = getattr(config, field), getattr(found, field)
         if list(wanted) != list(got) if isinstance(wanted, (list, tuple)) else wanted != got:
             raise ValueError(f"{source}: its encoder has {field} {got}, but this SegFormer has {wanted}")
-    loaded: Any = SegformerModel.from_pretrained(source, config=config, dtype=torch.float32, output_loading_info=True)
+    loaded: Any = SegformerModel.from_pretrained(  # nosec B615 # likewise
+        source, config=config, dtype=torch.float32, output_loading_info=True, weights_only=True
+    )
     encoder, loading = loaded
     if loading["missing_keys"]:  # which would stay random, silently
         missing = sorted(loading["missing_keys"])

@@ -17,6 +17,8 @@ from medseg_ext.files import replacing
 def read_saved(path: Path, *, remedy: str) -> Any:
     """Read what PyTorch has saved, on the CPU, if it is whole: its parts have checksums, which PyTorch passes over.
 
+    Only tensors, numbers and texts are made of a file, which so cannot run code. Safetensors are read, too.
+
     Args:
         path: the file.
         remedy: what to do about a file that cannot be used, for the message.
@@ -26,12 +28,25 @@ def read_saved(path: Path, *, remedy: str) -> Any:
     """
     if not path.is_file():
         raise DataError(f"{path}: there are no weights; {remedy}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, remedy=remedy)
+    if is_torchscript(path):
+        raise DataError(f"{path}: is TorchScript, which is code and no weights; {remedy}")
     if part := _damaged_part(path):
         raise DataError(f"{path}: is damaged, {part} is not what was saved; {remedy}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
         raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
+
+
+def is_torchscript(path: Path) -> bool:
+    """Say whether a file is TorchScript, by what is in it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any("/code/" in name for name in file.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
@@ -99,6 +114,24 @@ def _damaged_part(path: Path) -> str:
             except (zipfile.BadZipFile, EOFError, OSError, zlib.error):
                 return part.filename
     return ""
+
+
+def _read_safetensors(path: Path, *, remedy: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: is no whole file of safetensors ({error}); {remedy}") from error
+
+
+def save_safetensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Save a state dict as safetensors, which holds numbers and nothing that could be run."""
+    from safetensors.torch import save_file
+
+    # Of its own memory each: the format has no tensors that share some.
+    save_file({name: value.clone().contiguous() for name, value in state.items()}, path, metadata={"format": "pt"})
 
 
 def save_state(content: Any, path: Path) -> None:

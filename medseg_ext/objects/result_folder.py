@@ -23,6 +23,7 @@ from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import output_paths, write_objects
+from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
 
 SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
@@ -82,13 +83,16 @@ class ResultFolder:
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
         output_format: of the label map, "tiff" or "nifti".
+        training_images: file of what is known of the network's training images, by which images that are unlike them
+            get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
+            none does.
 
     Attributes:
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
 
     Raises:
-        DataError: another output format.
+        DataError: another output format; `training_images` is broken.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class ResultFolder:
         object_name: str,
         images: InputImages,
         output_format: str = "tiff",
+        training_images: Path | str | None = None,
     ) -> None:
         if output_format not in ENCODERS:
             raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
@@ -107,6 +112,8 @@ class ResultFolder:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
+        known = Path(training_images) if training_images is not None else None
+        self._training_images = TrainingImages.read(known) if known is not None and known.is_file() else None
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: TakesNotes | None = None
         self._rows: dict[str, Row] = {}  # by id
@@ -195,6 +202,19 @@ class ResultFolder:
         self._remarks[item["id"]].append(text)
         logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
+    def compare_with_training_images(self, item: Item, image_rgb: np.ndarray, diameter_px: float | None = None) -> None:
+        """Remark that an image is unlike the training images, where it is.
+
+        Args:
+            item: the image.
+            image_rgb: the image as it came, or a part of it, float (H, W, 3) in [0, 1].
+            diameter_px: of a typical object, None of a part.
+        """
+        if self._training_images is not None:
+            remark = self._training_images.remark(measures(image_rgb, diameter_px))
+            if remark is not None:
+                self.remark(item, remark)
+
     def show(self, item: Item, picture: NDArray[np.uint8], overlay: NDArray[np.uint8]) -> None:
         """Hand the pictures of an image to the viewer, if there is one."""
         if self.viewer is not None:
@@ -228,7 +248,9 @@ class ResultFolder:
                 output_format=self.output_format,
                 show=partial(self.show, item),
             )
-            self.add(item, summarise_objects(table, image_rgb.shape[:2]) | noted_sizes(metadata or {}))
+            sizes = noted_sizes(metadata or {})
+            self.compare_with_training_images(item, image_rgb, sizes.get(DIAMETER))
+            self.add(item, summarise_objects(table, image_rgb.shape[:2]) | sizes)
         except Exception as error:
             logger.exception("the objects of %s cannot be written", as_text(item["image"]))
             self.add_failure(item, reason_of(error, item["image"]))

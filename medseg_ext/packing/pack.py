@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.datasets.data_set_folder import load_class_names
 from medseg_ext.files import MADE_IN_BUNDLES
 from medseg_ext.packing import HAS
@@ -91,6 +92,7 @@ class PackingOptions:
 
 def check_request(options: PackingOptions) -> None:
     """Refuse what will not do. Raises: ValueError: with one line that says what is wrong."""
+    refuse_unknown_code(options.bundle)
     class_names = json.loads((options.bundle / "configs" / "train.json").read_text())["class_names"]
     if load_class_names(options.data) != class_names:
         raise ValueError(

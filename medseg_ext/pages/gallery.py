@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from medseg_ext.objects.result_folder import BETWEEN_REMARKS, GALLERY_FILE
 from medseg_ext.pages.area_histogram import area_histogram
 from medseg_ext.pages.gallery_pictures import SMALL_SIDE_PX, GalleryPictures, Views
 from medseg_ext.pages.templating import fill_template
+from medseg_ext.tables import read_csv_rows
 
 WHAT_IS_IN = {
     "overlay.png": "Overlay, full size",
@@ -136,14 +136,12 @@ def _fill_table(entry: ImageEntry, output_dir: Path, most_rows: int) -> array[fl
     path = output_dir / f"{entry.image_id}_objects.csv"
     if not path.is_file():
         return areas
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        shown = [column for column in COLUMNS if column in (reader.fieldnames or [])]
-        entry.columns = [COLUMNS[column] for column in shown]
-        for row in reader:
-            areas.append(float(row["area_px"]))
-            if len(entry.table) < most_rows:
-                entry.table.append((" ".join(row[side] for side in BOX), [_cell(row[column]) for column in shown]))
+    for row in read_csv_rows(path):
+        areas.append(float(row["area_px"]))
+        if len(entry.table) < most_rows:
+            shown = [column for column in COLUMNS if column in row]
+            entry.columns = [COLUMNS[column] for column in shown]
+            entry.table.append((" ".join(row[side] for side in BOX), [_cell(row[column]) for column in shown]))
     return areas
 
 

@@ -28,7 +28,7 @@ from medseg_ext.pages.panels import (
     text_line,
     truth_panel,
 )
-from medseg_ext.runs.comparison_tables import markdown_table, score_text
+from medseg_ext.runs.comparison_tables import code_text, markdown_table, markdown_text, score_text
 from medseg_ext.runs.run_comparison import HEADLINE
 from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE, EvaluatedRun, load_run
 
@@ -94,13 +94,13 @@ def write_card(
         "samples": _pictures_text(
             f"Test images nearest to the quartiles of {HEADLINE}: image, truth, result",
             SAMPLES_FILE,
-            metadata,
+            whose_images(run, metadata),
             _image_lines(run, samples, values, metadata),
         ),
         "worst": _pictures_text(
             f"The test images of the lowest {HEADLINE}: image, truth, result",
             WORST_FILE,
-            metadata,
+            whose_images(run, metadata),
             _image_lines(run, worst, values, metadata),
         ),
     }
@@ -117,7 +117,7 @@ def write_card(
     return WrittenCard(
         files=[card, *(card.parent / name for name in pictures)],
         unexplained=[
-            short_id(run.ids[position]) for position in worst if f"`{short_id(run.ids[position])}`" not in own_text
+            short_id(run.ids[position]) for position in worst if code_text(short_id(run.ids[position])) not in own_text
         ],
     )
 
@@ -182,6 +182,13 @@ def credit(sources: Sequence[str]) -> str:
     return f"Images: {'; '.join(sources)}; at reduced size, with outlines drawn in, under the licence of their source."
 
 
+def whose_images(run: EvaluatedRun, metadata: Mapping[str, Any]) -> str:
+    """Name the source of a run's images: that of the bundle, unless the run is of another data set."""
+    return (
+        str(metadata["data_source"]) if run.data_set in ("", metadata.get("data_set", run.data_set)) else run.data_set
+    )
+
+
 def short_id(image_id: str) -> str:
     """Shorten a hash; what is left tells images apart.
 
@@ -223,7 +230,7 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
     for name in names:
         value, low, high = _interval(metrics[name])
         bounds = "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
-        rows.append([f"`{name}`", "undefined" if math.isnan(value) else f"{value:.3f}", bounds])
+        rows.append([code_text(name), "undefined" if math.isnan(value) else f"{value:.3f}", bounds])
     lines = markdown_table(["metric", "value", "95 % interval"], rows)
     return "\n".join([*lines, *(["", note] if note else [])])
 
@@ -231,7 +238,7 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
 def _kinds_table(kinds: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any]) -> list[str]:
     rows = [
         [
-            kind_text(kind, metadata),
+            markdown_text(kind_text(kind, metadata)),
             str(_images_of(scores[HEADLINE])),
             *(score_text(_interval(scores[name])) for name in METRICS_BY_KIND),
         ]
@@ -246,7 +253,7 @@ def _elsewhere_table(evaluations: Mapping[str, Path]) -> list[str]:
         content = _read_metrics(folder)
         rows.append(
             [
-                images,
+                markdown_text(images),
                 str(_images_of(content["metrics"][HEADLINE])),
                 *(score_text(_interval(content["metrics"][name])) for name in METRICS_BY_KIND),
                 _number(content["object_diameter"]["share_within_1.5"]),
@@ -267,9 +274,9 @@ def _image_lines(
 ) -> list[str]:
     lines = []
     for number, position in enumerate(positions, start=1):
-        kind = f" ({kind_text(run.kinds[position], metadata)})" if run.kinds[position] else ""
+        kind = f" ({markdown_text(kind_text(run.kinds[position], metadata))})" if run.kinds[position] else ""
         scores = ", ".join(f"`{name}` {_number(column[position])}" for name, column in values.items())
-        lines.append(f"{number}. `{short_id(run.ids[position])}`{kind}: {scores}")
+        lines.append(f"{number}. {code_text(short_id(run.ids[position]))}{kind}: {scores}")
     return lines
 
 
@@ -277,8 +284,8 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def _pictures_text(title: str, file: str, metadata: Mapping[str, Any], lines: Sequence[str]) -> str:
-    return "\n".join([f"![{title}]({file})", "", credit([metadata["data_source"]]), "", *lines])
+def _pictures_text(title: str, file: str, source: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"![{title}]({file})", "", markdown_text(credit([source])), "", *lines])
 
 
 def _draw(run: EvaluatedRun, positions: Sequence[int], values: Mapping[str, NDArray[np.floating]]) -> Image.Image:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from medseg_ext.metrics.bootstrap import Interval
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison, Score
@@ -92,18 +95,21 @@ def comparison_markdown(
     lines = ["# Comparison of runs", "", f"`{HEADLINE}`, with 95 % intervals.", ""]
     header = ["model"]
     for comparison in comparisons:
-        header.append(f"{comparison.data_set} ({len(comparison.ids)} images)")
-    lines += markdown_table(header, headline_rows(comparisons))
+        header.append(f"{markdown_text(comparison.data_set)} ({len(comparison.ids)} images)")
+    lines += markdown_table(header, [[markdown_text(cell) for cell in row] for row in headline_rows(comparisons)])
     for comparison in comparisons:
-        lines += ["", f"## {comparison.data_set}", ""]
+        lines += ["", f"## {markdown_text(comparison.data_set)}", ""]
         if comparison.data_set in curves:
-            lines += [f"![IoU during training]({curves[comparison.data_set]})", ""]
-        lines += markdown_table(["metric", *comparison.runs], _metric_rows(comparison))
+            lines += [f"![IoU during training]({quote(curves[comparison.data_set])})", ""]
+        lines += markdown_table(["metric", *map(markdown_text, comparison.runs)], _metric_rows(comparison))
         lines += ["", rule]
         for file, caption in pictures[comparison.data_set].items():
-            lines += ["", caption, "", f"![{caption}]({file})"]
+            lines += ["", markdown_text(caption), "", f"![{markdown_text(caption)}]({quote(file)})"]
     lines += ["", "## Definitions", ""]
-    lines += [f"- `{name}`: {description}" for name, description in definitions_of(comparisons).items()]
+    lines += [
+        f"- {code_text(name)}: {markdown_text(description)}"
+        for name, description in definitions_of(comparisons).items()
+    ]
     lines += ["", "## Notes", "", *(f"- {note}" for note in NOTES)]
     return "\n".join(lines) + "\n"
 
@@ -151,7 +157,27 @@ def _metric_rows(comparison: DataSetComparison) -> Iterator[list[str]]:
             difference = difference_text(score)
             is_best = name == score.best_run and len(scores) > 1
             cells.append(f"**{text}**" if is_best else f"{text}<br>{difference}" if difference else text)
-        yield [f"`{metric}`", *cells]
+        yield [code_text(metric), *cells]
+
+
+def markdown_text(text: str) -> str:
+    r"""Write a text, such as the name of a file, so that Markdown shows it and takes nothing in it for HTML or a link.
+
+    >>> print(markdown_text("<img src=x> [a](b) _c"))
+    &lt;img src=x&gt; \[a\](b) _c
+    """
+    plain = " ".join(text.split()) if not text.isprintable() else text
+    return re.sub(r"([\\\[\]`])", r"\\\1", html.escape(plain, quote=False))
+
+
+def code_text(text: str) -> str:
+    r"""Write a text as code in Markdown, where nothing has a meaning but the accent that ends it.
+
+    >>> print(code_text("<b>`x`"))
+    `<b>'x'`
+    """
+    plain = " ".join(text.split()) if not text.isprintable() else text
+    return f"`{plain.replace('`', chr(39))}`"
 
 
 def markdown_table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[Sequence[str]]) -> list[str]:

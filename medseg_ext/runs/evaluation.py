@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
@@ -31,6 +30,7 @@ from medseg_ext.runs.run_folder import (
     save_run,
 )
 from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
+from medseg_ext.tables import to_csv
 
 METRICS_FILE, PER_IMAGE_FILE = "metrics.json", "metrics_per_image.csv"
 MOST_OFF = 1.5  # times too large or too small: what networks are trained to bear
@@ -123,6 +123,11 @@ class Evaluation:
         self.dataset_dir = dataset_dir
         self.images: list[EvaluatedImage] = []
 
+    @property
+    def data_set_name(self) -> str:
+        """What the data set calls itself; empty without one."""
+        return str(read_dataset_json(self.dataset_dir).get("name") or "") if self.dataset_dir else ""
+
     def start(self) -> None:
         """Forget the images of an earlier evaluation, which is none any more in the folder either."""
         self.images.clear()
@@ -210,12 +215,11 @@ class Evaluation:
         kept_curve.unlink(missing_ok=True)  # it may be that of other weights
         if curve := find_training_file(CSV_FILE, self.training_dir, self.bundle):
             shutil.copyfile(curve, kept_curve)
-        data_set = read_dataset_json(self.dataset_dir).get("name") if self.dataset_dir else None
         save_run(
             EvaluatedRun(
                 folder=self.folder,
                 model=_model_name(self.bundle) if self.bundle else "",
-                data_set=str(data_set or self.title),
+                data_set=self.data_set_name or self.title,
                 class_names=self.class_names,
                 facts=self.facts,
                 ids=[image.id for image in self.images],
@@ -261,10 +265,7 @@ def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
         "definitions": summary.definitions,
     }
     (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")
-    with (folder / PER_IMAGE_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(summary.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in summary.rows)
+    (folder / PER_IMAGE_FILE).write_bytes(to_csv(list(summary.rows[0]), summary.rows, decimals=6))
 
 
 def _model_name(bundle: Path) -> str:
@@ -281,9 +282,3 @@ def _nan_to_null(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_nan_to_null(each) for each in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6f}"
-    return value

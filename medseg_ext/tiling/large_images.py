@@ -42,6 +42,8 @@ from medseg_ext.transforms.decoders import DecodeObjectsd
 
 T = TypeVar("T")
 
+SAMPLE_PX = 512  # side of the part of an image that is compared with the training images, which are as small
+
 logger = logging.getLogger(__name__)
 
 
@@ -194,6 +196,7 @@ class LargeImages:
         Returns:
             What `ResultFolder.add` takes.
         """
+        self.results.compare_with_training_images(item, sample_of(image))
         cores, regions = (
             [_in_image(box, image.size, view.scale) for box in boxes]
             for boxes in zip(*self.tiles(image, view), strict=True)
@@ -230,7 +233,7 @@ class LargeImages:
             return self.join(item, image, view, objects, workshop=folder)
 
     def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
-        """Look at the whole image; give its black and white, and the places that show most."""
+        """Look at the whole image; give its black and white, and places that show something."""
         watch = partial(self._watched, desc="contrast", unit="part", leave=False)
         return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
 
@@ -306,6 +309,14 @@ class _Stretched(BlockImage):
     def read(self, box: Box) -> np.ndarray:
         """Read a box, see `BlockImage`."""
         return np.asarray(self._stretch(self._image.read(box)))
+
+
+def sample_of(image: BlockImage) -> np.ndarray:
+    """Read the part that shows most, float32 (h, w, 3), of nine that are spread over an image."""
+    height, width = (min(SAMPLE_PX, side) for side in image.size)
+    tops, lefts = (np.linspace(0, side - part, 5)[1:4] for side, part in zip(image.size, (height, width), strict=True))
+    boxes = [Box(int(top), int(left), int(top) + height, int(left) + width) for top in tops for left in lefts]
+    return max(map(image.read, boxes), key=lambda pixels: float(pixels.std()))
 
 
 def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:

@@ -122,7 +122,7 @@ def test_images_that_raise_or_kill_end_as_errors_and_the_others_are_done(images,
     for name in ("first.png", "raising.png", "deadly.png", "last.png"):
         shutil.copy(images / "0.png", folder / name)
     words = ["--bundle", str(deadly_bundle), "--output", str(tmp_path / "out"), "--workers", "2", *WORDS]
-    assert main(["segment", str(folder), *words]) == 1
+    assert main(["segment", str(folder), *words, "--trust"]) == 1
     assert "2 images could not be done" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out")
     assert rows["raising"]["status"] == "error: as its name says"

@@ -18,6 +18,7 @@ from medseg_ext.bundle.exported_networks import FORMS, read_inference_config
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.images.read import read_rgb
+from medseg_ext.networks.weights import read_weights
 
 OVERLAYS = sorted(ROOT.glob("bundles/*/configs/inference_trt.json"))
 SMALLEST = ROOT / "bundles" / "dsb2018_unetplusplus"
@@ -185,6 +186,16 @@ def test_a_bundle_is_not_exported_over_itself_or_over_what_is_no_bundle(tmp_path
     (tmp_path / SMALLEST.name).mkdir()
     with pytest.raises(DataError, match="is no bundle, so it is not replaced"):
         export_bundle(SMALLEST, tmp_path, force=True)
+
+
+def test_safetensors_hold_the_same_weights_and_are_taken_as_well(exports, tmp_path):
+    models = exports(SMALLEST) / "models"
+    network = read_inference_config(SMALLEST).get_parsed_content("network_def")
+    states = [read_weights(models / f"model.{form}", network, remedy="") for form in ("pt", "safetensors")]
+    torch.testing.assert_close(*map(dict, states), rtol=0, atol=0)
+    (tmp_path / "model.safetensors").write_bytes((models / "model.safetensors").read_bytes()[:-5])
+    with pytest.raises(DataError, match=r"model\.safetensors: is no whole file of safetensors"):
+        read_weights(tmp_path / "model.safetensors", network, remedy="")
 
 
 def test_torchscript_lies_under_its_name_with_the_configs_that_monai_deploy_reads(exports):

@@ -13,6 +13,8 @@ from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
 from bundle_settings import ROOT, TWINS_ARE_SLOW
 from PIL import Image
 
+from medseg_ext.objects.training_images import TrainingImages
+
 
 @pytest.fixture(params=TWINS_ARE_SLOW, ids=lambda path: path.name)
 def bundle(request):
@@ -42,7 +44,7 @@ def trained(tmp_path_factory, sample_data_sets):
     return train
 
 
-def test_a_copied_bundle_trains_and_writes_weights_and_curve(bundle, trained):
+def test_a_copied_bundle_trains_and_writes_weights_curve_and_training_images(bundle, trained):
     _, out = trained(bundle)
     rows = list(csv.DictReader((out / "iou_curve.csv").open()))
     assert [row["epoch"] for row in rows] == ["1"]
@@ -51,6 +53,7 @@ def test_a_copied_bundle_trains_and_writes_weights_and_curve(bundle, trained):
     weights = torch.load(out / "model.pt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
     assert list(out.glob("events.out.tfevents.*"))
+    assert len(TrainingImages.read(out / "training_images.json").values) == 6
 
 
 def test_the_averaged_weights_are_those_that_are_kept(bundle, trained):

@@ -22,6 +22,7 @@ from medseg_ext.bundle.keys import OWN_KEYS, type_text
 from medseg_ext.bundle.monai_command_line import refuse_unknown_overrides
 from medseg_ext.bundle.overrides import parse_overrides
 from medseg_ext.bundle.settings import settle
+from medseg_ext.bundle.trust import trusting
 from medseg_ext.bundle.values import OverrideError, is_cut
 from medseg_ext.bundle.verbatim import Verbatim
 from medseg_ext.bundle.workflow import run_workflow
@@ -56,6 +57,8 @@ def telling(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nothing_has_arrived():
     ARRIVED.clear()
+    with trusting():  # their workflows name what remembers
+        yield
 
 
 def arrived() -> dict[str, Any]:
@@ -158,6 +161,7 @@ def test_python_is_refused_strings_that_were_rewritten(telling, start, key, valu
 PATHS_OF_COMMANDS = {
     "segment": ["{}", "--output={}"],
     "prepare": ["{}", "{}", "--test={}", "--groups={}", "--splits-from={}", "--test-solution={}"],
+    "check": ["{}", "--output={}"],
     "train": ["--bundle={}", "--data={}", "--output={}"],
     "evaluate": ["--bundle={}", "--data={}", "--output={}"],
     "compare": ["{}", "{}", "--output={}"],

@@ -102,6 +102,18 @@ def test_the_curve_in_docs_is_that_of_the_shipped_weights_or_none(bundle, tmp_pa
     ]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_is_known_of_the_training_images_is_that_of_the_shipped_weights_or_none(bundle, tmp_path, is_there):
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
+    (bundle / "models").mkdir()
+    shipped = bundle / "models" / "training_images.json"
+    shipped.write_text("older")
+    if is_there:
+        (tmp_path / "training_images.json").write_text("own")
+    ship_weights(tmp_path / "model.pt", bundle)
+    assert (shipped.read_text() if shipped.is_file() else None) == ("own" if is_there else None)
+
+
 def test_the_weights_that_a_bundle_has_are_refused_and_its_curve_stays(bundle, tmp_path):
     torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
     (tmp_path / "iou_curve.csv").write_text("epoch")

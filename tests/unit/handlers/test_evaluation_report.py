@@ -60,6 +60,13 @@ def test_the_files_hold_the_hand_worked_values(tmp_path):
     assert rows["right"]["true_objects"] == "1"
 
 
+def test_the_report_is_called_by_the_data_set_that_was_evaluated(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "dataset.json").write_text('{"name": "Liver <2>"}')
+    evaluate(tmp_path, CASES, title="Nuclei", dataset_dir=str(tmp_path / "mine"))
+    assert "<h1>Nuclei, Liver &lt;2&gt;</h1>" in (tmp_path / "out" / "report.html").read_text()
+
+
 def moved(name: str, columns: int) -> tuple:
     """A case of one square, predicted some columns too far: its IoU is (10 - columns) / (10 + columns)."""
     return name, "f", square(2, 2 + columns), square(2, 2)

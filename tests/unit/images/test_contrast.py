@@ -156,14 +156,14 @@ def test_an_image_read_in_blocks_has_the_limits_of_the_whole(tmp_path, monkeypat
     ("size", "regions"), [((6, 6), 9), ((3, 2), 6), ((1, 40), 9), ((40, 1), 9), ((2, 30), 8), ((30, 2), 8), ((1, 1), 1)]
 )
 def test_places_are_spread_over_an_image_however_narrow_it_is(size, regions, monkeypatch):
-    """The brightest column of an image, such as a pen's mark, is one place of many."""
+    """A pen's mark shows most, and is typical of nothing."""
     monkeypatch.setattr(contrast_module, "PLACE_PX", 16)
     height, width = 16 * size[0], 16 * size[1]
-    pixels = np.random.default_rng(0).normal(0.5, 0.01, (height, width, 1)).astype(np.float32)
-    pixels[:, :16] = np.random.default_rng(1).uniform(0, 1, (height, 16, 1))
+    pixels = np.random.default_rng(0).normal(0.5, 0.1, (height, width, 1)).astype(np.float32)
+    pixels[:16] = np.random.default_rng(1).normal(0.5, 0.15, (16, width, 1))
     places = find_contrast(lambda box: pixels[box.inside(Box(0, 0, height, width))], (height, width), (0, 100)).places
     assert len(set(places)) == len(places) == regions
-    assert places[0].left == 0
     for axis, length in ((0, height), (1, width)):
         starts = {place[axis] for place in places}
-        assert max(starts) - min(starts) >= length / 2 - 16 or length <= 32
+        assert max(starts) - min(starts) >= length / 3 or length <= 96
+    assert sum(place.top == 0 for place in places) < max(2, len(places)) or size[0] == 1

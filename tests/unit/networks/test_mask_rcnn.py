@@ -1,5 +1,6 @@
 import io
 import logging
+import pickle
 import re
 from pathlib import Path
 
@@ -418,6 +419,31 @@ def test_a_file_that_holds_no_weights_is_named(name, tmp_path):
     (tmp_path / name).write_bytes(b"not weights")
     with pytest.raises(ValueError, match=f"{name} could not be read as a checkpoint"):
         tiny_network(weights=str(tmp_path / name))
+
+
+class Evil:
+    """What a pickle of it does when it is loaded: it makes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_is_read_for_its_arrays_and_runs_nothing(tmp_path):
+    small = {"backbone_depth": 18, "backbone_width": 8, "detectron2_overrides": TINY}
+    state = MaskRCNN(NUCLEI, **small).detector.model.state_dict()
+    arrays = {name: (value + 1).numpy() for name, value in state.items()}
+    (tmp_path / "zoo.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody"}, protocol=2))
+    loaded = MaskRCNN(NUCLEI, **small, weights=str(tmp_path / "zoo.pkl")).detector.model.state_dict()
+    for name, value in loaded.items():
+        torch.testing.assert_close(value, torch.as_tensor(arrays[name]))
+    evil = {"model": arrays, "__author__": Evil(tmp_path / "ran")}
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(evil))
+    with pytest.raises(ValueError, match=r"evil\.pkl could not be read as a checkpoint \(it names .*is not run"):
+        tiny_network(weights=str(tmp_path / "evil.pkl"))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):

@@ -83,7 +83,7 @@ def test_markdown_has_a_score_of_each_run_on_each_data_set_and_links_to_files_th
     cells = [cell.strip() for cell in first.strip("|").split("|")]
     assert len(cells) == 3
     assert all(re.match(r"0\.\d{3} \(", cell) for cell in cells[1:])
-    assert re.match(r"\| SegFormer <b5> \| 0\.\d{3} \(.*\) \|  \|", text[text.index("| SegFormer") :])
+    assert re.match(r"\| SegFormer &lt;b5&gt; \| 0\.\d{3} \(.*\) \|  \|", text[text.index("| SegFormer") :])
     for file in re.findall(r"\]\((\S+)\)$", text, re.MULTILINE):
         assert (output / file).is_file()
 

@@ -103,6 +103,14 @@ def test_pictures_are_small_and_stand_with_source_and_licence(bundle, evaluation
             assert picture.width == 3 * 300 + 2 * GAP_PX
 
 
+@pytest.mark.parametrize(("data_set", "source"), [("DSB2018", "Toy squares, CC0 1.0"), ("Liver", "DSB2018")])
+def test_images_of_another_data_set_than_the_bundles_are_called_by_its_name(bundle, evaluation, data_set, source):
+    path = bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_set": data_set}))
+    write_card(bundle, evaluation)
+    assert f"Images: {source};" in section_of(bundle, "samples")
+
+
 def test_evaluations_of_other_images_have_their_rows_and_stay_where_none_is_given(bundle, evaluation, tmp_path):
     (bundle / "docs" / "README.md").write_text(page_with(*SECTIONS, "elsewhere"))
     other = evaluate(tmp_path / "other", {"a": 0, "b": 5})

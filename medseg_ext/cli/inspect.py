@@ -1,0 +1,35 @@
+"""`medseg inspect`: list the code that a bundle names, and run none of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Add it to the subparsers of `medseg`."""
+    parser = commands.add_parser(
+        "inspect",
+        help="list the code that a bundle names, without running it",
+        description="List every callable, expression, import and file of code that a bundle, or a TorchScript file "
+        "(.ts), brings, with where it stands and whether medseg runs it unasked. Nothing of it is run. The exit status "
+        "is 0 if medseg runs the bundle, 1 if it does so with --trust only.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="name or folder of a bundle, or a .ts file")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.inspection import inspect_bundle, inspect_torchscript
+    from medseg_ext.bundle.inspection_table import inspection_table
+
+    place = Path(options.bundle)
+    if place.is_file():
+        found = inspect_torchscript(place)
+    else:
+        place = place if (place / "configs").is_dir() else find_bundle(options.bundle)
+        found = inspect_bundle(place)
+    print("\n".join(inspection_table(found, place)))
+    return int(any(code.fault for code in found))
