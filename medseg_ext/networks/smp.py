@@ -90,9 +90,7 @@ def _load_published(encoder: nn.Module) -> None:
     """
     own = encoder.state_dict()
     published = [
-        value
-        for name, value in published_weights().items()
-        if name.startswith(("_conv_stem", "_bn0", "_blocks"))
+        value for name, value in published_weights().items() if name.startswith(("_conv_stem", "_bn0", "_blocks"))
     ]
     names = [name for name in own if name.startswith(("conv_stem", "bn1", "blocks"))]
     encoder.load_state_dict(own | dict(zip(names, published, strict=True)))

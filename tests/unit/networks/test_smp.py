@@ -15,7 +15,7 @@ def smooth_image(side: int = 192) -> torch.Tensor:
 
 
 def test_pretrained_features_are_those_of_the_own_encoder_at_the_same_places():
-    """The own one pads as TensorFlow does, so that its strides begin one pixel further on: 3 and 7 pixels of the image."""
+    """The own one pads as TensorFlow does: its strides begin a pixel further on, 3 and 7 pixels of the image."""
     own, image = EfficientNetLiteEncoder(pretrained=True).eval(), smooth_image()
     network = SMPNetwork("pspnet", 3, pretrained=True, **OPTIONS["pspnet"]).eval()
     with torch.no_grad():
