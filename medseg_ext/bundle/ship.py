@@ -11,13 +11,20 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.weights_origin import (
+    change_configs,
+    changed_settings,
+    check_is_evaluation_of,
+    describe_weights,
+    read_origin,
+)
 from medseg_ext.errors import DataError
-from medseg_ext.files import file_sha256
+from medseg_ext.files import WEIGHTS_FILE, file_sha256
 from medseg_ext.networks.weights import read_weights, save_state
+from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
-WEIGHTS_FILE = "models/model.pt"
 LARGE_FILES_HEAD = """\
 # Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
 # `python -m monai.bundle download_large_files --bundle_path <this folder>` fails where they are not these.
@@ -69,35 +76,55 @@ def write_large_files(bundle: Path) -> Path:
     return file
 
 
-def ship_weights(weights: Path, bundle: Path) -> Shipped:
-    """Put the weights of a training, in half precision, into a bundle as `models/model.pt`, and its curve into `docs`.
+def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None) -> Shipped:
+    """Put the weights of a training, in half precision, into a bundle, which then tells of them and of no others.
 
-    Their hash goes into `large_files.yml`. The curve is `iou_curve.csv` and `.png` beside the weights. One that is not
-    there is removed from `docs`: what the bundle has is that of other weights.
+    The weights become `models/model.pt`, their hash goes into `large_files.yml`, and the curve that lies beside them
+    into `docs`. What they come from is read from `provenance_train.json` beside them: it goes into `metadata.json`,
+    into `docs/data_license.txt`, and into a model card that is written anew. The configs get the training's classes,
+    and what else of its settings decides what the network sees. Figures and pictures of other weights are removed.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
         bundle: the bundle's folder.
+        evaluation: output_dir of an evaluation of these weights on test images, for the card; None leaves it without
+            figures.
 
     Raises:
         DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
-            of a training, or they are not of the bundle's network.
+            of a training, or they are not of the bundle's network; or the evaluation is of other weights.
         ValueError: a weight is too large for float16.
     """
     target = bundle / WEIGHTS_FILE
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
+    origin = read_origin(weights, replaced=target)
+    if evaluation:
+        check_is_evaluation_of(weights, evaluation)
+    changes = changed_settings(bundle, origin)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser.update(changes)
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
     save_state(state, target)
     shipped = Shipped(written=[target, write_large_files(bundle)], removed=[])
+    shipped.written.extend(change_configs(bundle, changes))
     for curve, shown in ((weights.parent / name, bundle / "docs" / name) for name in CURVE_FILES):
         if curve.is_file():
             shown.parent.mkdir(exist_ok=True)
             shutil.copyfile(curve, shown)
             shipped.written.append(shown)
-        elif shown.is_file():
-            shown.unlink()
-            shipped.removed.append(shown)
+        else:
+            _remove(shown, shipped)
+    for name in (WORST_FILE, SAMPLES_FILE):
+        _remove(bundle / "docs" / name, shipped)
+    shipped.written.extend(describe_weights(bundle, origin))
+    if evaluation:
+        shipped.written.extend(file for file in write_card(bundle, evaluation).files if file not in shipped.written)
     return shipped
+
+
+def _remove(file: Path, shipped: Shipped) -> None:
+    if file.is_file():
+        file.unlink()
+        shipped.removed.append(file)
