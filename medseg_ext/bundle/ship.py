@@ -99,6 +99,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     origin = read_origin(weights, replaced=target)
+    if origin.is_start and origin.started_from_replaced:
+        raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
     if evaluation:
         check_is_evaluation_of(weights, evaluation)
     changes = changed_settings(bundle, origin)

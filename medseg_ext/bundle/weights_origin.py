@@ -54,6 +54,11 @@ class WeightsOrigin:
     kept: Mapping[str, float] | None
 
     @property
+    def is_start(self) -> bool:
+        """Whether the training kept what it started from, as no epoch was better."""
+        return self.start is not None and self.kept is not None and self.kept["epoch"] == 0
+
+    @property
     def name(self) -> str:
         """Name the data set."""
         return (self.data_set or {}).get("name") or "not known"
@@ -161,7 +166,8 @@ def describe_weights(bundle: Path, origin: WeightsOrigin) -> list[Path]:
 def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list[str]) -> dict[str, Any]:
     known = origin.data_set or {}
     metadata.pop("kinds", None)
-    metadata["data_source"] = f"{origin.name}, {origin.licence}" if known else "not known"
+    licence = known.get("licence") or "licence not stated"
+    metadata["data_source"] = f"{origin.name}, {licence}" if known and not origin.is_start else "not known"
     metadata["task"] = f"Segmentation of objects in images like those of: {origin.name}"
     metadata["image_classes"] = (
         f"RGB, images like those of: {origin.name}; values in [0, 1] after stretching of the contrast"
@@ -177,7 +183,7 @@ def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list
         outputs["num_channels"] = len(channels)
     metadata["weights"] = {
         "sha256": origin.sha256,
-        "data_set": dict(known) or None,
+        "data_set": {key: value for key, value in known.items() if value} or None,
         "started_from": origin.start,
         "validation": dict(origin.kept) if origin.kept else None,
     }

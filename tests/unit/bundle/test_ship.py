@@ -76,6 +76,26 @@ def test_what_comes_from_the_former_weights_keeps_their_licence(bundle, tmp_path
     assert metadata["weights"]["started_from"] == former["sha256"]
 
 
+def test_a_start_that_was_kept_is_not_said_to_be_trained_on_the_data(bundle, tmp_path):
+    """No epoch was better: these are the weights that the training started from, whatever images it saw."""
+    ship_weights(training(tmp_path / "first"), bundle)
+    own = describe_file(bundle / "models" / "model.pt")
+    for folder, start in (("same", own), ("other", own | {"sha256": "f"})):
+        weights = training(tmp_path / folder, weights=start)
+        torch.save({"best_model": {"best": {"epoch": 0, "pq": 0.5}}}, tmp_path / folder / "checkpoint.pt")
+        if folder == "same":
+            with pytest.raises(
+                DataError, match="is what the bundle has already, as no epoch of the training was better"
+            ):
+                ship_weights(weights, bundle)
+        else:
+            ship_weights(weights, bundle)
+    told = claims_of(bundle)
+    assert "that a training on Own images started from, as no epoch was better" in told
+    assert "Trained on" not in told
+    assert json.loads((bundle / "configs" / "metadata.json").read_text())["data_source"] == "not known"
+
+
 def test_weights_of_which_nothing_tells_are_not_said_to_come_from_anything(bundle, tmp_path):
     weights = training(tmp_path / "run")
     (tmp_path / "run" / "provenance_train.json").unlink()
