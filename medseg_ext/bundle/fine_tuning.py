@@ -111,4 +111,6 @@ def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
     before = repeatable_settings(read_provenance(output, "train"))
     keys = ("ckpt_path", "class_names", *fine_tuning_settings(1))
     settings = {key: before[key] for key in keys if key in before and key not in given}
+    if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
+        settings["ckpt_path"] = None
     return Plan(settings, [f"goes on with the training in {output}, by its own settings"])

@@ -23,7 +23,7 @@ def add_command(commands: Any) -> None:
         commands,
         "train",
         "train",
-        "--bundle NAME --data FOLDER --output FOLDER",
+        "--bundle NAME --data FOLDER --output FOLDER [--from shipped|scratch]",
         help="train a bundle's network on a data set folder",
         description="Train a bundle's network on a data set folder, whose classes it learns. It starts from the "
         "bundle's shipped weights, with settings that suit the number of images, and keeps them where no epoch finds "

@@ -35,7 +35,7 @@ class TimeLeft:
         done, whole = engine.state.epoch, int(engine.state.max_epochs or 0)
         seconds = (time.monotonic() - self._start) / (done - self._first + 1) * (whole - done)
         if is_first_process() and done < whole:
-            logger.info("epoch %d of %d: at most %s left", done, whole, duration_text(seconds))
+            logger.info("epoch %d of %d: about %s left", done, whole, duration_text(seconds))
 
 
 def duration_text(seconds: float) -> str:

@@ -157,7 +157,7 @@ def test_the_time_that_is_left_is_told_after_every_epoch_but_the_last(caplog):
     with caplog.at_level("INFO", "medseg_ext"):
         training.run(3)
     told = [record.getMessage() for record in caplog.records if record.name.endswith("time_left")]
-    assert told == ["epoch 1 of 3: at most 1 min left", "epoch 2 of 3: at most 1 min left"]
+    assert told == ["epoch 1 of 3: about 1 min left", "epoch 2 of 3: about 1 min left"]
 
 
 def test_frozen_norms_keep_their_statistics_and_learn_their_scale():
