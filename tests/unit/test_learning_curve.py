@@ -1,6 +1,7 @@
 """Sections of the learning curve: more images are fewer and some, and no group is in two sections."""
 
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,5 +26,5 @@ def test_trainings_of_all_sizes_are_tested_on_the_same_images_of_other_groups(to
     for sections in chosen:
         groups = [{item["group"] for item in section} for section in sections.values()]
         assert len(set.union(*groups)) == sum(map(len, groups))
-    for few, more in zip(chosen, chosen[1:], strict=False):
+    for few, more in pairwise(chosen):
         assert few["training"] == more["training"][: len(few["training"])]
