@@ -93,7 +93,8 @@ def test_a_training_of_which_a_process_is_killed_is_started_again_and_ends_as_if
     words = words_of(2, "train", bundle, dataset_dir, killed, **keys)
     with (tmp_path / "log").open("w") as log:
         launcher = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, env=ENVIRONMENT)
-        while launcher.poll() is None and not (killed / "iou_curve.csv").is_file():
+        curve = killed / "iou_curve.csv"
+        while launcher.poll() is None and not (curve.is_file() and "\n1," in curve.read_text()):
             time.sleep(0.1)
         time.sleep(0.5)  # into the next epoch
         os.kill(processes_of(launcher.pid)[rank], signal.SIGKILL)
