@@ -16,8 +16,8 @@ from medseg_ext.bundle.trained_settings import network_settings
 from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_saved
 from medseg_ext.pages.model_card import CARD_FILE
+from medseg_ext.runs.comparison_tables import markdown_text
 from medseg_ext.runs.provenance import describe_file, provenance_file, read_provenance
-from medseg_ext.tables import markdown_text
 
 LICENCE_FILE = Path("docs") / "data_license.txt"
 CONFIGS = ("train", "evaluate", "inference")
