@@ -17,6 +17,7 @@ from medseg_ext.errors import DataError
 
 LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending such as "_instances.nii.gz" is to follow
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # name of what is being written
+WEIGHTS_FILE = "models/model.pt"  # in a bundle: the shipped ones
 ENGINES_FOLDER = ".engines"  # beside weights: what engines have made of them
 MADE_IN_BUNDLES = (
     "eval",

@@ -50,6 +50,12 @@ def read_schemas(config_file: Path | str) -> dict[str, dict[str, Any]]:
     return schemas
 
 
+def read_defaults(config_file: Path | str) -> dict[str, Any]:
+    """Read what stands for each key that a person may set in a config; what is computed is an expression."""
+    content = _content(config_file)
+    return {key: content.get(key) for key in content.get(DESCRIPTIONS, {})}
+
+
 def _content(config_file: Path | str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(Path(config_file).read_text(encoding="utf-8"))
     return content

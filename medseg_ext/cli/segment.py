@@ -65,14 +65,16 @@ def _run(options: argparse.Namespace) -> int:
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.segmentation import run_serially, segment
+        from medseg_ext.bundle.trained_settings import plan_for_weights
 
     shorten_log()
-    print(f"segmenting with {bundle}", file=sys.stderr)
+    plan = plan_for_weights(bundle, overrides, "inference")
+    print("\n".join([f"segmenting with {bundle}", *plan.lines]), file=sys.stderr)
     done = segment(
         images,
         bundle,
         options.output,
-        overrides=overrides,
+        overrides={**plan.settings, **overrides},
         gallery=options.gallery,
         verbose=options.verbose,
         resume=options.resume,

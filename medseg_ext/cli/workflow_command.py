@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medseg_ext.cli.interruption import is_first_process
 from medseg_ext.cli.quick_imports import quick_imports
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
+
+    from medseg_ext.bundle.fine_tuning import Plan
 
 SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
@@ -107,8 +112,26 @@ def read_overrides(words: Sequence[str], bundle: Path, workflow: str, **texts: s
     return parse_overrides(words, read_schemas(bundle / "configs" / f"{workflow}.json"), **texts)
 
 
-def run_command(options: argparse.Namespace, workflow: str, *, data: Path, output: Path) -> None:
-    """Run a bundle's workflow on a data set folder, with the log in the terminal."""
+def run_command(
+    options: argparse.Namespace,
+    workflow: str,
+    *,
+    data: Path,
+    output: Path,
+    complete: Callable[[Path, Mapping[str, Any]], Plan] | None = None,
+) -> ConfigWorkflow:
+    """Run a bundle's workflow on a data set folder, with the log in the terminal.
+
+    Args:
+        options: of the command line.
+        workflow: name of the config file, such as "train".
+        data: the data set folder.
+        output: folder of the run's files.
+        complete: plans, for the bundle and the keys that are given, what is not given.
+
+    Returns:
+        The workflow, done.
+    """
     from medseg_ext.bundle.find import find_bundle
 
     bundle = find_bundle(options.bundle)
@@ -118,9 +141,11 @@ def run_command(options: argparse.Namespace, workflow: str, *, data: Path, outpu
         from medseg_ext.bundle.workflow import run_workflow
 
     shorten_log()
+    plan = complete(bundle, overrides) if complete else None
     if is_first_process():
-        print(f"{workflow} with {bundle}", file=sys.stderr)
-    run_workflow(bundle, workflow, {**overrides, "dataset_dir": data, "output_dir": output})
+        print("\n".join([f"{workflow} with {bundle}", *(plan.lines if plan else [])]), file=sys.stderr)
+    planned = plan.settings if plan else {}
+    return run_workflow(bundle, workflow, {**planned, **overrides, "dataset_dir": data, "output_dir": output})
 
 
 def say_files(rows: Sequence[tuple[str, Path]]) -> None:

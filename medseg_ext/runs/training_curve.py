@@ -10,7 +10,8 @@ from pathlib import Path
 from medseg_ext.errors import DataError
 from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE
 
-COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou")
+OBJECT_METRICS = ("pq", "ap_50")
+COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS))
 CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"  # in the output_dir of a training
 Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
 

@@ -90,7 +90,7 @@ def test_a_training_and_its_evaluation_are_those_of_monais_own_workflow(sample_d
     data, options = sample_data_sets["dsb2018"], ["--max_epochs", "1", *QUICK_WORDS]
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     on_the_data = ["--bundle", str(UNET), "--data", str(data)]
-    assert main(["train", *on_the_data, "--output", str(ours), *options]) == 0
+    assert main(["train", "--from", "scratch", *on_the_data, "--output", str(ours), *options]) == 0
     weights = ours / "model.pt"
     words = ["--ckpt_path", str(weights), *QUICK_WORDS]
     assert main(["evaluate", *on_the_data, "--output", str(ours / "evaluation"), *words]) == 0
