@@ -32,7 +32,7 @@ def bootstrap_interval(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    least_groups: int = LEAST_GROUPS,
+    least_groups: int | None = None,
 ) -> Interval:
     """Score a set of images, with a percentile interval from resampling their groups.
 
@@ -45,7 +45,7 @@ def bootstrap_interval(
         level: coverage in (0, 1).
         resamples: number of resampled sets of as many groups, drawn with replacement.
         seed: the same seed and groups draw the same images, so that metrics and models are comparable.
-        least_groups: at least 2.
+        least_groups: at least 2; None takes `LEAST_GROUPS`.
 
     Returns:
         The score of all images, and its bounds; resamples with an undefined score are left out. The bounds are NaN
@@ -76,7 +76,8 @@ def bootstrap_interval(
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     value = float(reduce(statistics))
     groups = [""] * len(statistics) if groups is None else groups
-    if count_groups(groups) < max(2, least_groups):
+    _check_groups(groups, statistics)
+    if count_groups(groups) < max(2, LEAST_GROUPS if least_groups is None else least_groups):
         return Interval(value, math.nan, math.nan)
     scores = resampled_scores(statistics, reduce, groups=groups, resamples=resamples, seed=seed)
     tail = (1 - level) / 2
@@ -94,7 +95,7 @@ def paired_bootstrap_difference(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    least_groups: int = LEAST_GROUPS,
+    least_groups: int | None = None,
 ) -> Interval:
     """Measure by how much the first model scores above the second on the same images.
 
@@ -110,7 +111,7 @@ def paired_bootstrap_difference(
         level: coverage in (0, 1).
         resamples: number of resampled sets of as many groups.
         seed: seed of the resampling.
-        least_groups: of which there are bounds, at least 2.
+        least_groups: of which there are bounds, at least 2; None takes `LEAST_GROUPS`.
 
     Returns:
         First score minus second score, and its bounds; a difference is reliable where these leave out 0.
@@ -167,9 +168,9 @@ def resampled_scores(
     >>> resampled_scores(torch.ones(5, 1), lambda rows: rows.sum(dim=(-1, -2)), resamples=2)
     tensor([5., 5.])
     """
-    numbers = _group_numbers([""] * len(statistics) if groups is None else groups)
-    if len(numbers) != len(statistics):
-        raise ValueError(f"groups must name one group an image, got {len(numbers)} for {len(statistics)} images")
+    groups = [""] * len(statistics) if groups is None else groups
+    _check_groups(groups, statistics)
+    numbers = _group_numbers(groups)
     sizes = numbers.bincount()
     drawn = torch.randint(len(sizes), (resamples, len(sizes)), generator=torch.Generator().manual_seed(seed))
     # Groups differ in size, and so do sets: those of one size are scored together.
@@ -191,6 +192,11 @@ def count_groups(groups: Sequence[str]) -> int:
     3
     """
     return len(_group_numbers(groups).unique())
+
+
+def _check_groups(groups: Sequence[str], statistics: Tensor) -> None:
+    if len(groups) != len(statistics):
+        raise ValueError(f"groups must name one group an image, got {len(groups)} for {len(statistics)} images")
 
 
 def _group_numbers(groups: Sequence[str]) -> Tensor:

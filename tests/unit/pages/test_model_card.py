@@ -21,7 +21,7 @@ def page_with(*sections):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def evaluation(tmp_path_factory, intervals_of_few_images):
     return evaluate(tmp_path_factory.mktemp("runs") / "unet", UNET, curve=[0.3, 0.7])
 
 
