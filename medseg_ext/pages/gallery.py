@@ -157,7 +157,8 @@ def _fill_table(entry: ImageEntry, output_dir: Path, most_rows: int) -> tuple[ar
         if row.get("area_um2"):
             areas_um2.append(float(row["area_um2"]))
         if len(entry.table) < most_rows:
-            shown = [column for column in COLUMNS if column in row]
+            left_out = "area_px" if "area_um2" in row else ""  # one area fits beside the picture; the file has both
+            shown = [column for column in COLUMNS if column in row and column != left_out]
             entry.columns = [COLUMNS[column] for column in shown]
             entry.table.append((" ".join(row[side] for side in BOX), [_cell(row[column]) for column in shown]))
     return areas, areas_um2
