@@ -184,9 +184,9 @@ def _check_onnx_is_installed() -> None:
 def _check_target(bundle: Path, target: Path, *, force: bool) -> None:
     source, place = bundle.resolve(), target.resolve()
     if place == source or source in place.parents or place in source.parents:
-        raise DataError(f"{target}: is the bundle itself, or inside it, or around it; give --to another folder")
+        raise DataError(f"{target}: is the bundle itself, or inside it, or around it; give another folder as --output")
     if target.exists() and not force:
-        raise DataError(f"{target}: is there already; give --to another folder, or --force to replace it")
+        raise DataError(f"{target}: is there already; give another folder as --output, or --force to replace it")
     # --force deletes: only what an export or a bundle is.
     if target.exists() and not (target / "configs" / "metadata.json").is_file():
-        raise DataError(f"{target}: is no bundle, so it is not replaced; give --to another folder, or remove it")
+        raise DataError(f"{target}: is no bundle, so it is not replaced; give another folder as --output, or remove it")

@@ -13,7 +13,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights
 
 REMEDY = "ship weights of this bundle: medseg ship"
-EXPORT_FIRST = "export the bundle first: medseg export NAME --to DIR"
+EXPORT_FIRST = "export the bundle first: medseg export NAME --output DIR"
 Network = Callable[[torch.Tensor], torch.Tensor]
 """From image float32 (B, 3, H, W), RGB in [0, 1], to output float32 (B, C, H, W); on the CPU."""
 

@@ -41,22 +41,23 @@ def read_keys(config_file: Path | str) -> list[Key]:
     Returns:
         The keys; none where the config describes none.
     """
-    return keys_of(_content(config_file))
+    return keys_of(read_config(config_file))
 
 
 def read_schemas(config_file: Path | str) -> dict[str, dict[str, Any]]:
     """Read the JSON Schema of each key that a person may set in a config, in its order."""
-    schemas: dict[str, dict[str, Any]] = _content(config_file).get(DESCRIPTIONS, {})
+    schemas: dict[str, dict[str, Any]] = read_config(config_file).get(DESCRIPTIONS, {})
     return schemas
 
 
 def read_defaults(config_file: Path | str) -> dict[str, Any]:
     """Read what stands for each key that a person may set in a config; what is computed is an expression."""
-    content = _content(config_file)
+    content = read_config(config_file)
     return {key: content.get(key) for key in content.get(DESCRIPTIONS, {})}
 
 
-def _content(config_file: Path | str) -> dict[str, Any]:
+def read_config(config_file: Path | str) -> dict[str, Any]:
+    """Read the content of a rendered config."""
     content: dict[str, Any] = json.loads(Path(config_file).read_text(encoding="utf-8"))
     return content
 

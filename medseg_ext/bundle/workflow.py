@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.keys import DESCRIPTIONS
-from medseg_ext.bundle.monai_command_line import refuse_misfits
+from medseg_ext.bundle.overrides import refuse_misfits
 from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.bundle.values import check_value, is_path
 from medseg_ext.bundle.verbatim import as_part, as_path, as_verbatim
@@ -93,7 +93,7 @@ def open_workflow(
     files = [str(config) for config in configs]
     config = ConfigParser.load_config_files(files)
     given = {"bundle_root": bundle, **overrides}
-    refuse_misfits(given, ConfigParser(config))
+    refuse_misfits(given, config)
     return ConfigWorkflow(
         files if len(files) > 1 else files[0],
         workflow_type=WORKFLOW_TYPES[workflow],

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.workflow_command import add_trust_option
 
 
@@ -19,17 +20,20 @@ def add_command(commands: Any) -> None:
         "each.",
     )
     parser.add_argument("bundle", metavar="NAME", help="name of a bundle below bundles/, or the folder of one")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the bundle goes to DIR/NAME")
     parser.add_argument("--force", action="store_true", help="replace an export that is there already")
     add_trust_option(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from medseg_ext.bundle.export import export_bundle
     from medseg_ext.bundle.find import find_bundle
 
-    exported = export_bundle(find_bundle(options.bundle), options.to, force=options.force)
+    bundle = find_bundle(options.bundle)
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.export import export_bundle
+
+    exported = export_bundle(bundle, options.output, force=options.force)
     for row in exported.verified:
         shape = " x ".join(map(str, row.shape))
         print(f"{row.form}: differs from eager PyTorch by at most {row.difference:.2g} for images of {shape}")

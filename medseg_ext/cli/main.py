@@ -55,16 +55,29 @@ def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
         return 2
 
 
+CITATION = """\
+To cite it: The medseg_ext maintainers. medseg_ext: MONAI bundles for cell and nucleus segmentation, version {version}.
+Cite the data set and the network of the bundle, too: "References" in its docs/README.md; and MONAI:
+Cardoso et al. 2022, doi:10.48550/arXiv.2211.02701."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; what it reads has a command's function as `run`."""
     import argparse
     from importlib import import_module
+
+    class _Version(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            from medseg_ext import __version__
+
+            parser.exit(message=f"medseg {__version__}\n{CITATION.format(version=__version__)}\n")
 
     parser = argparse.ArgumentParser(
         prog="medseg",
         description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
         epilog="medseg COMMAND --help tells more.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and how to cite")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"medseg_ext.cli.{name}").add_command(commands)

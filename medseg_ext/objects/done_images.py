@@ -129,6 +129,15 @@ def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
 
 
+def noted_ids(file: Path) -> list[str]:
+    """List the images that a file of notes names; none where there is no such file."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [str(note["row"]["id"]) for note in map(_parsed, lines) if note is not None and "row" in note]
+
+
 def _shown(settings: Mapping[str, Any], key: str) -> str:
     return json.dumps(settings[key], ensure_ascii=False) if key in settings else "not there"
 

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from medseg_ext.files import write_atomically
 from medseg_ext.images.png import encode_png, encode_png_fast
+from medseg_ext.objects.annotations import annotate
 from medseg_ext.objects.geojson import to_geojson
 from medseg_ext.objects.label_map_files import ENCODERS, PixelSize
 from medseg_ext.objects.measurements import measure_objects
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.overlay import brightened, draw_outlines
+from medseg_ext.objects.overlay import CLASS_COLOURS, brightened, draw_outlines
 from medseg_ext.tables import Table, rows_of, to_csv
 
 ENDINGS = ("instances.tif", "classes.png", "overlay.png", "objects.csv", "objects.geojson")
 NIFTI_ENDING = "instances.nii.gz"
 
 ShowPictures = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
-"""Takes pictures of an image, uint8 (H, W, 3), without and with the outlines of its objects."""
+"""Takes pictures of an image, uint8 (H, W, 3), without and with outlines, numbers and scale bar."""
 
 
 def output_paths(folder: Path, image_id: str, *, output_format: str = "tiff") -> list[Path]:
@@ -75,10 +76,10 @@ def write_objects(
     )
     geojson = to_geojson(instances, table, image_id=image_id)
     picture = brightened(image_rgb)
-    overlay = draw_outlines(picture, instances, classes)
+    overlay = annotate(draw_outlines(picture, instances, classes), instances, pixel_size_um=pixel_size_um)
     contents = (
         ENCODERS[output_format](instances, pixel_size_um),
-        encode_png(classes),
+        encode_png(classes, palette=CLASS_COLOURS),
         encode_png_fast(overlay),
         to_csv(list(table), rows_of(table)),
         json.dumps(geojson, separators=(",", ":"), ensure_ascii=False).encode(),

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
-from medseg_ext.images.pixel_size import read_pixel_size_um
+from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
+from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
 from medseg_ext.objects.label_map_files import ENCODERS
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
@@ -26,10 +27,10 @@ from medseg_ext.objects.result_files import output_paths, write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
 
-SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
+GALLERY_FILE = "gallery.html"
 SUMMARY_COLUMNS = (
-    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE,
-    "remarks",
+    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px",
+    "mean_area_um2", DIAMETER, SCALE, "remarks",
 )  # fmt: skip
 DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 BETWEEN_REMARKS = " | "
@@ -86,13 +87,17 @@ class ResultFolder:
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
+        pixel_size_um: length of a pixel, in micrometres, or (height, width); None takes what an image's file tells.
+        bundle: folder of the bundle, whose results are kept apart from those of others; None where it is not known.
+        overwrite: remove results of other images, or of another bundle, which are refused otherwise.
 
     Attributes:
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
+        when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
 
     Raises:
-        DataError: another output format; `training_images` is broken.
+        DataError: another output format; `training_images` is broken; `pixel_size_um` is no size.
     """
 
     def __init__(
@@ -104,6 +109,9 @@ class ResultFolder:
         images: InputImages,
         output_format: str = "tiff",
         training_images: Path | str | None = None,
+        pixel_size_um: float | Sequence[float] | None = None,
+        bundle: Path | str | None = None,
+        overwrite: bool = False,
     ) -> None:
         if output_format not in ENCODERS:
             raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
@@ -112,10 +120,14 @@ class ResultFolder:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
+        self.bundle = Path(bundle).resolve().name if bundle else ""
+        self.overwrite = overwrite
+        self._given_pixel_size_um = given_pixel_size_um(pixel_size_um)
         known = Path(training_images) if training_images is not None else None
         self._training_images = TrainingImages.read(known) if known is not None and known.is_file() else None
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: TakesNotes | None = None
+        self.when_done: Callable[[], object] | None = None
         self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
@@ -125,13 +137,17 @@ class ResultFolder:
         rows = (row for row in self._rows.values() if row["status"] != DONE)
         return [(row["image"], row["status"].removeprefix(FAILED)) for row in rows]
 
+    def pixel_size_um(self, item: Item) -> tuple[float, float] | None:
+        """Say how large a pixel of an image is, (height, width) in micrometres; None where nothing tells."""
+        return self._given_pixel_size_um or read_pixel_size_um(item["image"], page=self.images.page)
+
     def check(self) -> None:
         """Look whether results can be written, before anything is.
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
-                would share files; or a label map of the same name but another format is there, which would be taken
-                for one of this run.
+                would share files; the folder holds results of other images or of another bundle; or a label map of the
+                same name but another format is there, which would be taken for one of this run.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
         by_id: dict[str, Item] = {}
@@ -153,6 +169,10 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
+        if not self.overwrite:
+            refuse_results_of_others(
+                self.output_dir, {item["id"] for item in inputs} | self._rows.keys(), bundle=self.bundle
+            )
         for encoding in [name for name in ENCODERS if name != self.output_format]:
             for item in inputs:
                 label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
@@ -170,6 +190,7 @@ class ResultFolder:
         """
         self.check()
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        remove_results(self.output_dir, [each for each in earlier_ids(self.output_dir) if each not in self._rows])
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
         if self.done is None:
@@ -185,6 +206,7 @@ class ResultFolder:
         self.take_over([row])
         if self.done is not None:
             self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+        self._tell()
 
     def take_over(self, rows: Iterable[Row]) -> None:
         """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
@@ -195,7 +217,10 @@ class ResultFolder:
         for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
             with contextlib.suppress(OSError):
                 path.unlink()
+        is_new = item["id"] not in self._rows
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
+        if is_new:  # what cannot be read is told again whenever a part of the run starts
+            self._tell()
 
     def remark(self, item: Item, text: str) -> None:
         """Take note of what people are to be told of an image, before it is added."""
@@ -244,7 +269,7 @@ class ResultFolder:
                 image_rgb,
                 class_names=self.class_names,
                 object_name=self.object_name,
-                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
+                pixel_size_um=self.pixel_size_um(item),
                 output_format=self.output_format,
                 show=partial(self.show, item),
             )
@@ -275,6 +300,10 @@ class ResultFolder:
             len(rows) - len(done),
             self.output_dir.absolute(),
         )
+
+    def _tell(self) -> None:
+        if self.when_done is not None:
+            self.when_done()
 
     def _row(self, item: Item, *, status: str, **values: Any) -> Row:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))

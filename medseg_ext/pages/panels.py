@@ -17,7 +17,8 @@ from medseg_ext.images.read import read_labels
 from medseg_ext.metrics.image_comparison import compare_image
 from medseg_ext.pages.found_and_missed import GAP_PX, MATCHED, MISSED, SPURIOUS
 from medseg_ext.pages.found_and_missed import LEGEND as OUTLINES
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, EvaluatedRun
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import EvaluatedRun
 
 PANEL_PX = 400  # longer side of each panel
 CAPTION_PX = 30  # height of a line of text

@@ -21,9 +21,9 @@ from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.label_map_files import encode_label_tiff
+from medseg_ext.runs.run_files import RUN_FILE
 from medseg_ext.runs.run_folder import (
     KEPT_CURVE_FILE,
-    RUN_FILE,
     EvaluatedRun,
     digest_of_truth,
     label_map_path,
@@ -44,7 +44,8 @@ class EvaluatedImage:
         id: its name.
         kind: of microscopy; may be empty.
         group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
-        true_objects, pred_objects: how many.
+        true_objects, pred_objects, found_objects: how many; found are true ones that a predicted one overlaps with an
+            IoU of at least 0.5.
         true_diameter_px: median diameter of the true objects, NaN without any.
         object_diameter_px: diameter for which the image was scaled, NaN where none was known.
         truth_digest: of the truth.
@@ -56,6 +57,7 @@ class EvaluatedImage:
     group: str
     true_objects: int
     pred_objects: int
+    found_objects: int
     true_diameter_px: float
     object_diameter_px: float
     truth_digest: str
@@ -72,6 +74,9 @@ class EvaluationSummary:
         by_kind: the same for the images of each kind; empty where images have none.
         definitions: a line on each metric.
         sizes: how often the diameter of objects was taken wrongly, see `summarise_sizes`.
+        objects: `true` ones, and of them those `found` (IoU of at least 0.5) and `missed`; `spurious` ones.
+        kinds: what the names of kinds of microscopy stand for, as the bundle's metadata tell.
+        model: name of the model; may be empty.
         rows: one an image, with `id`, `kind`, `group`, `true_objects`, `pred_objects`, `true_diameter_px`,
             `object_diameter_px` and the image's own value of each metric.
         statistics: of each metric one row an image, float64 (N, K).
@@ -82,6 +87,9 @@ class EvaluationSummary:
     by_kind: Mapping[str, Mapping[str, Mapping[str, Any]]]
     definitions: Mapping[str, str]
     sizes: Mapping[str, Any]
+    objects: Mapping[str, int]
+    kinds: Mapping[str, str]
+    model: str
     rows: Sequence[Mapping[str, Any]]
     statistics: Mapping[str, torch.Tensor]
 
@@ -169,6 +177,7 @@ class Evaluation:
                 group=group,
                 true_objects=comparison.overlaps.n_true,
                 pred_objects=comparison.overlaps.n_pred,
+                found_objects=len(comparison.matched_iou),
                 true_diameter_px=typical_diameter(np.asarray(true_instances)) or math.nan,
                 object_diameter_px=object_diameter_px,
                 truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
@@ -205,6 +214,9 @@ class Evaluation:
             by_kind=self._summarise_kinds(),
             definitions={name: definition.description for name, definition in self.definitions.items()},
             sizes=summarise_sizes(self.images),
+            objects=count_objects(self.images),
+            kinds=_metadata(self.bundle).get("kinds", {}),
+            model=_model_name(self.bundle) if self.bundle else "",
             rows=rows,
             statistics=statistics,
         )
@@ -255,10 +267,19 @@ def summarise_sizes(images: Sequence[EvaluatedImage]) -> dict[str, Any]:
     return {"images": len(ratios), f"share_within_{MOST_OFF:g}": float(within.mean()) if len(ratios) else math.nan}
 
 
+def count_objects(images: Sequence[EvaluatedImage]) -> dict[str, int]:
+    """Count the objects of images: `true` ones, those of them `found` and `missed`, and `spurious` ones."""
+    n_true, n_pred, found = (
+        sum(counts) for counts in zip(*((i.true_objects, i.pred_objects, i.found_objects) for i in images), strict=True)
+    )
+    return {"true": n_true, "found": found, "missed": n_true - found, "spurious": n_pred - found}
+
+
 def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
     """Write `metrics.json` and `metrics_per_image.csv`; what is undefined is null and an empty cell."""
     content = {
         **summary.facts,
+        "objects": summary.objects,
         "metrics": summary.metrics,
         "by_kind": summary.by_kind,
         "object_diameter": summary.sizes,
@@ -270,9 +291,12 @@ def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
 
 def _model_name(bundle: Path) -> str:
     """Read a bundle's name from its metadata, else take that of its folder."""
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return str(metadata.get("name") or bundle.resolve().name)
+    return str(_metadata(bundle).get("name") or bundle.resolve().name)
+
+
+def _metadata(bundle: Path | None) -> dict[str, Any]:
+    file = bundle / "configs" / "metadata.json" if bundle else None
+    return json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
 
 
 def _nan_to_null(value: Any) -> Any:

@@ -39,11 +39,11 @@ from torch import Tensor
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids
 from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.runs.run_files import EVALUATE_AGAIN, RUN_FILE, STATISTICS_FILE, refuse_no_evaluation
 
 FORMAT = 2  # 1 had no groups
-RUN_FILE, STATISTICS_FILE, KEPT_CURVE_FILE = "run.json", "statistics.npz", "training_curve.csv"
+KEPT_CURVE_FILE = "training_curve.csv"
 STATISTICS_PREFIX = "statistics."
-EVALUATE_AGAIN = "run the bundle's `evaluate` again with this output_dir"
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,7 @@ def load_run(folder: Path) -> EvaluatedRun:
         DataError: there is no such folder, it is no run folder, a file is broken, or it comes from another version;
             names the folder and what to do.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the output_dir of an evaluation")
-    for name in (RUN_FILE, STATISTICS_FILE):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} has no {name}, it is not the output_dir of an evaluation: {EVALUATE_AGAIN}")
+    refuse_no_evaluation(folder)
     try:
         content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import KEPT_CURVE_FILE
 
 OBJECT_METRICS = ("pq", "ap_50")
 COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS))

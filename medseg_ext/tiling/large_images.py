@@ -22,7 +22,6 @@ from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.contrast import find_contrast
-from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.inferers.diameter_estimate import median_diameter
@@ -31,6 +30,7 @@ from medseg_ext.inferers.tiled import Tile, TiledInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
 from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.overlay import CLASS_COLOURS
 from medseg_ext.objects.result_folder import Item, ResultFolder
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.large_result_files import write_large_objects
@@ -203,7 +203,7 @@ class LargeImages:
         )
         with (
             PixelStore(workshop / "instances.tif", image.size, np.uint32) as instances,
-            PixelStore(workshop / "classes.tif", image.size, np.uint8) as classes,
+            PixelStore(workshop / "classes.tif", image.size, np.uint8, palette=CLASS_COLOURS) as classes,
         ):
             stitcher = Stitcher(instances, classes)
             for objects_of_tile, core, region in zip(objects, cores, regions, strict=True):
@@ -217,7 +217,7 @@ class LargeImages:
                 image,
                 class_names=self.results.class_names,
                 object_name=self.results.object_name,
-                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
+                pixel_size_um=self.results.pixel_size_um(item),
                 output_format=self.results.output_format,
                 remark=partial(self.results.remark, item),
                 show=partial(self.results.show, item),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.png import encode_png_fast
+from medseg_ext.objects.annotations import annotate
 from medseg_ext.objects.geojson import to_features
 from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
@@ -73,10 +74,15 @@ def write_large_objects(
         _write_label_tiff(instances_path, found, pixel_size_um)
     found.classes.flush()
     rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
-    picture, overlay = _pictures(found, image)
+    picture, overlay = _pictures(found, image, pixel_size_um)
     overlay_path.write_bytes(encode_png_fast(overlay))
 
-    options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
+    options = {
+        "class_names": class_names,
+        "object_name": object_name,
+        "pixel_size_um": pixel_size_um,
+        "image_size": image.size,
+    }
     tables: list[Table] = []
     with geojson_path.open("w", encoding="utf-8") as file:
         file.write('{"type":"FeatureCollection","features":[')
@@ -169,8 +175,10 @@ def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize 
     )
 
 
-def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines."""
+def _pictures(
+    found: LargeObjects, image: BlockImage, pixel_size_um: PixelSize | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines and what explains them."""
     height, width = image.size
     factor = -(-max(image.size) // OVERLAY_PX)
     picture = brightened(image.read_shrunk(Box(0, 0, height, width), factor))
@@ -183,4 +191,6 @@ def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8]
         )
         for read in (found.read, found.classes.read)
     )
-    return picture, draw_outlines(picture, labels.astype(np.int32), classes)
+    labels = labels.astype(np.int32)
+    reduced_um = None if pixel_size_um is None else (pixel_size_um[0] * factor, pixel_size_um[1] * factor)
+    return picture, annotate(draw_outlines(picture, labels, classes), labels, pixel_size_um=reduced_um)

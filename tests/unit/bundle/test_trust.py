@@ -48,10 +48,10 @@ COMMANDS = {
     "segment": "segment IMAGES --bundle BUNDLE --output OUT",
     "segment with workers": "segment IMAGES --bundle BUNDLE --output OUT --workers 1",
     "ship": f"ship {UNET}/models/model.pt BUNDLE",
-    "export": "export BUNDLE --to OUT",
+    "export": "export BUNDLE --output OUT",
     "verify": "verify BUNDLE",
     "verify with images": f"verify BUNDLE --images {ROOT}",
-    "pack": "pack BUNDLE --data DATA --out OUT",
+    "pack": "pack BUNDLE --data DATA --output OUT",
 }
 
 

@@ -83,7 +83,7 @@ def test_ids_are_uuids_that_differ_and_stay_the_same():
 
 def test_a_measurement_that_is_nan_is_left_out():
     names = ("background", "cytoplasm", "nucleus")
-    geojson, _ = geojson_of(np.array([[1]]), class_names=names)
+    geojson, _ = geojson_of(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), class_names=names)
     assert "nucleus_cytoplasm_ratio" in geojson["features"][0]["properties"]["measurements"]
     geojson, _ = geojson_of(np.array([[1]]), class_names=("background", "nucleus", "cytoplasm"))
     assert "nucleus_cytoplasm_ratio" not in geojson["features"][0]["properties"]["measurements"]

@@ -139,7 +139,7 @@ def test_the_histogram_counts_every_object_once(results, tmp_path, pictures):
     bars = [re.search(r"px: (\d+) object", title["text"]) for title in page.find("title")]
     assert sum(int(bar[1]) for bar in bars if bar) == 2
     (figure,) = [svg for svg in page.find("svg") if svg.get("role") == "img"]
-    assert "2 objects from 100 to 800 pixels" in figure["aria-label"]
+    assert "2 objects from 100 to 800 px" in figure["aria-label"]
 
 
 def test_remarks_stand_in_the_card_and_beside_the_large_view(results, tmp_path, pictures):
@@ -204,9 +204,9 @@ def test_bins_of_areas_hold_what_lies_between_their_edges():
     areas = np.random.default_rng(0).lognormal(5, 1, 500).round() + 1
     histogram = area_histogram(areas)
     for bar in histogram.bars[:-1]:
-        assert bar.objects == sum(bar.low_px <= area < bar.high_px for area in areas)
+        assert bar.objects == sum(bar.low <= area < bar.high for area in areas)
     assert sum(bar.objects for bar in histogram.bars) == 500
-    assert histogram.median_px == np.median(areas)
+    assert histogram.median == np.median(areas)
 
 
 @pytest.mark.parametrize("areas", [[1], [7, 7, 7], [1, 1_000_000]])
