@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import read_pixel_size_um
+from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
-from medseg_ext.objects.label_map_files import ENCODERS
+from medseg_ext.objects.formats import COCO, DEFAULT_FORMATS, ResultFormats, coco_part
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.result_files import output_paths, write_objects
+from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
 
@@ -74,8 +75,8 @@ class TakesNotes(Protocol):
 class ResultFolder:
     """Write the files of each image, and at the end `summary.csv` with one row an image.
 
-    Files are named in `medseg_ext.objects.result_files.ENDINGS`; older ones are replaced. An image whose files cannot
-    be written is reported in the summary, and the others are still done.
+    Files are named in `medseg_ext.objects.formats`; older ones are replaced. COCO's JSON is one for all images. An
+    image whose files cannot be written is reported in the summary, and the others are still done.
 
     Args:
         output_dir: the folder to write to.
@@ -83,16 +84,18 @@ class ResultFolder:
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
         output_format: of the label map, "tiff" or "nifti".
+        formats: of the other files, see `medseg_ext.objects.formats.FORMATS`.
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
 
     Attributes:
+        formats: which files an image gets.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
 
     Raises:
-        DataError: another output format; `training_images` is broken.
+        DataError: another format; `training_images` is broken.
     """
 
     def __init__(
@@ -103,11 +106,10 @@ class ResultFolder:
         object_name: str,
         images: InputImages,
         output_format: str = "tiff",
+        formats: Sequence[str] = DEFAULT_FORMATS,
         training_images: Path | str | None = None,
     ) -> None:
-        if output_format not in ENCODERS:
-            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
-        self.output_format = output_format
+        self.formats = ResultFormats(output_format, tuple(formats))
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
@@ -130,8 +132,8 @@ class ResultFolder:
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
-                would share files; or a label map of the same name but another format is there, which would be taken
-                for one of this run.
+                would share files; or a file is there of the same name but a format that is not written, which would be
+                taken for one of this run, or a `COCO_FILE` of somebody else.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
         by_id: dict[str, Item] = {}
@@ -145,7 +147,7 @@ class ResultFolder:
         written = {
             file_key(place): place
             for item in inputs
-            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+            for path in self.formats.paths(self.output_dir, item["id"]).values()
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
@@ -153,14 +155,15 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
-        for encoding in [name for name in ENCODERS if name != self.output_format]:
-            for item in inputs:
-                label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
-                if os.path.lexists(label_map):
-                    raise DataError(
-                        f"{label_map} is there already, and would stand beside the label map that is to be written as "
-                        f"{self.output_format}: move it away, or give another output_dir"
-                    )
+        for other in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
+            if os.path.lexists(other):
+                raise DataError(
+                    f"{other} is there already, and would stand beside the files that are to be written "
+                    f"({self.formats.output_format}{''.join(f', {name}' for name in self.formats.formats)}) as if it "
+                    "were of this run: move it away, or give another output_dir"
+                )
+        if COCO in self.formats.formats:
+            refuse_other_coco(self.output_dir)
 
     def start(self) -> None:
         """Make the folder ready.
@@ -172,6 +175,11 @@ class ResultFolder:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        if is_own_coco(self.output_dir):
+            (self.output_dir / COCO_FILE).unlink()
+        if COCO not in self.formats.formats:
+            for item in (*self.images.large, *self.images.data):
+                coco_part(self.output_dir, item["id"]).unlink(missing_ok=True)
         if self.done is None:
             (self.output_dir / DONE_FILE).unlink(missing_ok=True)
         else:
@@ -184,7 +192,7 @@ class ResultFolder:
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+            self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
 
     def take_over(self, rows: Iterable[Row]) -> None:
         """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
@@ -192,7 +200,7 @@ class ResultFolder:
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done, and remove what an earlier run made of it."""
-        for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
+        for path in self.formats.paths(self.output_dir, item["id"]).values():
             with contextlib.suppress(OSError):
                 path.unlink()
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
@@ -245,7 +253,8 @@ class ResultFolder:
                 class_names=self.class_names,
                 object_name=self.object_name,
                 pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
-                output_format=self.output_format,
+                formats=self.formats,
+                source=item["image"],
                 show=partial(self.show, item),
             )
             sizes = noted_sizes(metadata or {})
@@ -256,7 +265,7 @@ class ResultFolder:
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:
-        """Write `summary.csv`, its rows in order of the images' names and ids.
+        """Write `summary.csv`, its rows in order of the images' names and ids, and `COCO_FILE` where it is wanted.
 
         Raises:
             DataError: not one image is done.
@@ -266,6 +275,9 @@ class ResultFolder:
         rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         done = [row for row in rows if row["status"] == DONE]
+        if done and COCO in self.formats.formats:
+            parts = [coco_part(self.output_dir, row["id"]) for row in done]
+            join_parts(self.output_dir, parts, object_name=self.object_name)
         if rows and not done:
             raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(
