@@ -55,7 +55,7 @@ def _composite(rings: list[Ring]) -> ImagejRoi:
         path[:, 0], path[:, 1:] = LINE_TO, ring[:-1]
         path[0, 0] = MOVE_TO
         segments += [path.ravel(), segments[0]]
-    path = np.concatenate(segments[1:]).astype(np.float32)
+    outline = np.concatenate(segments[1:]).astype(np.float32)
     corners = np.concatenate([np.array(ring) for ring in rings])
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     return ImagejRoi(
@@ -65,6 +65,6 @@ def _composite(rings: list[Ring]) -> ImagejRoi:
         top=top,
         right=right,
         bottom=bottom,
-        multi_coordinates=path,
-        shape_roi_size=path.size,
+        multi_coordinates=outline,
+        shape_roi_size=outline.size,
     )

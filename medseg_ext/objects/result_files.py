@@ -85,8 +85,8 @@ def write_objects(
     with ExitStack() as stack:
         unfinished = {name: stack.enter_context(replacing(paths[name])) for name in OUTLINE_FORMATS if name in paths}
         if unfinished:
-            image = {"image_id": image_id, "source": source or image_id, "size": instances.shape}
-            with outline_files(unfinished, **image) as files:
+            size = instances.shape[:2]
+            with outline_files(unfinished, image_id=image_id, source=source or image_id, size=size) as files:
                 for found in outlined_objects(instances, table):
                     for file in files:
                         file.add(found)

@@ -155,10 +155,10 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
-        for other in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
-            if os.path.lexists(other):
+        for path in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
+            if os.path.lexists(path):
                 raise DataError(
-                    f"{other} is there already, and would stand beside the files that are to be written "
+                    f"{path} is there already, and would stand beside the files that are to be written "
                     f"({self.formats.output_format}{''.join(f', {name}' for name in self.formats.formats)}) as if it "
                     "were of this run: move it away, or give another output_dir"
                 )

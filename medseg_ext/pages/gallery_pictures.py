@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -120,7 +120,7 @@ def read_pictures(
         picture = brightened(image.read_shrunk(Box(0, 0, *image.size), factor))
         if overlay is None:
             labels = _read_reduced(paths[LABEL_MAP], factor).astype(np.int32)
-            classes = _read_reduced(paths["classes"], factor) if "classes" in paths else np.uint8(labels > 0)
+            classes = _read_reduced(paths["classes"], factor) if "classes" in paths else (labels > 0).astype(np.uint8)
             overlay = draw_outlines(picture, labels, classes)
     return picture, overlay
 
@@ -130,7 +130,8 @@ def _read_reduced(path: Path, factor: int) -> np.ndarray:
     if path.name.endswith(LABEL_MAP_ENDINGS["nifti"]):
         import nibabel  # where it is needed: most write TIFF
 
-        whole = np.asarray(nibabel.load(path).dataobj).T
+        nifti: Any = nibabel.load(path)
+        whole = np.asarray(nifti.dataobj).T
         rows, columns = (np.minimum(np.arange(0, n, factor) + factor // 2, n - 1) for n in whole.shape)
         return whole[rows][:, columns]
     with rasterio.open(path) as file:
