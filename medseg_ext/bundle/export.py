@@ -82,7 +82,7 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
     if reason := WITHOUT_ONNX.get(parser["network_def"]["_target_"]):
         missing["onnx"] = reason
     else:
-        _check_onnx_is_installed()
+        check_onnx_is_installed()
     target = folder / bundle.resolve().name
     _check_target(bundle, target, force=force)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -110,7 +110,7 @@ def _export_forms(bundle: Path, forms: list[str]) -> list[Verified]:
     """Write the network of a bundle in some forms into it, and verify each; and its weights as safetensors."""
     eager = FORMS["eager"](bundle)
     with torch.no_grad():
-        batches = [(image, eager(image)) for image in _images()]
+        batches = [(image, eager(image)) for image in drawn_images()]
     weights = bundle / WEIGHTS_FILE
     save_safetensors(read_saved(weights, remedy=REMEDY), weights.with_suffix(".safetensors"))
     verified = []
@@ -166,7 +166,7 @@ def _of_bundle(bundle: Path) -> dict[str, Any]:
     }
 
 
-def _images() -> Iterator[torch.Tensor]:
+def drawn_images() -> Iterator[torch.Tensor]:
     """Draw batches of `VERIFIED_SHAPES`: nuclei, then a smear, as noise would show nothing where nothing is found."""
     scenes = [next(nucleus_images(0)).image, next(smears(0)).image]
     pixels = [torch.from_numpy(scene.copy()).permute(2, 0, 1)[None] / 255 for scene in scenes]
@@ -175,7 +175,8 @@ def _images() -> Iterator[torch.Tensor]:
         yield torch.cat(resized)
 
 
-def _check_onnx_is_installed() -> None:
+def check_onnx_is_installed() -> None:
+    """Raise RuntimeError where ONNX or ONNX Runtime is not installed; says how to install them."""
     absent = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if absent:
         raise RuntimeError(f"{' and '.join(absent)} is not installed: pip install 'medseg-ext[export]'")

@@ -99,6 +99,8 @@ def type_text(schema: Mapping[str, Any]) -> str:
     'list of 2 numbers'
     >>> type_text({"enum": ["tiff", "nifti"]})
     'one of tiff, nifti'
+    >>> type_text({"type": "array", "items": {"enum": ["csv", "roi"]}})
+    'list of any of csv, roi'
     """
     if "enum" in schema:
         values = [value for value in schema["enum"] if value is not None]
@@ -137,6 +139,8 @@ def _string_text(schema: Mapping[str, Any]) -> str:
 
 def _list_text(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minItems", 0), schema.get("maxItems")
+    if "enum" in schema.get("items", {}):
+        return f"list of any of {', '.join(map(default_text, schema['items']['enum']))}"
     count = f"{least} " if least == most else f"at least {least} " if least > 1 else ""
     item, _, limits = type_text(schema["items"]).partition(", ") if "items" in schema else ("", "", "")
     if not item:

@@ -21,6 +21,7 @@ from medseg_ext.folder_lock import FolderLock
 from medseg_ext.images.formats import read_header
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.earlier_results import SUMMARY_FILE, refuse_results_of_others
+from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
@@ -231,7 +232,9 @@ def segment(
             told = workflow.parser.get_parsed_content
             told("settings")
             settings = result_settings(workflow, overrides)
-            done = DoneImages(output_dir, settings, output_format=told("output_format"))
+            wanted = told("formats") if "formats" in workflow.parser else DEFAULT_FORMATS  # of an older export
+            formats = ResultFormats(told("output_format"), tuple(wanted))
+            done = DoneImages(output_dir, settings, formats=formats)
             if not told("overwrite"):
                 refuse_results_of_others(output_dir, {item["id"] for item in items}, bundle=bundle.resolve().name)
         rows = done.resume(items) if resume else {}
@@ -251,7 +254,9 @@ def segment(
         done_before = [item for item in items if item["id"] in rows]
         # disable=None: no bar where the output is no terminal
         for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
-            pictures.add(item, *read_pictures(output_dir, item, page=told("page"), channel=told("channel")))
+            pictures.add(
+                item, *read_pictures(output_dir, item, formats=formats, page=told("page"), channel=told("channel"))
+            )
         page: Path | None
         try:
             page = write_gallery(

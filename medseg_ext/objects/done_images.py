@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.formats import ResultFormats
 
 DONE_FILE = ".medseg.done.jsonl"
 
@@ -21,14 +21,14 @@ Note = dict[str, Any]
 """An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results."""
 
 
-def note_image(item: Item, row: Row, *, output_dir: Path, output_format: str) -> Note:
+def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats) -> Note:
     """Describe an image whose results are written.
 
     Raises:
         OSError: its file, or one of its results, is not there.
     """
     image = Path(item["image"]).stat()
-    files = output_paths(output_dir, item["id"], output_format=output_format)
+    files = formats.paths(output_dir, item["id"]).values()
     return {
         "row": row,
         "input": [Path(item["image"]).name, image.st_size, image.st_mtime_ns],
@@ -45,13 +45,13 @@ class DoneImages:
     Args:
         output_dir: the folder of the results.
         settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
-        output_format: see `medseg_ext.objects.output_paths`.
+        formats: which files an image gets.
     """
 
-    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, output_format: str) -> None:
+    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, formats: ResultFormats) -> None:
         self.output_dir = output_dir
         self.settings = json.loads(json.dumps(settings))
-        self.output_format = output_format
+        self.formats = formats
         self._kept: list[Note] = []
         self._file: IO[str] | None = None
 
@@ -113,7 +113,7 @@ class DoneImages:
 
     def _holds(self, note: Note, item: Item) -> bool:
         try:
-            now = note_image(item, note["row"], output_dir=self.output_dir, output_format=self.output_format)
+            now = note_image(item, note["row"], output_dir=self.output_dir, formats=self.formats)
         except OSError:
             return False
         return all(now[key] == note.get(key) for key in ("input", "files"))

@@ -10,8 +10,7 @@ from pathlib import Path
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_id
 from medseg_ext.objects.done_images import DONE_FILE, noted_ids
-from medseg_ext.objects.label_map_files import ENCODERS
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS, coco_part
 from medseg_ext.tables import read_csv_rows
 
 SUMMARY_FILE = "summary.csv"
@@ -59,9 +58,9 @@ def refuse_results_of_others(folder: Path, ids: Collection[str], *, bundle: str 
 def remove_results(folder: Path, ids: Iterable[str]) -> None:
     """Remove the files of images that a run has written, in whichever format."""
     for image_id in ids:
-        for output_format in ENCODERS:
-            for path in output_paths(folder, image_id, output_format=output_format):
-                path.unlink(missing_ok=True)
+        for ending in (*LABEL_MAP_ENDINGS.values(), *ENDINGS.values()):
+            (folder / f"{image_id}{ending}").unlink(missing_ok=True)
+        coco_part(folder, image_id).unlink(missing_ok=True)
 
 
 def _run_before(folder: Path) -> tuple[str, str]:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, write_atomically
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
+from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
 from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
-from medseg_ext.objects.label_map_files import ENCODERS
+from medseg_ext.objects.formats import COCO, DEFAULT_FORMATS, ResultFormats, coco_part
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.result_files import output_paths, write_objects
+from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
 
@@ -75,8 +76,8 @@ class TakesNotes(Protocol):
 class ResultFolder:
     """Write the files of each image, and at the end `summary.csv` with one row an image.
 
-    Files are named in `medseg_ext.objects.result_files.ENDINGS`; older ones are replaced. An image whose files cannot
-    be written is reported in the summary, and the others are still done.
+    Files are named in `medseg_ext.objects.formats`; older ones are replaced. COCO's JSON is one for all images. An
+    image whose files cannot be written is reported in the summary, and the others are still done.
 
     Args:
         output_dir: the folder to write to.
@@ -84,6 +85,7 @@ class ResultFolder:
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
         output_format: of the label map, "tiff" or "nifti".
+        formats: of the other files, see `medseg_ext.objects.formats.FORMATS`.
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
@@ -92,12 +94,13 @@ class ResultFolder:
         overwrite: remove results of other images, or of another bundle, which are refused otherwise.
 
     Attributes:
+        formats: which files an image gets.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
         when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
 
     Raises:
-        DataError: another output format; `training_images` is broken; `pixel_size_um` is no size.
+        DataError: another format; `training_images` is broken; `pixel_size_um` is no size.
     """
 
     def __init__(
@@ -108,14 +111,13 @@ class ResultFolder:
         object_name: str,
         images: InputImages,
         output_format: str = "tiff",
+        formats: Sequence[str] = DEFAULT_FORMATS,
         training_images: Path | str | None = None,
         pixel_size_um: float | Sequence[float] | None = None,
         bundle: Path | str | None = None,
         overwrite: bool = False,
     ) -> None:
-        if output_format not in ENCODERS:
-            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
-        self.output_format = output_format
+        self.formats = ResultFormats(output_format, tuple(formats))
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
@@ -146,8 +148,9 @@ class ResultFolder:
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
-                would share files; the folder holds results of other images or of another bundle; or a label map of the
-                same name but another format is there, which would be taken for one of this run.
+                would share files; the folder holds results of other images or of another bundle; or a file is there of
+                the same name but a format that is not written, which would be taken for one of this run, or a
+                `COCO_FILE` of somebody else.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
         by_id: dict[str, Item] = {}
@@ -161,7 +164,7 @@ class ResultFolder:
         written = {
             file_key(place): place
             for item in inputs
-            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+            for path in self.formats.paths(self.output_dir, item["id"]).values()
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
@@ -173,14 +176,15 @@ class ResultFolder:
             refuse_results_of_others(
                 self.output_dir, {item["id"] for item in inputs} | self._rows.keys(), bundle=self.bundle
             )
-        for encoding in [name for name in ENCODERS if name != self.output_format]:
-            for item in inputs:
-                label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
-                if os.path.lexists(label_map):
-                    raise DataError(
-                        f"{label_map} is there already, and would stand beside the label map that is to be written as "
-                        f"{self.output_format}: move it away, or give another output_dir"
-                    )
+        for path in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
+            if os.path.lexists(path):
+                raise DataError(
+                    f"{path} is there already, and would stand beside the files that are to be written "
+                    f"({self.formats.output_format}{''.join(f', {name}' for name in self.formats.formats)}) as if it "
+                    "were of this run: move it away, or give another output_dir"
+                )
+        if COCO in self.formats.formats:
+            refuse_other_coco(self.output_dir)
 
     def start(self) -> None:
         """Make the folder ready.
@@ -193,6 +197,11 @@ class ResultFolder:
         remove_results(self.output_dir, [each for each in earlier_ids(self.output_dir) if each not in self._rows])
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        if is_own_coco(self.output_dir):
+            (self.output_dir / COCO_FILE).unlink()
+        if COCO not in self.formats.formats:
+            for item in (*self.images.large, *self.images.data):
+                coco_part(self.output_dir, item["id"]).unlink(missing_ok=True)
         if self.done is None:
             (self.output_dir / DONE_FILE).unlink(missing_ok=True)
         else:
@@ -205,7 +214,7 @@ class ResultFolder:
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+            self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
         self._tell()
 
     def take_over(self, rows: Iterable[Row]) -> None:
@@ -214,7 +223,7 @@ class ResultFolder:
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done, and remove what an earlier run made of it."""
-        for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
+        for path in self.formats.paths(self.output_dir, item["id"]).values():
             with contextlib.suppress(OSError):
                 path.unlink()
         is_new = item["id"] not in self._rows
@@ -270,7 +279,8 @@ class ResultFolder:
                 class_names=self.class_names,
                 object_name=self.object_name,
                 pixel_size_um=self.pixel_size_um(item),
-                output_format=self.output_format,
+                formats=self.formats,
+                source=item["image"],
                 show=partial(self.show, item),
             )
             sizes = noted_sizes(metadata or {})
@@ -281,7 +291,7 @@ class ResultFolder:
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:
-        """Write `summary.csv`, its rows in order of the images' names and ids.
+        """Write `summary.csv`, its rows in order of the images' names and ids, and `COCO_FILE` where it is wanted.
 
         Raises:
             DataError: not one image is done.
@@ -291,6 +301,9 @@ class ResultFolder:
         rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         done = [row for row in rows if row["status"] == DONE]
+        if done and COCO in self.formats.formats:
+            parts = [coco_part(self.output_dir, row["id"]) for row in done]
+            join_parts(self.output_dir, parts, object_name=self.object_name)
         if rows and not done:
             raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(

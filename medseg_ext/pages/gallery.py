@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from medseg_ext.files import write_atomically
+from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS
 from medseg_ext.objects.measurements import RATIO
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, GALLERY_FILE
 from medseg_ext.pages.area_histogram import area_histogram
@@ -19,12 +20,14 @@ from medseg_ext.pages.templating import fill_template
 from medseg_ext.tables import read_csv_rows
 
 WHAT_IS_IN = {
-    "overlay.png": "Overlay, full size",
-    "objects.csv": "Table of objects (CSV)",
-    "instances.tif": "Label map (TIFF)",
-    "instances.nii.gz": "Label map (NIfTI)",
-    "classes.png": "Class map (PNG)",
-    "objects.geojson": "Outlines for QuPath (GeoJSON)",
+    ENDINGS["overlay"]: "Overlay, full size",
+    ENDINGS["csv"]: "Table of objects (CSV)",
+    LABEL_MAP_ENDINGS["tiff"]: "Label map (TIFF)",
+    LABEL_MAP_ENDINGS["nifti"]: "Label map (NIfTI)",
+    ENDINGS["ome-tiff"]: "Label map (OME-TIFF)",
+    ENDINGS["classes"]: "Class map (PNG)",
+    ENDINGS["geojson"]: "Outlines for QuPath (GeoJSON)",
+    ENDINGS["roi"]: "ROIs for ImageJ",
 }
 ALL_ROWS, MOST_ROWS = 40_000, 300  # of the tables of all images, of that of one
 COLUMNS = {
@@ -138,7 +141,7 @@ def _entry(row: Mapping[str, str]) -> ImageEntry:
 
 
 def _links(output_dir: Path, image_id: str) -> list[tuple[str, str]]:
-    files = ((text, output_dir / f"{image_id}_{ending}") for ending, text in WHAT_IS_IN.items())
+    files = ((text, output_dir / f"{image_id}{ending}") for ending, text in WHAT_IS_IN.items())
     return [(text, quote(file.name)) for text, file in files if file.is_file()]
 
 
@@ -149,7 +152,7 @@ def _fill_table(entry: ImageEntry, output_dir: Path, most_rows: int) -> tuple[ar
         The areas of all its objects in pixels, and in µm²; none of these where a pixel's size is unknown.
     """
     areas, areas_um2 = array("d"), array("d")
-    path = output_dir / f"{entry.image_id}_objects.csv"
+    path = output_dir / f"{entry.image_id}{ENDINGS['csv']}"
     if not path.is_file():
         return areas, areas_um2
     for row in read_csv_rows(path):

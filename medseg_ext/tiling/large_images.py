@@ -151,7 +151,7 @@ class LargeImages:
             DataError: it cannot be read, or its label map cannot be written.
         """
         image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
-        if self.results.output_format == "nifti":
+        if self.results.formats.output_format == "nifti":
             refuse_too_long_for_nifti(image.size)
         return image
 
@@ -218,7 +218,8 @@ class LargeImages:
                 class_names=self.results.class_names,
                 object_name=self.results.object_name,
                 pixel_size_um=self.results.pixel_size_um(item),
-                output_format=self.results.output_format,
+                formats=self.results.formats,
+                source=item["image"],
                 remark=partial(self.results.remark, item),
                 show=partial(self.results.show, item),
             )

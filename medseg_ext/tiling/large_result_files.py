@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +16,15 @@ from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.png import encode_png_fast
 from medseg_ext.objects.annotations import annotate
-from medseg_ext.objects.geojson import to_features
-from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
+from medseg_ext.objects.formats import LABEL_MAP, ResultFormats
+from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_options
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
+from medseg_ext.objects.outline_files import outline_files
+from medseg_ext.objects.outlined import OutlinedObject, outlined_objects
 from medseg_ext.objects.overlay import brightened, draw_outlines
-from medseg_ext.objects.result_files import ShowPictures, output_paths
+from medseg_ext.objects.result_files import ShowPictures
 from medseg_ext.tables import Table, rows_of, to_csv
-from medseg_ext.tiling.boundless_objects import coarse_feature, measure_in_bands
+from medseg_ext.tiling.boundless_objects import coarsely_outlined, measure_in_bands
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.pixel_store import BLOCK_PX
 
@@ -42,7 +43,8 @@ def write_large_objects(
     class_names: Sequence[str],
     object_name: str,
     pixel_size_um: PixelSize | None = None,
-    output_format: str = "tiff",
+    formats: ResultFormats | None = None,
+    source: Path | str | None = None,
     remark: Callable[[str], None],
     show: ShowPictures | None = None,
 ) -> dict[str, Any]:
@@ -59,23 +61,28 @@ def write_large_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
-        output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
+        formats: which files; by default those of `ResultFormats`. For NIfTI the whole label map has to be in memory.
+        source: path of the image's file, which COCO tells; by default its id.
         remark: takes what people are to be told: that the outline of a boundless object is coarse.
         show: takes the pictures, reduced, once the files are written.
 
     Returns:
         The summary, see `medseg_ext.objects.summarise_objects`.
     """
-    unfinished = output_paths(workshop, image_id, output_format=output_format)
-    instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
-    if output_format == "nifti":
-        instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
+    formats = formats or ResultFormats()
+    unfinished = formats.paths(workshop, image_id)
+    if formats.output_format == "nifti":
+        unfinished[LABEL_MAP].write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
     else:
-        _write_label_tiff(instances_path, found, pixel_size_um)
-    found.classes.flush()
-    rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
+        _write_label_tiff(unfinished[LABEL_MAP], found, pixel_size_um)
+    if path := unfinished.get("ome-tiff"):
+        _write_label_tiff(path, found, pixel_size_um, ome_name=image_id)
+    if path := unfinished.get("classes"):
+        found.classes.flush()
+        rasterio.shutil.copy(found.classes.path, path, driver="PNG")
     picture, overlay = _pictures(found, image, pixel_size_um)
-    overlay_path.write_bytes(encode_png_fast(overlay))
+    if path := unfinished.get("overlay"):
+        path.write_bytes(encode_png_fast(overlay))
 
     options = {
         "class_names": class_names,
@@ -84,18 +91,16 @@ def write_large_objects(
         "image_size": image.size,
     }
     tables: list[Table] = []
-    with geojson_path.open("w", encoding="utf-8") as file:
-        file.write('{"type":"FeatureCollection","features":[')
-        separator = ""
-        for table, features in _described(found, image, image_id, options, remark):
+    with outline_files(unfinished, image_id=image_id, source=source or image_id, size=image.size) as files:
+        for table, objects in _described(found, image, options, remark):
             tables.append(table)
-            for feature in features:
-                file.write(separator + json.dumps(feature, separators=(",", ":"), ensure_ascii=False))
-                separator = ","
-        file.write("]}")
+            for outlined in objects if files else ():
+                for file in files:
+                    file.add(outlined)
     table = _in_order(tables)
-    table_path.write_bytes(to_csv(list(table), rows_of(table)))
-    for path in unfinished:
+    if path := unfinished.get("csv"):
+        path.write_bytes(to_csv(list(table), rows_of(table)))
+    for path in unfinished.values():
         path.replace(folder / path.name)
     if show is not None:
         show(picture, overlay)
@@ -103,22 +108,22 @@ def write_large_objects(
 
 
 def _described(
-    found: LargeObjects, image: BlockImage, image_id: str, options: Mapping[str, Any], remark: Callable[[str], None]
-) -> Iterator[tuple[Table, Iterable[dict[str, Any]]]]:
-    """Yield tables of all objects, each with the features of its rows."""
+    found: LargeObjects, image: BlockImage, options: Mapping[str, Any], remark: Callable[[str], None]
+) -> Iterator[tuple[Table, Iterable[OutlinedObject]]]:
+    """Yield tables of all objects, each with the outlines of its rows."""
     for box, labels in _labels_by_place(found):
         scores, pixels = found.stitched.scores, image.read(box)
         table = measure_objects(labels, found.classes.read(box), scores, pixels, origin=box[:2], **options)
-        yield table, to_features(labels, table, image_id=image_id, origin=box[:2])
+        yield table, outlined_objects(labels, table, origin=box[:2])
     for number in _boundless(found):
         table = measure_in_bands(found, number, image, most_px=LARGEST_OBJECT_PX, **options)
-        feature, side = coarse_feature(found, number, table, image_id=image_id, most_px=LARGEST_OBJECT_PX)
+        outlined, side = coarsely_outlined(found, number, table, most_px=LARGEST_OBJECT_PX)
         height, width = found.stitched.boxes[number - 1].size
         remark(
             f"object {number} is {height} x {width} pixels large, and its outline is drawn around blocks of {side} x "
             f"{side}; is it an image for this bundle?"
         )
-        yield table, [feature]
+        yield table, [outlined]
 
 
 def _boundless(found: LargeObjects) -> list[int]:
@@ -149,7 +154,9 @@ def _in_order(tables: Sequence[Table]) -> Table:
     return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
 
 
-def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize | None) -> None:
+def _write_label_tiff(
+    path: Path, found: LargeObjects, pixel_size_um: PixelSize | None, *, ome_name: str | None = None
+) -> None:
     height, width = found.instances.size
     dtype = np.uint16 if len(found.stitched.boxes) <= np.iinfo(np.uint16).max else np.uint32
 
@@ -167,11 +174,9 @@ def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize 
         shape=(height, width),
         dtype=dtype,
         tile=(BLOCK_PX, BLOCK_PX),
-        photometric="minisblack",
-        compression="zlib",
+        ome=ome_name is not None,
         bigtiff=height * width * np.dtype(dtype).itemsize > BIGTIFF_FROM,
-        metadata={"axes": "YX"},
-        **tiff_resolution(pixel_size_um),
+        **tiff_options(pixel_size_um, ome_name=ome_name),
     )
 
 

@@ -1,6 +1,7 @@
 """An image that fails anywhere is reported, and the others are done; label maps in both formats."""
 
 import csv
+import json
 import logging
 import os
 
@@ -21,6 +22,8 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.objects.coco import COCO_FILE
+from medseg_ext.objects.formats import FORMATS, ResultFormats
 from medseg_ext.objects.label_map_files import LONGEST_NIFTI_SIDE, encode_label_nifti, encode_label_tiff
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -126,6 +129,40 @@ def test_label_maps_go_to_nifti_when_asked_and_only_to_what_is_known(images, tmp
         segment(images, tmp_path / "out", output_format="nrrd")
 
 
+def coco_images(output_dir):
+    content = json.loads((output_dir / COCO_FILE).read_text())
+    assert {each["image_id"] for each in content["annotations"]} == {each["id"] for each in content["images"]}
+    return [each["file_name"] for each in content["images"]]
+
+
+def test_coco_has_the_images_that_are_done_and_an_image_that_fails_keeps_no_file_of_a_run_before(images, tmp_path):
+    segment(images, tmp_path / "out", formats=FORMATS)
+    assert coco_images(tmp_path / "out") == ["a.png", "b.png", "c.png"]
+    assert (tmp_path / "out" / "b_rois.zip").is_file()
+    Image.new("L", (8, 8)).save(images / "b.png")
+    segment(images, tmp_path / "out", formats=FORMATS)
+    assert coco_images(tmp_path / "out") == ["a.png", "c.png"]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(("b_", ".b_"))]
+
+
+def test_coco_of_an_earlier_run_goes_and_that_of_somebody_else_stays(images, tmp_path):
+    segment(images, tmp_path / "out", formats=["coco"])
+    segment(images, tmp_path / "out", formats=[])
+    assert not [path for path in (tmp_path / "out").iterdir() if "coco" in path.name]
+    (tmp_path / "out" / COCO_FILE).write_text('{"images": []}')
+    segment(images, tmp_path / "out", formats=[])
+    with pytest.raises(DataError, match=r"coco\.json is there already, and is not of an earlier run: move it away"):
+        segment(images, tmp_path / "out", formats=["coco"])
+    assert (tmp_path / "out" / COCO_FILE).read_text() == '{"images": []}'
+
+
+def test_files_of_formats_that_are_not_written_are_not_left_to_mislead(images, tmp_path):
+    segment(images, tmp_path / "out", formats=["roi"])
+    with pytest.raises(DataError, match=r"a_rois\.zip is there already, .*tiff, csv.*: move it away"):
+        segment(images, tmp_path / "out", formats=["csv"])
+    assert (tmp_path / "out" / "a_rois.zip").is_file()
+
+
 @pytest.mark.parametrize(("output_format", "theirs"), [("tiff", "a_instances.nii.gz"), ("nifti", "a_instances.tif")])
 def test_a_label_map_in_another_format_is_neither_removed_nor_left_to_mislead(images, tmp_path, output_format, theirs):
     (tmp_path / "out").mkdir()
@@ -192,7 +229,7 @@ def test_nothing_is_invented_where_the_pixel_size_is_unknown(tmp_path):
     assert "area_um2" not in write(tmp_path)[0]
     with tifffile.TiffFile(tmp_path / "a_instances.tif") as tiff:
         assert tiff.pages.first.tags.valueof("ResolutionUnit") == 1  # none
-    write(tmp_path, output_format="nifti")
+    write(tmp_path, formats=ResultFormats("nifti"))
     assert nibabel.load(tmp_path / "a_instances.nii.gz").header.get_xyzt_units()[0] == "unknown"
 
 

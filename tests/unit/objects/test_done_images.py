@@ -6,8 +6,9 @@ import pytest
 
 from medseg_ext.errors import DataError
 from medseg_ext.objects.done_images import DONE_FILE, DoneImages, note_image
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.formats import FORMATS, ResultFormats
 
+FILES = ResultFormats(formats=FORMATS)
 SETTINGS = {"tta": False, "patch_size": [64, 64]}
 
 
@@ -18,24 +19,24 @@ def items(tmp_path):
     items = [{"image": str(tmp_path / f"{name}.png"), "id": str(number)} for number, name in enumerate("ab\udcfc")]
     for item in items:
         Path(item["image"]).write_bytes(b"image")
-        for path in output_paths(tmp_path / "out", item["id"]):
+        for path in FILES.paths(tmp_path / "out", item["id"]).values():
             path.write_bytes(b"result")
     return items
 
 
 def record(folder, items, settings=SETTINGS, *, resume=False):
-    done = DoneImages(folder, settings, output_format="tiff")
+    done = DoneImages(folder, settings, formats=FILES)
     rows = done.resume(items) if resume else {}
     done.start()
     for item in items:
         if item["id"] not in rows:
             row = {"id": item["id"], "objects": 3, "mean_area_px": math.nan, "scale": 1 / 3}
-            done.add(note_image(item, row, output_dir=folder, output_format="tiff"))
+            done.add(note_image(item, row, output_dir=folder, formats=FILES))
     done.close()
 
 
 def resumed(folder, items, settings=SETTINGS):
-    return DoneImages(folder, settings, output_format="tiff").resume(items)
+    return DoneImages(folder, settings, formats=FILES).resume(items)
 
 
 def test_rows_come_back_as_they_were(items, tmp_path):
@@ -64,10 +65,10 @@ def test_what_was_noted_before_stays_noted(items, tmp_path):
         lambda image, result: result.unlink(),
     ],
 )
-@pytest.mark.parametrize("ending", range(5))
+@pytest.mark.parametrize("ending", range(len(FORMATS) + 1))
 def test_an_image_whose_files_have_changed_is_done_again(items, tmp_path, change, ending):
     record(tmp_path / "out", items)
-    change(Path(items[1]["image"]), output_paths(tmp_path / "out", "1")[ending])
+    change(Path(items[1]["image"]), [*FILES.paths(tmp_path / "out", "1").values()][ending])
     assert set(resumed(tmp_path / "out", items)) == {"0", "2"}
 
 

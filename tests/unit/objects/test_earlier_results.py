@@ -7,7 +7,7 @@ import pytest
 
 from medseg_ext.errors import DataError
 from medseg_ext.objects.earlier_results import earlier_ids, refuse_results_of_others, remove_results
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.formats import FORMATS, LABEL_MAP_ENDINGS, ResultFormats
 from medseg_ext.tables import to_csv
 
 
@@ -17,8 +17,9 @@ def results(tmp_path):
     (tmp_path / "summary.csv").write_bytes(to_csv(["id"], [{"id": "a"}, {"id": "b"}, {"id": "../c"}]))
     (tmp_path / "provenance_inference.json").write_text(json.dumps({"bundle": "unet", "started": "2026-01-02T03:04"}))
     for image_id in "ab":
-        for path in output_paths(tmp_path, image_id):
-            path.touch()
+        for label_map in LABEL_MAP_ENDINGS:
+            for path in ResultFormats(label_map, FORMATS).paths(tmp_path, image_id).values():
+                path.touch()
     return tmp_path
 
 
@@ -35,7 +36,7 @@ def test_results_of_other_images_or_of_another_bundle_are_refused_with_the_remed
 
 def test_only_files_of_the_named_images_are_removed(results):
     remove_results(results, ["a"])
-    left = {path.name.partition("_")[0] for path in Path(results).iterdir()}
+    left = {path.name.removeprefix(".").partition("_")[0] for path in Path(results).iterdir()}
     assert left == {"b", "provenance", "summary.csv"}
 
 

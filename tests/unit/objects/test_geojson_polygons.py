@@ -1,5 +1,6 @@
 """Polygons parsed back by shapely and GDAL must be the very label map that they were made of."""
 
+import io
 import json
 import uuid
 
@@ -9,8 +10,9 @@ import shapely
 from rasterio.features import rasterize
 from shapely.geometry import shape
 
-from medseg_ext.objects.geojson import to_geojson
+from medseg_ext.objects.geojson import GeojsonFile
 from medseg_ext.objects.measurements import measure_objects
+from medseg_ext.objects.outlined import outlined_objects
 
 RING_WITH_LOOSE_PART = np.array(
     [
@@ -36,7 +38,12 @@ def geojson_of(instances, scores=None, class_names=("background", "nucleus")):
         class_names=class_names,
         object_name="nucleus",
     )
-    return json.loads(json.dumps(to_geojson(instances, table, image_id="a b ü"), allow_nan=False)), table
+    content = io.BytesIO()
+    file = GeojsonFile(content, image_id="a b ü")
+    for found in outlined_objects(instances, table):
+        file.add(found)
+    file.close()
+    return json.loads(content.getvalue(), parse_constant=pytest.fail), table
 
 
 @pytest.mark.parametrize("instances", MAPS)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from skimage.measure import label
 from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.formats import FORMATS, ResultFormats, coco_part
 from medseg_ext.objects.measurements import summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -106,8 +108,9 @@ def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeyp
         torch.from_numpy(found.classes.read(WHOLE)[None]),
         torch.from_numpy(found.stitched.scores),
     )
-    table = write_objects(whole, "x", objects, read_rgb(image_path), output_format=output_format, **NAMES)
-    tiles, summary = write(found, image_path, output_format=output_format)
+    formats = ResultFormats(output_format, FORMATS)
+    table = write_objects(whole, "x", objects, read_rgb(image_path), formats=formats, **NAMES)
+    tiles, summary = write(found, image_path, formats=formats)
     assert summary == summarise_objects(table, SIZE)
     assert {path.name for path in tiles.iterdir()} == {path.name for path in whole.iterdir()}
     if output_format == "nifti":
@@ -132,6 +135,20 @@ def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeyp
     outlines = [{each["id"]: each["geometry"] for each in of_one} for of_one in features]
     assert outlines[0] == outlines[1]
     assert len(features[0]) == cells().max()
+    lines = [coco_part(folder, "x").read_text().splitlines() for folder in (tiles, whole)]
+    annotations = [{each["label"]: each for each in map(json.loads, of_one[1:])} for of_one in lines]
+    assert lines[0][0] == lines[1][0]
+    assert len(annotations[0]) == cells().max()
+    for number, annotation in annotations[0].items():
+        assert annotation == annotations[1][number] | {"score": pytest.approx(annotations[1][number]["score"])}
+    archives = [zipfile.ZipFile(folder / "x_rois.zip") for folder in (tiles, whole)]
+    rois = [{name: archive.read(name) for name in archive.namelist()} for archive in archives]
+    assert rois[0] == rois[1]
+    assert len(rois[0]) == cells().max()
+    files = [tifffile.TiffFile(folder / "x_labels.ome.tif") for folder in (tiles, whole)]
+    np.testing.assert_array_equal(*(file.asarray() for file in files))
+    assert all(file.is_ome for file in files)
+    assert files[0].ome_metadata == files[1].ome_metadata
 
 
 def test_an_image_without_objects_has_all_files(stores, image_path):
