@@ -6,7 +6,7 @@ import re
 import traceback
 
 from medseg_ext.bundle.values import OverrideError
-from medseg_ext.errors import DataError, DivergenceError
+from medseg_ext.errors import MEMORY_KEYS, DataError, DivergenceError, is_out_of_memory
 
 USER_ERRORS = (DataError, DivergenceError, OverrideError)  # what people can mend themselves
 
@@ -18,9 +18,16 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
-def message_of(error: BaseException) -> str:
-    """Give an error's message without the traceback that PyTorch writes into it in a data loader's worker."""
+def message_of(error: BaseException, workflow: str | None = None) -> str:
+    """Give an error's message without the traceback that PyTorch writes into it in a data loader's worker.
+
+    Of a want of memory it says which keys to lower, those of the workflow if that is known.
+    """
     message = str(error)
+    if is_out_of_memory(error) and not isinstance(error, USER_ERRORS):
+        first = (message.splitlines() or [type(error).__name__])[0]
+        keys = MEMORY_KEYS[workflow] if workflow else "; ".join(f"{each}: {keys}" for each, keys in MEMORY_KEYS.items())
+        return f"out of memory ({first}): lower {keys}, or end other programs"
     if re.match(r"Caught \w+ in DataLoader worker", message):
         return message.rpartition(f"{type(error).__name__}: ")[2].strip()
     return message

@@ -83,8 +83,9 @@ def write_objects(
         to_csv(list(table), rows_of(table)),
         json.dumps(geojson, separators=(",", ":"), ensure_ascii=False).encode(),
     )
-    for path, content in zip(output_paths(folder, image_id, output_format=output_format), contents, strict=True):
-        write_atomically(path, content)
+    paths = output_paths(folder, image_id, output_format=output_format)
+    for path, content in zip(paths, contents, strict=True):
+        write_atomically(path, content, at_once=False)
     if show is not None:
         show(picture, overlay)
     return table
