@@ -6,9 +6,14 @@ import re
 import traceback
 
 from medseg_ext.bundle.values import OverrideError
-from medseg_ext.errors import MEMORY_KEYS, DataError, DivergenceError, is_out_of_memory
+from medseg_ext.errors import MEMORY_KEYS, DataError, DivergenceError, is_disk_full, is_out_of_memory
 
 USER_ERRORS = (DataError, DivergenceError, OverrideError)  # what people can mend themselves
+
+
+def people_can_mend(error: BaseException) -> bool:
+    """Say whether an error is told in one line, and not as a fault of the program: also a want of memory or disk."""
+    return isinstance(error, USER_ERRORS) or is_out_of_memory(error) or is_disk_full(error)
 
 
 def cause_of(error: BaseException) -> BaseException:

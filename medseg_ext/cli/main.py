@@ -68,7 +68,7 @@ def _told(error: Exception, advice: Callable[[], str]) -> str:
 
     message = " ".join(str(error).split("\n")) or type(error).__name__
     if is_disk_full(error):
-        return f"{message}: make room on the disk{advice()}"
+        return f"the disk is full ({message}){advice()}"
     if is_out_of_memory(error) and "lower" not in message and "fewer" not in message:
         return f"out of memory ({message}): end other programs, or give it smaller files{advice()}"
     return message
