@@ -29,7 +29,7 @@ class DivergenceError(ValueError):
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|unable to allocate|bad_alloc|not enough memory"
-    r"|is killed by signal: Killed|CUDNN_STATUS_ALLOC_FAILED",
+    r"|can't start new thread|is killed by signal: Killed|CUDNN_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )  # as PyTorch, CUDA, NumPy and the system say it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if sys.platform != "win32" else (errno.ENOSPC, errno.EFBIG)
