@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,8 @@ from medseg_ext.bundle.export_readme import write_export_readme
 from medseg_ext.bundle.exported_networks import FORMS, REMEDY, read_inference_config
 from medseg_ext.bundle.ship import WEIGHTS_FILE
 from medseg_ext.errors import DataError
-from medseg_ext.files import MADE_IN_BUNDLES
+from medseg_ext.files import MADE_IN_BUNDLES, temporary_folder, to_disk
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.networks.weights import read_saved, save_safetensors
 from medseg_ext.synthetic.scenes import nucleus_images, smears
 
@@ -86,16 +86,17 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
     target = folder / bundle.resolve().name
     _check_target(bundle, target, force=force)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     done = False
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=folder) as workshop:
-            copy = Path(workshop, target.name)
+        with FolderLock(folder, what="an export"), temporary_folder(folder) as workshop:
+            copy = workshop / target.name
             shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*MADE_IN_BUNDLES))
             verified = _export_forms(copy, [form for form in EXPORTERS if form not in missing])
             write_export_readme(copy, verified=[row._asdict() for row in verified], missing=missing)
+            for path in (*copy.rglob("*"), copy):
+                to_disk(path)
             if target.exists():
-                target.rename(Path(workshop, "replaced"))
+                target.rename(workshop / "replaced")
             copy.rename(target)
             done = True
     finally:

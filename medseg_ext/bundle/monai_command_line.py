@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
 
-from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
+from medseg_ext.bundle.causes import cause_of, message_of, people_can_mend
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.library_log import shorten_log
 from medseg_ext.bundle.overrides import is_text, refuse_misfits
@@ -134,7 +134,7 @@ def end_with_the_cause() -> None:
 
     MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
     item and not what went wrong. An error that this package raised is the cause, also where it was raised from another
-    one. `USER_ERRORS` are shown without the traceback, and not logged before; everything else with it.
+    one. What people can mend is shown without the traceback, and not logged before; everything else with it.
     """
     if not _monai_arguments():
         return
@@ -142,7 +142,7 @@ def end_with_the_cause() -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         cause = cause_of(error)
-        if not isinstance(cause, USER_ERRORS):
+        if not people_can_mend(cause):
             sys.__excepthook__(kind, error, trace)
         print(f"error: {message_of(cause)}", file=sys.stderr)
 

@@ -20,7 +20,7 @@ from medseg_ext.bundle.weights_origin import (
     read_origin,
 )
 from medseg_ext.errors import DataError
-from medseg_ext.files import WEIGHTS_FILE, file_sha256
+from medseg_ext.files import WEIGHTS_FILE, file_sha256, write_atomically
 from medseg_ext.networks.weights import read_weights, save_state
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
@@ -74,7 +74,7 @@ def write_large_files(bundle: Path) -> Path:
     digest = file_sha256(bundle / WEIGHTS_FILE)
     entry = {"path": WEIGHTS_FILE, "url": "", "hash_val": digest, "hash_type": "sha256"}
     file = bundle / "large_files.yml"
-    file.write_text(LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False), encoding="utf-8")
+    write_atomically(file, LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False))
     return file
 
 

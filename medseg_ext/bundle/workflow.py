@@ -53,7 +53,7 @@ def run_workflow(
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     running = None
-    with given_as(overrides), quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
+    with given_as(overrides), quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause(workflow):
         try:
             running = open_workflow(bundle, workflow, overrides, with_log=with_log)
             running.initialize()
@@ -103,7 +103,7 @@ def open_workflow(
 
 
 @contextmanager
-def telling_the_cause() -> Iterator[None]:
+def telling_the_cause(workflow: str | None = None) -> Iterator[None]:
     """Raise what an error comes from: MONAI wraps it once for every level of the config.
 
     Raises:
@@ -117,7 +117,7 @@ def telling_the_cause() -> Iterator[None]:
         cause = cause_of(error)
         if isinstance(cause, USER_ERRORS):
             raise type(cause)(message_of(cause)) from error
-        raise RuntimeError(message_of(cause) or type(cause).__name__) from error
+        raise RuntimeError(message_of(cause, workflow) or type(cause).__name__) from error
 
 
 def _release(workflow: ConfigWorkflow | None) -> None:

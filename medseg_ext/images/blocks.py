@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from medseg_ext.files import told_if_unreadable
+from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.dicom import is_dicom
 from medseg_ext.images.nifti import is_nifti
@@ -94,6 +94,7 @@ def open_block_image(path: Path, *, page: int = 0, channel: int | str | None = N
             names it.
     """
     with told_if_unreadable(path):
+        check_regular(path)
         if not (is_nifti(path) or is_dicom(path)) and is_tiff(path):
             return _TiffBlocks(TiffImage(path, str(path), page=page, channel=channel), path)
     return _WholeImage(decode_file(path, page=page, channel=channel), path)

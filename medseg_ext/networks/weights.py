@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import replacing
+from medseg_ext.files import write_atomically
 
 
 def read_saved(path: Path, *, remedy: str) -> Any:
@@ -163,8 +164,9 @@ def save_safetensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
 def save_state(content: Any, path: Path) -> None:
     """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    saved = io.BytesIO()  # PyTorch's own writer of files does not tell that the disk is full
+    torch.save(content, saved)
+    write_atomically(path, saved.getvalue())
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:

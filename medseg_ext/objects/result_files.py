@@ -82,9 +82,13 @@ def write_objects(
     paths = formats.paths(folder, image_id)
     for name, path in paths.items():
         if name in encoders:
-            write_atomically(path, encoders[name]())
+            write_atomically(path, encoders[name](), at_once=False)
     with ExitStack() as stack:
-        unfinished = {name: stack.enter_context(replacing(paths[name])) for name in OUTLINE_FORMATS if name in paths}
+        unfinished = {
+            name: stack.enter_context(replacing(paths[name], at_once=False))
+            for name in OUTLINE_FORMATS
+            if name in paths
+        }
         if unfinished:
             size = instances.shape[:2]
             with outline_files(unfinished, image_id=image_id, source=source or image_id, size=size) as files:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
-from medseg_ext.files import as_text, file_key, write_atomically
+from medseg_ext.files import as_text, file_key, folder_to_disk, write_atomically
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
@@ -299,6 +299,7 @@ class ResultFolder:
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
+        folder_to_disk(self.output_dir)
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         done = [row for row in rows if row["status"] == DONE]
         if done and COCO in self.formats.formats:

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import LEAST_GROUPS
 from medseg_ext.pages.data_urls import picture_as_data
 from medseg_ext.pages.found_and_missed import LEGEND
@@ -73,7 +74,8 @@ def write_report(
         "legend": {name: "rgb({}, {}, {})".format(*colour) for name, colour in LEGEND.items()},
     }
     page = folder / REPORT_FILE
-    page.write_text(fill_template("report.html", content, filters={"number": _number, "interval": _interval}), "utf-8")
+    text = fill_template("report.html", content, filters={"number": _number, "interval": _interval})
+    write_atomically(page, text)
     return page
 
 

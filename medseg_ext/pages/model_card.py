@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import Interval
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.summary import per_image_values
@@ -126,7 +127,7 @@ def write_card(
     pictures = {name: _draw(run, chosen, values) for name, chosen in ((SAMPLES_FILE, samples), (WORST_FILE, worst))}
     for name, picture in pictures.items():
         save_small_png(picture, card.parent / name)
-    card.write_text(page, encoding="utf-8")
+    write_atomically(card, page)
     own_text = text_outside(page)
     return WrittenCard(
         files=[card, *(card.parent / name for name in pictures)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure  # not pyplot: no global state, no display
 from matplotlib.ticker import MaxNLocator
 
+from medseg_ext.files import write_atomically
 from medseg_ext.runs.training_curve import Curve
 
 DASHES = ("-", "--", "-.", ":")
@@ -36,7 +38,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
         axes.grid(color="0.92")
         axes.legend(frameon=False, title="best epoch", loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
@@ -63,7 +65,7 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     axes.set(xlabel="epoch", ylabel="foreground IoU, panoptic quality", ylim=(0, 1), title=title)
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
@@ -82,4 +84,10 @@ def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(path, picture.getvalue())

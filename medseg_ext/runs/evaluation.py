@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 
 from medseg_ext.datasets.data_set_folder import read_dataset_json
-from medseg_ext.files import check_id
+from medseg_ext.files import check_id, folder_to_disk, read_regular, write_atomically
 from medseg_ext.metrics.bootstrap import count_groups
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
@@ -187,7 +186,7 @@ class Evaluation:
         for instances, of_truth in ((pred_instances, False), (true_instances, True)):
             path = label_map_path(self.folder, image_id, of_truth=of_truth)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_label_tiff(np.asarray(instances)[0]))
+            write_atomically(path, encode_label_tiff(np.asarray(instances)[0]), temporary_in=self.folder, at_once=False)
         return comparison
 
     def summarise(self) -> EvaluationSummary:
@@ -226,7 +225,10 @@ class Evaluation:
         kept_curve = self.folder / KEPT_CURVE_FILE
         kept_curve.unlink(missing_ok=True)  # it may be that of other weights
         if curve := find_training_file(CSV_FILE, self.training_dir, self.bundle):
-            shutil.copyfile(curve, kept_curve)
+            write_atomically(kept_curve, read_regular(curve))
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                folder_to_disk(path)
         save_run(
             EvaluatedRun(
                 folder=self.folder,
@@ -285,8 +287,8 @@ def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
         "object_diameter": summary.sizes,
         "definitions": summary.definitions,
     }
-    (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")
-    (folder / PER_IMAGE_FILE).write_bytes(to_csv(list(summary.rows[0]), summary.rows, decimals=6))
+    write_atomically(folder / METRICS_FILE, json.dumps(_nan_to_null(content), indent=4) + "\n")
+    write_atomically(folder / PER_IMAGE_FILE, to_csv(list(summary.rows[0]), summary.rows, decimals=6))
 
 
 def _model_name(bundle: Path) -> str:
