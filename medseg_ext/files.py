@@ -145,6 +145,14 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_path(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there. Raises: OSError: it cannot be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what `replacing` and `temporary_folder` have left in a folder because they were killed.
 

@@ -214,7 +214,12 @@ def segment(
             told = workflow.parser.get_parsed_content
             told("settings")
             settings = result_settings(workflow, overrides)
-            done = DoneImages(output_dir, settings, output_format=told("output_format"))
+            done = DoneImages(
+                output_dir,
+                settings,
+                output_format=told("output_format"),
+                compress_geojson=told("compress_geojson"),
+            )
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)

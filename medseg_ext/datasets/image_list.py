@@ -12,6 +12,7 @@ from pathlib import Path
 from medseg_ext.errors import DataError
 from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
+from medseg_ext.images.ome_zarr import is_ome_zarr
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def _images_in(path: Path) -> list[Path]:
     with told_if_unreadable(path):
         if not path.exists():
             raise DataError(f"{path} does not exist: give an image or a folder of images")
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        inside = sorted(path.iterdir()) if path.is_dir() and not is_ome_zarr(path) else [path]
         images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
         hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""

@@ -21,14 +21,14 @@ Note = dict[str, Any]
 """An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results."""
 
 
-def note_image(item: Item, row: Row, *, output_dir: Path, output_format: str) -> Note:
+def note_image(item: Item, row: Row, *, output_dir: Path, output_format: str, compress_geojson: bool = False) -> Note:
     """Describe an image whose results are written.
 
     Raises:
         OSError: its file, or one of its results, is not there.
     """
     image = Path(item["image"]).stat()
-    files = output_paths(output_dir, item["id"], output_format=output_format)
+    files = output_paths(output_dir, item["id"], output_format=output_format, compress_geojson=compress_geojson)
     return {
         "row": row,
         "input": [Path(item["image"]).name, image.st_size, image.st_mtime_ns],
@@ -46,12 +46,20 @@ class DoneImages:
         output_dir: the folder of the results.
         settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
         output_format: see `medseg_ext.objects.output_paths`.
+        compress_geojson: likewise.
     """
 
-    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, output_format: str) -> None:
+    def __init__(
+        self,
+        output_dir: Path,
+        settings: Mapping[str, Any],
+        *,
+        output_format: str,
+        compress_geojson: bool = False,
+    ) -> None:
         self.output_dir = output_dir
         self.settings = json.loads(json.dumps(settings))
-        self.output_format = output_format
+        self._naming: dict[str, Any] = {"output_format": output_format, "compress_geojson": compress_geojson}
         self._kept: list[Note] = []
         self._file: IO[str] | None = None
 
@@ -113,7 +121,7 @@ class DoneImages:
 
     def _holds(self, note: Note, item: Item) -> bool:
         try:
-            now = note_image(item, note["row"], output_dir=self.output_dir, output_format=self.output_format)
+            now = note_image(item, note["row"], output_dir=self.output_dir, **self._naming)
         except OSError:
             return False
         return all(now[key] == note.get(key) for key in ("input", "files"))

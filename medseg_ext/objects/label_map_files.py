@@ -13,6 +13,7 @@ import tifffile
 from medseg_ext.errors import DataError
 
 LONGEST_NIFTI_SIDE = 2**15 - 1
+LEVEL_STEP, LARGEST_LAST_LEVEL_PX = 4, 1024  # of pyramids: how much smaller each level is, and the side of the last one
 
 PixelSize = tuple[float, float]  # height and width in micrometres
 
@@ -77,5 +78,31 @@ ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {
 }
 
 
+LABEL_ENDINGS = {  # of each format
+    "tiff": "instances.tif",
+    "nifti": "instances.nii.gz",
+    "ome-zarr": "instances.ome.zarr",
+    "ome-zarr-0.5": "instances.ome.zarr",
+}
+ZARR_FORMATS = {"ome-zarr": 2, "ome-zarr-0.5": 3}  # of Zarr: NGFF 0.4 and 0.5
+
+
+def label_dtype(highest: int) -> type[np.unsignedinteger]:
+    """Give the type that holds labels up to a highest one."""
+    return np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+
+
+def level_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give the sizes (H, W) of the levels of a pyramid, the full one first.
+
+    >>> level_sizes((3000, 2001))
+    [(3000, 2001), (750, 501)]
+    """
+    sizes = [size]
+    while max(sizes[-1]) > LARGEST_LAST_LEVEL_PX:
+        sizes.append((-(-sizes[-1][0] // LEVEL_STEP), -(-sizes[-1][1] // LEVEL_STEP)))
+    return sizes
+
+
 def _fitting(instances: np.ndarray) -> np.ndarray:
-    return instances.astype(np.uint16 if instances.max() <= np.iinfo(np.uint16).max else np.uint32)
+    return instances.astype(label_dtype(int(instances.max())))

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
-from medseg_ext.files import as_text, file_key, write_atomically
+from medseg_ext.files import as_text, file_key, remove_path, write_atomically
+from medseg_ext.images.ome_zarr import is_ome_zarr
 from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
-from medseg_ext.objects.label_map_files import ENCODERS
+from medseg_ext.objects.label_map_files import LABEL_ENDINGS, ZARR_FORMATS
+from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import output_paths, write_objects
@@ -82,7 +84,10 @@ class ResultFolder:
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
-        output_format: of the label map, "tiff" or "nifti".
+        output_format: of the label map, a key of `medseg_ext.objects.label_map_files.LABEL_ENDINGS`.
+        compress_geojson: write polygons compressed by gzip.
+        labels_in_image: write label maps in OME-Zarr into the images, too, which are OME-Zarr themselves: into the
+            folder `labels`, under the name of an object.
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
@@ -103,11 +108,17 @@ class ResultFolder:
         object_name: str,
         images: InputImages,
         output_format: str = "tiff",
+        compress_geojson: bool = False,
+        labels_in_image: bool = False,
         training_images: Path | str | None = None,
     ) -> None:
-        if output_format not in ENCODERS:
-            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
+        if output_format not in LABEL_ENDINGS:
+            raise DataError(f"output_format must be one of {', '.join(LABEL_ENDINGS)}, got {output_format!r}")
+        if labels_in_image and output_format not in ZARR_FORMATS:
+            raise DataError(f"labels_in_image wants --output_format {' or '.join(ZARR_FORMATS)}, not {output_format}")
         self.output_format = output_format
+        self.compress_geojson = compress_geojson
+        self.labels_in_image = labels_in_image
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
@@ -145,7 +156,7 @@ class ResultFolder:
         written = {
             file_key(place): place
             for item in inputs
-            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+            for path in self.paths_of(item)
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
@@ -153,14 +164,20 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
-        for encoding in [name for name in ENCODERS if name != self.output_format]:
-            for item in inputs:
-                label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
-                if os.path.lexists(label_map):
+        for item in inputs:
+            if self.labels_in_image:
+                refuse_labels_in(Path(item["image"]), self.object_name)
+            for label_map in {self.output_dir / f"{item['id']}_{ending}" for ending in LABEL_ENDINGS.values()}:
+                if label_map != self.paths_of(item)[0] and os.path.lexists(label_map):
                     raise DataError(
                         f"{label_map} is there already, and would stand beside the label map that is to be written as "
                         f"{self.output_format}: move it away, or give another output_dir"
                     )
+
+    def paths_of(self, item: Item) -> list[Path]:
+        """Name the files of an image, see `medseg_ext.objects.result_files.output_paths`."""
+        naming: dict[str, Any] = {"output_format": self.output_format, "compress_geojson": self.compress_geojson}
+        return output_paths(self.output_dir, item["id"], **naming)
 
     def start(self) -> None:
         """Make the folder ready.
@@ -180,11 +197,19 @@ class ResultFolder:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
-        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
+        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`.
+
+        Raises: DataError, OSError: the labels cannot be written into the image.
+        """
+        if self.labels_in_image:
+            image = Path(item["image"])
+            size = read_pixel_size_um(image, page=self.images.page)
+            write_labels_into(image, self.paths_of(item)[0], name=self.object_name, pixel_size_um=size)
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+            naming: dict[str, Any] = {"output_format": self.output_format, "compress_geojson": self.compress_geojson}
+            self.done.add(note_image(item, row, output_dir=self.output_dir, **naming))
 
     def take_over(self, rows: Iterable[Row]) -> None:
         """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
@@ -192,9 +217,9 @@ class ResultFolder:
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done, and remove what an earlier run made of it."""
-        for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
+        for path in self.paths_of(item):
             with contextlib.suppress(OSError):
-                path.unlink()
+                remove_path(path)
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
 
     def remark(self, item: Item, text: str) -> None:
@@ -246,6 +271,7 @@ class ResultFolder:
                 object_name=self.object_name,
                 pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
                 output_format=self.output_format,
+                compress_geojson=self.compress_geojson,
                 show=partial(self.show, item),
             )
             sizes = noted_sizes(metadata or {})
@@ -282,7 +308,7 @@ class ResultFolder:
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
 
 
-def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> None:
+def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> None:
     """Refuse to write to a folder that images are in: whoever reads it later would take label maps for images.
 
     A folder above or inside that of the images is none, as no folder is read with those inside it.
@@ -290,9 +316,17 @@ def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> Non
     Raises:
         DataError: an image is in the folder, however that is spelt or linked; names both.
     """
+    target = Path(os.path.realpath(output_dir))
+    for item in images:
+        image = Path(item["image"])
+        if is_ome_zarr(image) and Path(os.path.realpath(image)) in (target, *target.parents):
+            raise DataError(
+                f"{output_dir} is in the image {image}, where others would not know it: give another folder for the "
+                "results"
+            )
     if not output_dir.is_dir():
         return
-    first_in = {Path(item["image"]).parent: item["image"] for item in reversed([*images])}
+    first_in = {Path(item["image"]).parent: item["image"] for item in reversed(images)}
     for folder, image in first_in.items():
         if folder.is_dir() and folder.samefile(output_dir):
             raise DataError(

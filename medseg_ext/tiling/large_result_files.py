@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import rasterio.shutil
 import tifffile
 from numpy.typing import NDArray
 
+from medseg_ext.files import remove_path
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.png import encode_png_fast
 from medseg_ext.objects.geojson import to_features
-from medseg_ext.objects.label_map_files import PixelSize, encode_label_nifti, tiff_resolution
+from medseg_ext.objects.label_map_files import (
+    LEVEL_STEP,
+    ZARR_FORMATS,
+    PixelSize,
+    encode_label_nifti,
+    label_dtype,
+    level_sizes,
+    tiff_resolution,
+)
+from medseg_ext.objects.label_zarr import write_label_zarr
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
 from medseg_ext.objects.overlay import brightened, draw_outlines
 from medseg_ext.objects.result_files import ShowPictures, output_paths
 from medseg_ext.tables import Table, rows_of, to_csv
 from medseg_ext.tiling.boundless_objects import coarse_feature, measure_in_bands
 from medseg_ext.tiling.large_objects import LargeObjects
-from medseg_ext.tiling.pixel_store import BLOCK_PX
+from medseg_ext.tiling.pixel_store import BLOCK_PX, PixelStore
 
 LARGEST_OBJECT_PX = 2**26  # of its box
 OVERLAY_PX = 3000  # longest side of an overlay: what a person looks at as a whole
@@ -42,12 +56,14 @@ def write_large_objects(
     object_name: str,
     pixel_size_um: PixelSize | None = None,
     output_format: str = "tiff",
+    compress_geojson: bool = False,
     remark: Callable[[str], None],
     show: ShowPictures | None = None,
 ) -> dict[str, Any]:
     """Write the same files as `medseg_ext.objects.write_objects`, block by block.
 
-    The label map is tiled (a BigTIFF where it needs to be); the overlay is reduced to `OVERLAY_PX`.
+    The label map is an OME-TIFF of tiles with levels (a BigTIFF where it needs to be), or OME-Zarr; the overlay is
+    reduced to `OVERLAY_PX`.
 
     Args:
         folder: an existing folder.
@@ -58,19 +74,31 @@ def write_large_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
-        output_format: of the label map, "tiff" or "nifti", for which the whole label map has to be in memory.
+        output_format: of the label map, a key of `medseg_ext.objects.label_map_files.LABEL_ENDINGS`; for "nifti" the
+            whole label map has to be in memory.
+        compress_geojson: write polygons compressed by gzip.
         remark: takes what people are to be told: that the outline of a boundless object is coarse.
         show: takes the pictures, reduced, once the files are written.
 
     Returns:
         The summary, see `medseg_ext.objects.summarise_objects`.
     """
-    unfinished = output_paths(workshop, image_id, output_format=output_format)
+    unfinished = output_paths(workshop, image_id, output_format=output_format, compress_geojson=compress_geojson)
     instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
     if output_format == "nifti":
         instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
+    elif output_format in ZARR_FORMATS:
+        write_label_zarr(
+            instances_path,
+            found.read,
+            image.size,
+            highest=len(found.stitched.boxes),
+            pixel_size_um=pixel_size_um,
+            name=object_name,
+            zarr_format=ZARR_FORMATS[output_format],
+        )
     else:
-        _write_label_tiff(instances_path, found, pixel_size_um)
+        _write_label_tiff(instances_path, found, workshop, pixel_size_um)
     found.classes.flush()
     rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
     picture, overlay = _pictures(found, image)
@@ -78,7 +106,7 @@ def write_large_objects(
 
     options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
     tables: list[Table] = []
-    with geojson_path.open("w", encoding="utf-8") as file:
+    with _opened(geojson_path, compress=compress_geojson) as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = ""
         for table, features in _described(found, image, image_id, options, remark):
@@ -90,6 +118,8 @@ def write_large_objects(
     table = _in_order(tables)
     table_path.write_bytes(to_csv(list(table), rows_of(table)))
     for path in unfinished:
+        if path.is_dir():
+            remove_path(folder / path.name)
         path.replace(folder / path.name)
     if show is not None:
         show(picture, overlay)
@@ -143,36 +173,75 @@ def _in_order(tables: Sequence[Table]) -> Table:
     return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
 
 
-def _write_label_tiff(path: Path, found: LargeObjects, pixel_size_um: PixelSize | None) -> None:
-    height, width = found.instances.size
-    dtype = np.uint16 if len(found.stitched.boxes) <= np.iinfo(np.uint16).max else np.uint32
+@contextmanager
+def _opened(path: Path, *, compress: bool) -> Iterator[TextIO]:
+    with path.open("wb") as file:
+        # mtime=0 and no name: the same bytes every time
+        stream = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if compress else file
+        with io.TextIOWrapper(stream, encoding="utf-8") as text:
+            yield text
 
-    def blocks() -> Iterator[np.ndarray]:
-        for top in range(0, height, BLOCK_PX):
-            for left in range(0, width, BLOCK_PX):
-                box = Box(top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
-                block = np.zeros((BLOCK_PX, BLOCK_PX), dtype=dtype)
-                block[: box.size[0], : box.size[1]] = found.read(box)
-                yield block
 
-    tifffile.imwrite(
-        path,
-        blocks(),
-        shape=(height, width),
-        dtype=dtype,
-        tile=(BLOCK_PX, BLOCK_PX),
-        photometric="minisblack",
-        compression="zlib",
-        bigtiff=height * width * np.dtype(dtype).itemsize > BIGTIFF_FROM,
-        metadata={"axes": "YX"},
-        **tiff_resolution(pixel_size_um),
-    )
+def _write_label_tiff(path: Path, found: LargeObjects, workshop: Path, pixel_size_um: PixelSize | None) -> None:
+    sizes = level_sizes(found.instances.size)
+    dtype = label_dtype(len(found.stitched.boxes))
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "tile": (BLOCK_PX, BLOCK_PX),
+        "photometric": "minisblack",
+        "compression": "zlib",
+    }
+    # By default another one each time, in a file that is the same otherwise.
+    metadata: dict[str, Any] = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, path.name))}
+    if pixel_size_um is not None:
+        for axis, side_um in zip("YX", pixel_size_um, strict=True):
+            metadata |= {f"PhysicalSize{axis}": side_um, f"PhysicalSize{axis}Unit": "µm"}
+    n_bytes = sum(math.prod(size) for size in sizes) * np.dtype(dtype).itemsize
+    with tifffile.TiffWriter(path, bigtiff=n_bytes > BIGTIFF_FROM, ome=True) as file, ExitStack() as stack:
+        read = found.read
+        for number, size in enumerate(sizes):
+            level = {"subifds": len(sizes) - 1, "metadata": metadata} if number == 0 else {"subfiletype": 1}
+            resolution = tiff_resolution(_times(pixel_size_um, LEVEL_STEP**number))
+            # Each level is picked out of the one before, which is kept as it is written.
+            kept = None
+            if number + 1 < len(sizes):
+                store = PixelStore(workshop / f"level{number}.tif", sizes[number + 1], np.uint32)
+                kept = stack.enter_context(store)
+            file.write(_blocks(read, size, dtype, kept), shape=size, **options, **level, **resolution)
+            if kept is not None:
+                read = kept.read
+
+
+def _times(size: PixelSize | None, factor: int) -> PixelSize | None:
+    return None if size is None else (size[0] * factor, size[1] * factor)
+
+
+def _blocks(
+    read: Callable[[Box], np.ndarray],
+    size: tuple[int, int],
+    dtype: type[np.unsignedinteger],
+    coarser: PixelStore | None,
+) -> Iterator[np.ndarray]:
+    """Yield the blocks of a level, and put each `LEVEL_STEP`th pixel both ways into the next one."""
+    height, width = size
+    for top in range(0, height, BLOCK_PX):
+        for left in range(0, width, BLOCK_PX):
+            box = Box(top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
+            block = np.zeros((BLOCK_PX, BLOCK_PX), dtype=dtype)
+            block[: box.size[0], : box.size[1]] = read(box)
+            if coarser is not None and block.any():
+                few = block[: box.size[0] : LEVEL_STEP, : box.size[1] : LEVEL_STEP].astype(np.uint32)
+                corner = top // LEVEL_STEP, left // LEVEL_STEP
+                coarser.write(Box(*corner, corner[0] + few.shape[0], corner[1] + few.shape[1]), few)
+            yield block
 
 
 def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines."""
     height, width = image.size
     factor = -(-max(image.size) // OVERLAY_PX)
+    level = max(each for each in image.reductions if each <= factor)
+    factor = -(-factor // level) * level
     picture = brightened(image.read_shrunk(Box(0, 0, height, width), factor))
     labels, classes = (
         np.concatenate(
