@@ -116,7 +116,8 @@ class OmeZarrImage:
         level = object.__new__(OmeZarrImage)
         level.__dict__.update(self.__dict__)
         level._array = self._levels[reduction]
-        level.size = tuple(level._array.shape[self._axes.index(axis)] for axis in "yx")  # type: ignore[assignment]
+        height, width = (level._array.shape[self._axes.index(axis)] for axis in "yx")
+        level.size = (height, width)
         return level
 
     def read(self, box: Box) -> np.ndarray:

@@ -17,6 +17,7 @@ PLACE_PX = 32
 # Otsu's threshold has it, within these bounds. Pale stroma differs by 0.1 of full light, JPEG's noise in glass by 0.01.
 LEAST_STAIN, SURE_STAIN = 0.015, 0.05
 SURE_LIGHT = 0.04  # likewise of a slide with dark ground, as a share of what its places span
+LEAST_GLASS = 0.7  # brightness: the grey ground of phase contrast is none, from which cells hardly differ on average
 NOT_SCANNED = 0.01  # scanners leave black what they leave out; ink is not as black
 
 
@@ -61,6 +62,8 @@ def _has_dark_ground(seen: np.ndarray) -> bool:
 def _unlike_glass(seen: np.ndarray) -> NDArray[np.bool_]:
     scanned = seen.max(axis=-1) > NOT_SCANNED
     glass = np.percentile(seen[scanned], 98, axis=0)  # the brightest places
+    if glass.max() < LEAST_GLASS:
+        return np.ones(scanned.shape, dtype=bool)
     # Where there is no glass, tissue is the brightest: but it has colour, and glass has none.
     colour = np.ptp(seen, axis=-1) - np.ptp(glass) * (np.ptp(glass) < SURE_STAIN)
     unlike = np.maximum((glass - seen).max(axis=-1), colour)

@@ -318,10 +318,10 @@ def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> Non
     """
     target = Path(os.path.realpath(output_dir))
     for item in images:
-        image = Path(item["image"])
-        if is_ome_zarr(image) and Path(os.path.realpath(image)) in (target, *target.parents):
+        path = Path(item["image"])
+        if is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
             raise DataError(
-                f"{output_dir} is in the image {image}, where others would not know it: give another folder for the "
+                f"{output_dir} is in the image {path}, where others would not know it: give another folder for the "
                 "results"
             )
     if not output_dir.is_dir():

@@ -75,7 +75,8 @@ class Slide:
             for places, centre, radius in zip((rows, columns), self._centre, self._radii, strict=True)
         )
         cover = np.clip((1 - np.sqrt(down[:, None] + across)) * min(self._radii) / EDGE_PX, 0, 1)[..., None]
-        return (cover * self._piece[of_piece] + (1 - cover) * glass).astype(np.uint8)
+        share = cover.astype(np.float32)
+        return (share * self._piece[of_piece] + (1 - share) * glass).astype(np.uint8)
 
 
 def write_slide(

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
@@ -18,6 +19,49 @@ from medseg_ext.synthetic.slide import write_slide
 
 SIZE = (1500, 2000)
 TILES = QUICK | {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}
+
+POINT = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
+RING = {"type": "array", "items": POINT, "minItems": 4}
+POLYGON = {"type": "array", "items": RING, "minItems": 1}
+# What QuPath's reader takes (QuPathTypeAdapters.PathObjectTypeAdapter), and RFC 7946 of geometries.
+DETECTIONS = {
+    "properties": {
+        "type": {"const": "FeatureCollection"},
+        "features": {
+            "items": {
+                "properties": {
+                    "type": {"const": "Feature"},
+                    "id": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
+                    "geometry": {
+                        "oneOf": [
+                            {"properties": {"type": {"const": "Polygon"}, "coordinates": POLYGON}},
+                            {"properties": {"type": {"const": "MultiPolygon"}, "coordinates": {"items": POLYGON}}},
+                        ]
+                    },
+                    "properties": {
+                        "properties": {
+                            "objectType": {"const": "detection"},
+                            "classification": {
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "color": {
+                                        "items": {"type": "integer", "minimum": 0, "maximum": 255},
+                                        "minItems": 3,
+                                    },
+                                },
+                                "required": ["name", "color"],
+                            },
+                            "measurements": {"additionalProperties": {"type": "number"}},
+                        },
+                        "required": ["objectType", "classification", "measurements"],
+                    },
+                },
+                "required": ["type", "id", "geometry", "properties"],
+            }
+        },
+    },
+    "required": ["type", "features"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +120,9 @@ def test_ome_zarr_gives_the_objects_of_a_plain_image_and_gets_labels_only_when_a
     np.testing.assert_array_equal(of_tiles, truth)
     assert of_whole.max() == pytest.approx(truth.max(), abs=2)
     with gzip.open(tmp_path / "of_1000/part_objects.geojson.gz") as file:
-        assert len(json.load(file)["features"]) == truth.max() > 10
+        polygons = json.load(file)
+    jsonschema.validate(polygons, DETECTIONS)
+    assert len(polygons["features"]) == truth.max() > 10
     segmented(image, tmp_path / "in", output_format="ome-zarr-0.5", labels_in_image=True, **options)
     np.testing.assert_array_equal(zarr.open(str(image / "labels/nucleus/0"), mode="r")[:], truth)
     with pytest.raises(DataError, match="is there already"):

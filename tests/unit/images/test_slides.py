@@ -85,6 +85,13 @@ def test_nothing_of_a_slide_that_is_all_tissue_is_left_out(tmp_path):
     assert find_tissue(open_block_image(tmp_path / "a.svs")).places.mean() > 0.95
 
 
+def test_grey_ground_is_no_glass(tmp_path):
+    pixels = np.random.default_rng(0).normal(128, 4, (640, 640))
+    pixels[400:420, 300:320] += 25  # a cell in phase contrast
+    path = write_zarr(tmp_path / "a.ome.zarr", pixels.astype(np.uint8)[None])
+    assert find_tissue(open_block_image(path)).places.all()
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_ome_zarr_is_read_as_its_pixels_are(zarr_format, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (3, 70, 90), dtype=np.uint8)
