@@ -24,6 +24,7 @@ def telling_bundle(bundle: Path, folder: Path) -> Path:
         content = json.loads((bundle / "configs" / f"{workflow}.json").read_text())
         described = content["_desc_"]
         kept = {key: content[key] for key in ("_desc_", *described, "imports", "settings", "decoder")}
+        kept["best_model"] = {"_target_": "medseg_ext.handlers.BestModel", "network": None, "path": "model.pt"}
         kept["initialize"] = content["initialize"][:CHECKS]
         kept["run"] = [{"_target_": "arrivals.remember", **{key: f"@{key}" for key in described}}]
         (folder / "configs" / f"{workflow}.json").write_text(json.dumps(kept))

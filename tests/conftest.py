@@ -46,3 +46,11 @@ def metadata(bundle: Path) -> dict:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the file that takes longest first, so that no process is left alone with it at the end."""
     items.sort(key=lambda item: item.path.name != "test_workflows.py")
+
+
+@pytest.fixture(scope="module")
+def intervals_of_few_images():
+    """Let toy runs of a few images have intervals, which are refused below ten groups otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medseg_ext.metrics.bootstrap.LEAST_GROUPS", 2)
+        yield

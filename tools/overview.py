@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from medseg_ext.pages.comparison_pictures import draw_runs
+from medseg_ext.pages.evaluation_page import kind_text
 from medseg_ext.pages.example_images import nearest_to_quartiles
 from medseg_ext.pages.marked_parts import check_sections, fill_sections
-from medseg_ext.pages.model_card import OBJECT_SCORE, credit, image_scores, kind_text, read_metadata, short_id
+from medseg_ext.pages.model_card import OBJECT_SCORE, credit, image_scores, read_metadata, short_id
 from medseg_ext.pages.panels import legend_lines, save_small_png, stack, text_line
 from medseg_ext.pages.plots import draw_curves
 from medseg_ext.runs.comparison_tables import markdown_table, score_text
@@ -158,7 +159,7 @@ def _draw_rows(comparison: DataSetComparison, positions: Sequence[int], metadata
             image_id,
             titles={name: name for name in comparison.runs} if number == 0 else None,
             notes=notes,
-            truth_texts=("truth", kind_text(kinds[position], metadata) or short_id(image_id)),
+            truth_texts=("truth", kind_text(kinds[position], metadata.get("kinds", {})) or short_id(image_id)),
             panel_px=PANEL_PX,
             font_px=FONT_PX,
         )

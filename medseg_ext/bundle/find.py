@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import medseg_ext
 from medseg_ext.errors import DataError
@@ -61,5 +65,33 @@ def find_bundle(name: str | None) -> Path:
     which = "which bundle? Give its name; train, evaluate and segment take it as --bundle NAME"
     what = f"there is no bundle '{name}'" if name else which
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    folders = ", ".join(sorted({str(path.parent) for path in found.values()}))
-    raise DataError(f"{what}{hint}\nThere are, in {folders}:\n  " + "\n  ".join(sorted(found)))
+    raise DataError("\n".join([f"{what}{hint}", *describe_bundles(found)]))
+
+
+def describe_bundles(bundles: Mapping[str, Path]) -> list[str]:
+    """Say in lines what bundles find, by their metadata, and which of them is recommended for what.
+
+    Args:
+        bundles: folder of each bundle by its name.
+    """
+    folders = ", ".join(sorted({str(path.parent) for path in bundles.values()}))
+    lines, by_task = [f"There are, in {folders}:"], defaultdict(list)
+    metadata = {name: _metadata(bundle) for name, bundle in sorted(bundles.items())}
+    for name, told in metadata.items():
+        by_task[str(told.get("task") or "no task is stated")].append(name)
+    for task, names in by_task.items():
+        lines += [f"  {task}:", *(f"    {name}{_recommendation(metadata[name])}" for name in names)]
+    return lines
+
+
+def _recommendation(metadata: Mapping[str, Any]) -> str:
+    return f"   recommended {metadata['recommended']}" if metadata.get("recommended") else ""
+
+
+def _metadata(bundle: Path) -> dict[str, Any]:
+    """Read a bundle's metadata; empty where they cannot be read, which is no reason not to list it."""
+    try:
+        content = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

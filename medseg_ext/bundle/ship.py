@@ -12,14 +12,21 @@ import yaml
 from monai.bundle import ConfigParser
 
 from medseg_ext.bundle.trust import refuse_unknown_code
+from medseg_ext.bundle.weights_origin import (
+    change_configs,
+    changed_settings,
+    check_is_evaluation_of,
+    describe_weights,
+    read_origin,
+)
 from medseg_ext.errors import DataError
-from medseg_ext.files import file_sha256
+from medseg_ext.files import WEIGHTS_FILE, file_sha256, write_atomically
 from medseg_ext.networks.weights import read_weights, save_state
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
+from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
 from medseg_ext.runs.training_curve import CURVE_FILES
 
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
-WEIGHTS_FILE = "models/model.pt"
 LARGE_FILES_HEAD = """\
 # Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
 # `python -m monai.bundle download_large_files --bundle_path <this folder>` fails where they are not these.
@@ -67,35 +74,48 @@ def write_large_files(bundle: Path) -> Path:
     digest = file_sha256(bundle / WEIGHTS_FILE)
     entry = {"path": WEIGHTS_FILE, "url": "", "hash_val": digest, "hash_type": "sha256"}
     file = bundle / "large_files.yml"
-    file.write_text(LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False), encoding="utf-8")
+    write_atomically(file, LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False))
     return file
 
 
-def ship_weights(weights: Path, bundle: Path) -> Shipped:
-    """Put the weights of a training, in half precision, into a bundle as `models/model.pt`, and its curve into `docs`.
+def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None) -> Shipped:
+    """Put the weights of a training, in half precision, into a bundle, which then tells of them and of no others.
 
-    Their hash goes into `large_files.yml`. The curve is `iou_curve.csv` and `.png` beside the weights. So is what is
-    known of the training images, `training_images.json`, which goes beside the weights again. What is not there is
-    removed from the bundle: what it has is that of other weights.
+    The weights become `models/model.pt`, their hash goes into `large_files.yml`, and the curve that lies beside them
+    into `docs`. So does `training_images.json`, what is known of the training images, but beside the weights again.
+    What the weights come from is read from `provenance_train.json` beside them: it goes into `metadata.json`,
+    into `docs/data_license.txt`, and into a model card that is written anew. The configs get the training's classes,
+    and what else of its settings decides what the network sees. Figures and pictures of other weights are removed.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
         bundle: the bundle's folder.
+        evaluation: output_dir of an evaluation of these weights on test images, for the card; None leaves it without
+            figures.
 
     Raises:
         DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
-            of a training, or they are not of the bundle's network. Or the bundle names code that is not run unasked.
+            of a training, or they are not of the bundle's network; the evaluation is of other weights; or the bundle
+            names code that is not run unasked.
         ValueError: a weight is too large for float16.
     """
     target = bundle / WEIGHTS_FILE
     if weights.resolve() == target.resolve():
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     refuse_unknown_code(bundle)
+    origin = read_origin(weights, replaced=target)
+    if origin.is_start and origin.started_from_replaced:
+        raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
+    if evaluation:
+        check_is_evaluation_of(weights, evaluation)
+    changes = changed_settings(bundle, origin)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser.update(changes)
     state = to_half_precision(read_weights(weights, parser.get_parsed_content("network_def"), remedy=REMEDY))
     save_state(state, target)
     shipped = Shipped(written=[target, write_large_files(bundle)], removed=[])
+    shipped.written.extend(change_configs(bundle, changes))
     companions = {weights.parent / name: bundle / "docs" / name for name in CURVE_FILES}
     companions[weights.parent / TRAINING_IMAGES_FILE] = target.parent / TRAINING_IMAGES_FILE
     for source, copy in companions.items():
@@ -103,7 +123,17 @@ def ship_weights(weights: Path, bundle: Path) -> Shipped:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copy)
             shipped.written.append(copy)
-        elif copy.is_file():
-            copy.unlink()
-            shipped.removed.append(copy)
+        else:
+            _remove(copy, shipped)
+    for name in (WORST_FILE, SAMPLES_FILE):
+        _remove(bundle / "docs" / name, shipped)
+    shipped.written.extend(describe_weights(bundle, origin))
+    if evaluation:
+        shipped.written.extend(file for file in write_card(bundle, evaluation).files if file not in shipped.written)
     return shipped
+
+
+def _remove(file: Path, shipped: Shipped) -> None:
+    if file.is_file():
+        file.unlink()
+        shipped.removed.append(file)

@@ -41,6 +41,8 @@ def read_word(key: str, word: str, schema: Schema) -> Any:
     >>> read_word("--dataset_dir", "20251105", {"type": "string"})
     '20251105'
     >>> read_word("--seed", "null", {"type": ["integer", "null"]})
+    >>> read_word("--formats", "csv,ome-tiff", {"type": "array", "items": {"enum": ["csv", "ome-tiff"]}})
+    ['csv', 'ome-tiff']
     """
     checker = _Validator(schema)
     for value in _readings(word, schema):
@@ -123,6 +125,8 @@ def _readings(word: str, schema: Schema) -> Iterator[Any]:
     value = _plain(literal(word))
     if not isinstance(value, str):
         yield value
+    if "enum" in schema.get("items", {}):  # words such as ome-tiff are a difference to Python
+        yield [each.strip(" '\"") for each in word.removeprefix("[").removesuffix("]").split(",")]
     yield word
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
+
+if TYPE_CHECKING:
+    from medseg_ext.bundle.fine_tuning import Plan
 
 
 def add_command(commands: Any) -> None:
@@ -24,6 +29,11 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    run_command(options, "evaluate", data=options.data, output=options.output)
+    def plan(bundle: Path, given: Mapping[str, Any]) -> Plan:
+        from medseg_ext.bundle.trained_settings import plan_for_weights
+
+        return plan_for_weights(bundle, given, "evaluate")
+
+    run_command(options, "evaluate", data=options.data, output=options.output, complete=plan)
     say_files([("report", options.output / "report.html"), ("metrics", options.output / "metrics.json")])
     return 0

@@ -13,27 +13,28 @@ def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
     parser = commands.add_parser(
         "ship",
-        help="put a training's best weights, in half precision, and its curve into a bundle",
-        description="Put a training's best weights, in half precision, and its curve into a bundle, in place of those "
-        "that it has. Copy the bundle first to keep them.",
+        help="put a training's best weights, in half precision, and what they come from into a bundle",
+        description="Put a training's best weights, in half precision, into a bundle, in place of those that it has, "
+        "with what they come from: its model card, licence of the data and metadata are written anew, and figures of "
+        "other weights are removed. Copy the bundle first to keep them.",
     )
     parser.add_argument(
-        "weights", type=Path, help="model.pt of a training's output_dir; iou_curve.csv and .png beside it go along"
+        "weights", type=Path, help="model.pt of a training's output_dir; the files beside it tell what it comes from"
     )
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
     add_trust_option(parser)
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="FOLDER", help="output of medseg evaluate of these weights, for the card"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from medseg_ext.bundle.ship import ship_weights
 
-    shipped = ship_weights(options.weights, options.bundle)
+    shipped = ship_weights(options.weights, options.bundle, evaluation=options.evaluation)
     for path in shipped.written:
         print(path)
     for path in shipped.removed:
-        print(
-            f"{path}: removed, as it is that of other weights and none lies beside {options.weights}; "
-            "adapt docs/README.md"
-        )
+        print(f"{path}: removed, as it is that of other weights")
     return 0

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from medseg_ext.cli.interruption import is_first_process
 from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
+
+if TYPE_CHECKING:
+    from medseg_ext.bundle.fine_tuning import Plan
 
 
 def add_command(commands: Any) -> None:
@@ -18,12 +23,16 @@ def add_command(commands: Any) -> None:
         commands,
         "train",
         "train",
-        "--bundle NAME --data FOLDER --output FOLDER",
+        "--bundle NAME --data FOLDER --output FOLDER [--from shipped|scratch]",
         help="train a bundle's network on a data set folder",
-        description="Train a bundle's network on a data set folder, as `python -m monai.bundle run training` does. "
-        "--ckpt_path bundles/dsb2018_unet/models/model.pt starts from the shipped weights; --resume True goes on after "
-        "an interruption, and --resume auto if there was one. A folder that holds an earlier training is refused, "
-        "unless --overwrite True is given.",
+        description="Train a bundle's network on a data set folder, whose classes it learns. It starts from the "
+        "bundle's shipped weights, with settings that suit the number of images, and keeps them where no epoch finds "
+        "objects better; --from scratch starts anew, with the config's settings, --ckpt_path FILE from other weights. "
+        "--resume True goes on after an interruption, and --resume auto if there was one. A folder that holds an "
+        "earlier training is refused, unless --overwrite True is given.",
+    )
+    parser.add_argument(
+        "--from", dest="start", choices=("shipped", "scratch"), help="what it starts from (default: shipped)"
     )
     add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
     start = time.time()
@@ -31,8 +40,15 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    run_command(options, "train", data=options.data, output=options.output)
+    def plan(bundle: Path, given: Mapping[str, Any]) -> Plan:
+        from medseg_ext.bundle.fine_tuning import plan_training
+
+        return plan_training(bundle, given, data=options.data, output=options.output, start=options.start)
+
+    trained = run_command(options, "train", data=options.data, output=options.output, complete=plan)
     say_files([("weights", options.output / "model.pt"), ("curve", options.output / "iou_curve.png")])
+    if is_first_process():
+        print(f"{'result':<9}{trained.parser.get_parsed_content('best_model').result}")
     return 0
 
 

@@ -47,12 +47,13 @@ class EpochBatches(Sampler[list[Draw]]):
 
     For the `batch_sampler` of a `DataLoader` over a `SeededCacheDataset`. Of several processes each gets its rows of
     each batch, so that together they have the batch that a single one would have. An epoch has as many draws as there
-    are images; what would not fill a batch is left out, unless it is all that there is.
+    are images, times `draws_per_image`; what would not fill a batch is left out, unless it is all that there is.
 
     Args:
         n_images: size of the data set.
         batch_size: images of a batch, of all processes together.
-        weights: how often each image is drawn, with replacement; None draws each once.
+        weights: how often each image is drawn, with replacement; None draws all equally often.
+        draws_per_image: how often an epoch draws an image, on average, so that few images, too, fill batches.
 
     Raises:
         DataError: there are fewer images, or rows of a batch, than processes.
@@ -62,14 +63,19 @@ class EpochBatches(Sampler[list[Draw]]):
     [[4, 3], [2, 1]]
     """
 
-    def __init__(self, n_images: int, *, batch_size: int, weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, n_images: int, *, batch_size: int, weights: Sequence[float] | None = None, draws_per_image: int = 1
+    ) -> None:
         self.n_images = n_images
-        self.batch_size = min(batch_size, n_images)
+        self.n_draws = n_images * draws_per_image
+        self.batch_size = min(batch_size, self.n_draws)
         self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64)
         count = n_processes()
         if self.batch_size < count:
             what = (
-                f"--batch_size {batch_size}" if batch_size <= n_images else f"a data set of {n_images} training images"
+                f"--batch_size {batch_size}"
+                if batch_size <= self.n_draws
+                else f"a data set of {n_images} training images"
             )
             raise DataError(f"{what} is too little for {count} processes, each of which is to have an image of a batch")
         start, stop = (rank * self.batch_size // count for rank in (process_rank(), process_rank() + 1))
@@ -82,7 +88,7 @@ class EpochBatches(Sampler[list[Draw]]):
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
-        return self.n_images // self.batch_size
+        return self.n_draws // self.batch_size
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Give this process's rows of each batch."""
@@ -97,8 +103,8 @@ class EpochBatches(Sampler[list[Draw]]):
     def _order(self) -> list[int]:
         generator = torch.Generator().manual_seed(derive_seed(*self._seeds))
         if self.weights is None:
-            return torch.randperm(self.n_images, generator=generator).tolist()
-        return torch.multinomial(self.weights, self.n_images, replacement=True, generator=generator).tolist()
+            return (torch.randperm(self.n_draws, generator=generator) % self.n_images).tolist()
+        return torch.multinomial(self.weights, self.n_draws, replacement=True, generator=generator).tolist()
 
     def _draws(self, order: Sequence[int], number: int) -> list[Draw]:
         places = range(number * self.batch_size, (number + 1) * self.batch_size)

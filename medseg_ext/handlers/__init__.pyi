@@ -1,9 +1,11 @@
 from .averaging import AveragedWeights
-from .checkpoint import BestModel, ResumableState, refuse_to_replace
+from .best_model import BestModel, StartValidation
+from .checkpoint import ResumableState, refuse_to_replace
 from .divergence import StopWhenDiverged
 from .early_stop import EarlyStop
 from .evaluation_report import EvaluationReport
 from .failing_images import iterate_or_report
+from .frozen_norms import FrozenNorms
 from .iou_curve import IoUCurve
 from .losses_by_name import LossesByName
 from .object_metric import ObjectMetric
@@ -11,6 +13,7 @@ from .object_metric_handler import ObjectMetricHandler
 from .object_writer import ObjectWriter
 from .progress import ProgressBar
 from .seeded_epochs import SeededEpochs
+from .time_left import TimeLeft
 from .weights_loader import WeightsLoader
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "BestModel",
     "EarlyStop",
     "EvaluationReport",
+    "FrozenNorms",
     "IoUCurve",
     "LossesByName",
     "ObjectMetric",
@@ -26,7 +30,9 @@ __all__ = [
     "ProgressBar",
     "ResumableState",
     "SeededEpochs",
+    "StartValidation",
     "StopWhenDiverged",
+    "TimeLeft",
     "WeightsLoader",
     "iterate_or_report",
     "refuse_to_replace",

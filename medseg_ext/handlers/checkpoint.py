@@ -1,4 +1,4 @@
-"""Keep the best weights of a training, and all that it needs to go on after an interruption."""
+"""Keep all that a training needs to go on after an interruption."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import LambdaLR
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE
-from medseg_ext.errors import DataError, DivergenceError
-from medseg_ext.files import file_sha256
+from medseg_ext.errors import DataError
+from medseg_ext.files import file_sha256, write_atomically
+from medseg_ext.handlers.best_model import save_if_finite, unwrapped
 from medseg_ext.handlers.early_stop import EarlyStop
-from medseg_ext.networks.weights import find_not_finite, read_saved, save_state
+from medseg_ext.networks.weights import find_not_finite, read_saved
 from medseg_ext.processes import is_first_process, launch_id, made_by_first_process, may_be_restarted, were_restarted
 from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import CURVE_FILES
@@ -38,18 +39,6 @@ FREE_KEYS = {
 CONTENT_KEYS = {"dataset_dir": DATASET_FILE, "detectron2_config": ""}
 
 logger = logging.getLogger(__name__)
-
-
-def _save(content: Any, path: Path) -> None:
-    """Save with `save_state`; of several processes only the first one writes.
-
-    Raises:
-        DivergenceError: what is to be saved is not finite.
-    """
-    if name := find_not_finite(content):
-        raise DivergenceError(f"the training diverges: {name} is not finite, so that {path} is left as it is")
-    if is_first_process():
-        save_state(content, path)
 
 
 def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite: bool = False) -> None:
@@ -93,7 +82,7 @@ def _take(folder: Path, *, resume: bool | str, overwrite: bool, again: bool) -> 
         pending.unlink(missing_ok=True)
         if overwrite:
             pending.touch()
-        launch.write_text(launch_id(), encoding="utf-8")
+        write_atomically(launch, launch_id())
 
 
 def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -115,44 +104,6 @@ def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | No
             decisive[key] = file_sha256(file)
     parts = None if given is None else {key: str(value) for key, value in given.items() if key not in settings}
     return decisive | {PARTS: parts}
-
-
-class BestModel:
-    """Save the network's weights whenever the validation's key metric reaches a new best.
-
-    The file holds a plain state dict, as a bundle's `models/model.pt` does. Attach it to the evaluator.
-
-    Args:
-        network: the network.
-        path: the file, such as `output_dir/model.pt`.
-    """
-
-    def __init__(self, network: torch.nn.Module, path: str) -> None:
-        self.network = network
-        self.path = Path(path)
-        self.best = float("-inf")
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator that has a key metric."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Save the weights if the metric is the best so far."""
-        state: Any = engine.state  # MONAI's engines add the key metric's name
-        name = state.key_metric_name
-        value = state.metrics[name]
-        if value > self.best:
-            self.best = value
-            _save(_unwrapped(self.network).state_dict(), self.path)
-            logger.info("%s %.4f is the best so far: %s", name, value, self.path)
-
-    def state_dict(self) -> dict[str, float]:
-        """Return what a resumed training must know."""
-        return {"best": float(self.best)}
-
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Take the best value of the training that is resumed."""
-        self.best = state["best"]
 
 
 class ResumableState:
@@ -199,11 +150,13 @@ class ResumableState:
         self.overwrite = overwrite
         self._restarted = False
         self._decisive: dict[str, Any] = {}
+        self._begins = False
         self._first: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._take_first)
         engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._keep_first)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
@@ -217,17 +170,16 @@ class ResumableState:
         self._restarted = were_restarted()
         self._decisive = decisive_settings(self.settings, self.provenance.given if self.provenance else None)
         state = made_by_first_process(self._read)
-        if state is None:
-            self._first = deepcopy(self._state(engine))
-        elif self._load(engine, state) and self.provenance:
+        if state is not None and self._load(engine, state) and self.provenance:
             self.provenance.write(goes_on=True)
+        self._begins = state is None
 
     def save(self, engine: Engine) -> None:
         """Save the state of every part."""
-        _save(self._state(engine), self.path)
+        save_if_finite(self._state(engine), self.path)
 
     def _state(self, engine: Engine) -> dict[str, Any]:
-        state = {name: _unwrapped(part).state_dict() for name, part in self.parts.items()}
+        state = {name: unwrapped(part).state_dict() for name, part in self.parts.items()}
         scaler = getattr(engine, "scaler", None)  # of mixed precision on a GPU
         return state | {SETTINGS: self._decisive} | ({SCALER: scaler.state_dict()} if scaler else {})
 
@@ -253,6 +205,11 @@ class ResumableState:
             raise DataError(f"{self.path}: {name} holds values that are not finite: {anew}")
         return state
 
+    def _take_first(self, engine: Engine) -> None:
+        """Remember the state before the first step, with the validation of the start."""
+        if self._begins:
+            self._first = deepcopy(self._state(engine))
+
     def _keep_first(self, engine: Engine) -> None:
         """Save the state before the first step, in the place of an earlier training."""
         first, self._first = self._first, None
@@ -262,7 +219,10 @@ class ResumableState:
             for name in (MODEL_FILE, self.path.name, *CURVE_FILES):
                 self.path.with_name(name).unlink(missing_ok=True)
             self.path.with_name(PENDING_FILE).unlink(missing_ok=True)
-        _save(first, self.path)
+        for part in self.parts.values():
+            if hasattr(part, "write_start"):
+                part.write_start()
+        save_if_finite(first, self.path)
         if self.provenance:
             self.provenance.write()
 
@@ -278,7 +238,7 @@ class ResumableState:
                 epoch = state[name]["iteration"] // state[name]["epoch_length"]
                 part.load_state_dict({"epoch": epoch, "epoch_length": epoch_length, "max_epochs": max_epochs})
             else:
-                _unwrapped(part).load_state_dict(state[name])
+                unwrapped(part).load_state_dict(state[name])
         scaler = getattr(engine, "scaler", None)
         if scaler and SCALER in state:
             scaler.load_state_dict(state[SCALER])
@@ -335,8 +295,3 @@ def _resume_schedule(schedule: LambdaLR, state: Mapping[str, Any]) -> None:
     schedule._step_count = state["_step_count"]
     for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
         group["lr"] = rate
-
-
-def _unwrapped(part: Any) -> Any:
-    """Take a network out of DistributedDataParallel, so that its weights fit any number of processes."""
-    return part.module if isinstance(part, torch.nn.parallel.DistributedDataParallel) else part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from ignite.engine import Engine, Events
 
 from medseg_ext.pages.plots import draw_iou_curve
 from medseg_ext.processes import is_first_process, mean_over_processes
-from medseg_ext.runs.training_curve import CSV_FILE, PICTURE_FILE, write_training_curve
+from medseg_ext.runs.training_curve import CSV_FILE, OBJECT_METRICS, PICTURE_FILE, write_training_curve
 
 
 class IoUCurve:
-    """Write `iou_curve.csv` and `iou_curve.png` after every validation.
+    """Write `iou_curve.csv` and `iou_curve.png` after every validation; that of the start is epoch 0.
 
     Attach it to the evaluator; it reads the trainer's state for the training's share.
 
@@ -50,14 +51,26 @@ class IoUCurve:
         """Add the epoch's row and write both files anew."""
         if self.trainer is None:
             raise RuntimeError("IoUCurve: call set_trainer before the training starts")
+        epoch, metrics = self.trainer.state.epoch, engine.state.metrics
+        loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         self.rows.append(
             {
-                "epoch": self.trainer.state.epoch,
-                "train_loss": mean_over_processes(sum(self._losses) / max(len(self._losses), 1)),
-                "train_iou": self.trainer.state.metrics.get(self.metric, float("nan")),
-                "validation_iou": engine.state.metrics[self.metric],
+                "epoch": epoch,
+                "train_loss": mean_over_processes(loss),
+                "train_iou": self.trainer.state.metrics.get(self.metric, math.nan),
+                "validation_iou": metrics[self.metric],
+                **{f"validation_{name}": metrics.get(name, math.nan) for name in OBJECT_METRICS},
             }
         )
+        if epoch > 0:
+            self._write()
+
+    def write_start(self) -> None:
+        """Write the row of the start, which waits until the training's first step is done."""
+        if self.rows:
+            self._write()
+
+    def _write(self) -> None:
         if not is_first_process():
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from medseg_ext.files import told_if_unreadable
+from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.dicom import is_dicom
 from medseg_ext.images.nifti import is_nifti
@@ -163,6 +163,7 @@ def open_block_image(path: Path, *, page: int = 0, channel: int | str | None = N
     if is_ome_zarr(path):
         return _StoredBlocks(OmeZarrImage(path, str(path), page=page, channel=channel), path)
     with told_if_unreadable(path):
+        check_regular(path)
         if not (is_nifti(path) or is_dicom(path)) and is_tiff(path):
             return _StoredBlocks(TiffImage(path, str(path), page=page, channel=channel), path)
     return _WholeImage(decode_file(path, page=page, channel=channel), path)

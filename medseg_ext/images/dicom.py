@@ -11,11 +11,13 @@ import numpy as np
 from medseg_ext.errors import DataError
 from medseg_ext.images.nifti import is_nifti
 from medseg_ext.images.raster import IMAGE_SUFFIXES, MAX_PIXELS, decode_image
+from medseg_ext.memory import check_bytes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 DICOM_SUFFIX = ".dcm"
+BYTES_OF_VALUE = 2 + 8  # as it is stored, and rescaled
 
 
 def is_dicom(path: Path) -> bool:
@@ -187,6 +189,8 @@ def _open_frame(path: str) -> tuple[Any, Dataset]:
         raise DataError(f"{path} holds {n_frames} frames: save the one to be segmented alone, as DICOM or PNG")
     if header.Columns * header.Rows > MAX_PIXELS:
         raise DataError(f"{path} claims {header.Columns} x {header.Rows} pixels: cut it into smaller images")
+    n_values = header.Columns * header.Rows * (header.get("SamplesPerPixel") or 1)
+    check_bytes(n_values * BYTES_OF_VALUE, path)
     return image_io, header
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medseg_ext.files import told_if_unreadable
+from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
@@ -68,7 +68,7 @@ def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) 
         image = OmeZarrImage(file, str(file), page=page, channel=channel)
         return Header(image.size, image.left_out)
     with told_if_unreadable(file):
-        file.open("rb").close()  # before libraries tell in their own words that it cannot be
+        check_regular(file)  # before libraries tell in their own words that it cannot be opened
         return _read_header(file, page=page, channel=channel)
 
 

@@ -13,8 +13,10 @@ from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.reductions import whole_reduction
+from medseg_ext.memory import check_bytes
 
 ZARR_SUFFIX = ".zarr"
+LABELS_FOLDER = "labels"  # in an image
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")  # of NGFF
 UM_OF_UNIT = {  # in full, as NGFF has them
     "meter": 1e6, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4,
@@ -31,12 +33,18 @@ def is_ome_zarr(path: Path) -> bool:
     )
 
 
-def open_zarr(path: Path, where: str) -> Any:
-    """Open a group or an array of Zarr to read. Raises: DataError: it is none, or damaged; zarr is not installed."""
+def zarr_package(where: str) -> Any:
+    """Import zarr. Raises: DataError: it is not installed; names what is OME-Zarr."""
     try:
         import zarr
     except ImportError as error:
         raise DataError(f"{where} is OME-Zarr, which needs a package: pip install 'medseg-ext[ome-zarr]'") from error
+    return zarr
+
+
+def open_zarr(path: Path, where: str) -> Any:
+    """Open a group or an array of Zarr to read. Raises: DataError: it is none, or damaged; zarr is not installed."""
+    zarr = zarr_package(where)
     try:
         return zarr.open(str(path), mode="r")
     except Exception as error:  # zarr has a dozen kinds
@@ -121,7 +129,13 @@ class OmeZarrImage:
         return level
 
     def read(self, box: Box) -> np.ndarray:
-        """Read a box: grey (h, w) or RGB (h, w, 3), of `dtype`. Raises: DataError: the image is damaged; names it."""
+        """Read a box: grey (h, w) or RGB (h, w, 3), of `dtype`.
+
+        Raises: DataError: the image is damaged, or box or chunk take more than a file may, see `medseg_ext.memory`;
+            names it.
+        """
+        n_values = max(math.prod(box.size) * len(self.channels.taken), math.prod(self._array.chunks))
+        check_bytes(2 * n_values * self.dtype.itemsize, self._where, remedy="save it in smaller chunks, or cut it")
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
         try:
             channels = [

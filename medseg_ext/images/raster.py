@@ -13,16 +13,19 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import read_regular
 from medseg_ext.images.channels import LeftOut, choose_channels
 from medseg_ext.images.orientation import TAG_ORIENTATION, upright
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
 from medseg_ext.images.tiff_segments import JPEG_END, JPEG_SCAN
+from medseg_ext.memory import check_bytes
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS_AT = 24  # offset of the bits a channel
+BYTES_OF_MODE = {"1": 1, "L": 1, "P": 3, "I;16": 2, "I;16B": 2}  # of a pixel; 4 of all others
 _pillow_limit_lock = threading.Lock()
 
 
@@ -50,7 +53,7 @@ def decode_image_file(path: Path, *, page: int = 0, channel: int | str | None = 
     """Decode an image file, see `decode_image`; of a TIFF only the page is read."""
     if is_tiff(path):
         return TiffImage(path, str(path), page=page, channel=channel).read_all()
-    return decode_image(path.read_bytes(), str(path), page=page, channel=channel)
+    return decode_image(read_regular(path), str(path), page=page, channel=channel)
 
 
 def left_out_of(data: bytes, where: str) -> list[LeftOut]:
@@ -146,6 +149,8 @@ def _identified(file: BinaryIO, where: str) -> Image.Image:
         image = Image.open(file)
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
+    bytes_a_pixel = 2 * BYTES_OF_MODE.get(image.mode, 4)  # once as Pillow holds it, and once as an array
+    check_bytes(image.width * image.height * bytes_a_pixel, where, remedy="save it as a TIFF in tiles, or cut it")
     return image
 
 

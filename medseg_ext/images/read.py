@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import told_if_unreadable
+from medseg_ext.files import check_regular, read_regular, told_if_unreadable
 from medseg_ext.images.colours import are_shares
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
@@ -51,7 +51,7 @@ def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) 
     if is_ome_zarr(path):
         return OmeZarrImage(path, str(path), page=page, channel=channel).read_all()
     with told_if_unreadable(path):
-        path.open("rb").close()  # before libraries tell in their own words that it cannot be
+        check_regular(path)  # before libraries tell in their own words that it cannot be opened
         return _decode_file(path, page=page, channel=channel)
 
 
@@ -80,7 +80,7 @@ def read_labels(path: PathLike) -> np.ndarray:
             names the file.
     """
     with told_if_unreadable(os.fspath(path)):
-        data = Path(path).read_bytes()
+        data = read_regular(path)
     labels = decode_image(data, str(path))
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")

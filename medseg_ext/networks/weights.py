@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import replacing
+from medseg_ext.files import write_atomically
 
 
 def read_saved(path: Path, *, remedy: str) -> Any:
@@ -49,7 +50,9 @@ def is_torchscript(path: Path) -> bool:
         return False
 
 
-def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str) -> Mapping[str, Any]:
+def read_weights(
+    path: Path, network: torch.nn.Module, *, name: str = "model", remedy: str, own_last_layer: bool = False
+) -> Mapping[str, Any]:
     """Read the weights of a network, on the CPU.
 
     Args:
@@ -57,6 +60,8 @@ def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", r
         network: whose weights they must be; it is not changed.
         name: the network's name in the file.
         remedy: what to do about a file that cannot be used, for the message.
+        own_last_layer: whether the file may be of a network with another number of classes; the layers that tell
+            classes, which then have another number of outputs, are left out.
 
     Returns:
         The state dict.
@@ -72,12 +77,34 @@ def read_weights(path: Path, network: torch.nn.Module, *, name: str = "model", r
         )
     found = state.get(name, state) if isinstance(state, Mapping) else {}
     found = found if isinstance(found, Mapping) else {}
-    difference = _difference(found, network.state_dict())
+    own = network.state_dict()
+    if own_last_layer:
+        others = with_other_outputs(found, own)
+        found = {key: value for key, value in found.items() if key not in others}
+        own = {key: value for key, value in own.items() if key not in others}
+    difference = _difference(found, own)
     if difference:
         raise DataError(f"{path}: {difference}; {remedy}")
     if not_finite := find_not_finite(found):
         raise DataError(f"{path}: {not_finite} holds values that are not finite; {remedy}")
     return found
+
+
+def with_other_outputs(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> list[str]:
+    """Name the weights that differ from wanted ones in nothing but the number of outputs, which is their first side.
+
+    In a network of another width such layers are followed by some with another number of inputs, which are not named.
+
+    >>> few, many = torch.nn.Linear(3, 2).state_dict(), torch.nn.Linear(3, 4).state_dict()
+    >>> with_other_outputs(few, many)
+    ['weight', 'bias']
+    """
+    names = []
+    for name, value in wanted.items():
+        got, own = tuple(getattr(found.get(name), "shape", ())), tuple(value.shape)
+        if got and own and got[0] != own[0] and got[1:] == own[1:]:
+            names.append(name)
+    return names
 
 
 def find_not_finite(content: Any) -> str:
@@ -137,8 +164,9 @@ def save_safetensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
 def save_state(content: Any, path: Path) -> None:
     """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    saved = io.BytesIO()  # PyTorch's own writer of files does not tell that the disk is full
+    torch.save(content, saved)
+    write_atomically(path, saved.getvalue())
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:

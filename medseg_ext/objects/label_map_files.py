@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -24,15 +25,37 @@ def encode_label_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = N
     Its resolution is in pixels a centimetre; it has none where the size of a pixel is unknown.
     """
     buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        _fitting(instances),
-        photometric="minisblack",
-        compression="zlib",
-        metadata={"axes": "YX"},
-        **tiff_resolution(pixel_size_um),
-    )
+    tifffile.imwrite(buffer, _fitting(instances), **tiff_options(pixel_size_um))
     return buffer.getvalue()
+
+
+def encode_label_ome_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = None, *, name: str = "") -> bytes:
+    """Encode a label map as OME-TIFF, with the size of a pixel in its metadata, too; see `encode_label_tiff`."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, _fitting(instances), ome=True, **tiff_options(pixel_size_um, ome_name=name))
+    return buffer.getvalue()
+
+
+def tiff_options(pixel_size_um: PixelSize | None, *, ome_name: str | None = None) -> dict[str, Any]:
+    """Give the options of `tifffile.imwrite` for a label map.
+
+    Args:
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        ome_name: of an OME-TIFF, name of the image.
+    """
+    metadata: dict[str, Any] = {"axes": "YX"}
+    if ome_name is not None:
+        identity = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, ome_name)}"  # the same bytes every time
+        metadata |= {"Name": ome_name, "UUID": identity, "Channel": {"Name": "labels"}}
+        if pixel_size_um is not None:
+            for axis, length in zip("YX", pixel_size_um, strict=True):
+                metadata |= {f"PhysicalSize{axis}": length, f"PhysicalSize{axis}Unit": "µm"}
+    return {
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "metadata": metadata,
+        **tiff_resolution(pixel_size_um),
+    }
 
 
 def tiff_resolution(pixel_size_um: PixelSize | None) -> dict[str, Any]:
@@ -76,15 +99,6 @@ ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {
     "tiff": encode_label_tiff,
     "nifti": encode_label_nifti,
 }
-
-
-LABEL_ENDINGS = {  # of each format
-    "tiff": "instances.tif",
-    "nifti": "instances.nii.gz",
-    "ome-zarr": "instances.ome.zarr",
-    "ome-zarr-0.5": "instances.ome.zarr",
-}
-ZARR_FORMATS = {"ome-zarr": 2, "ome-zarr-0.5": 3}  # of Zarr: NGFF 0.4 and 0.5
 
 
 def label_dtype(highest: int) -> type[np.unsignedinteger]:

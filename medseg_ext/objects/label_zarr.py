@@ -11,7 +11,7 @@ import numpy as np
 from medseg_ext.errors import DataError
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.ome_zarr import is_ome_zarr, ome_attributes, open_zarr
+from medseg_ext.images.ome_zarr import LABELS_FOLDER, is_ome_zarr, ome_attributes, open_zarr, zarr_package
 from medseg_ext.objects.label_map_files import LEVEL_STEP, PixelSize, label_dtype, level_sizes
 
 CHUNK_PX = 1024
@@ -44,8 +44,7 @@ def write_label_zarr(
     Raises:
         DataError: a package is missing.
     """
-    zarr = _zarr(path)
-    group = zarr.open_group(str(path), mode="w-", zarr_format=zarr_format)
+    group = zarr_package(str(path)).open_group(str(path), mode="w-", zarr_format=zarr_format)
     unit = {} if pixel_size_um is None else {"unit": "micrometer"}
     height_um, width_um = pixel_size_um or (1.0, 1.0)
     datasets: list[dict[str, Any]] = []
@@ -101,7 +100,7 @@ def encode_label_zarr(
 
 def labels_in(image: Path, name: str) -> Path:
     """Name the folder in which an OME-Zarr image has labels of some name."""
-    return image / "labels" / name
+    return image / LABELS_FOLDER / name
 
 
 def refuse_labels_in(image: Path, name: str) -> None:
@@ -128,8 +127,8 @@ def write_labels_into(image: Path, label_map: Path, *, name: str, pixel_size_um:
     refuse_labels_in(image, name)
     zarr_format = open_zarr(image, str(image)).metadata.zarr_format
     array = open_zarr(label_map, str(label_map))["0"]
-    labels = _zarr(image).open_group(str(image / "labels"), mode="a", zarr_format=zarr_format)
-    with temporary_folder(image / "labels") as folder:
+    labels = zarr_package(str(image)).open_group(str(image / LABELS_FOLDER), mode="a", zarr_format=zarr_format)
+    with temporary_folder(image / LABELS_FOLDER) as folder:
         write_label_zarr(
             folder / name,
             _reader(array),
@@ -146,14 +145,6 @@ def write_labels_into(image: Path, label_map: Path, *, name: str, pixel_size_um:
         labels.attrs["labels"] = names
     else:
         labels.attrs["ome"] = {**ome_attributes(labels), "version": VERSIONS[3], "labels": names}
-
-
-def _zarr(path: Path) -> Any:
-    try:
-        import zarr
-    except ImportError as error:
-        raise DataError(f"{path} is OME-Zarr, which needs a package: pip install 'medseg-ext[ome-zarr]'") from error
-    return zarr
 
 
 def _compression(zarr_format: int) -> dict[str, Any]:

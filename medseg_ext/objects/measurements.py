@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from medseg_ext.tables import Table
 
-RATIO = "nucleus_cytoplasm_ratio"
+RATIO, TOUCHES = "nucleus_cytoplasm_ratio", "touches_border"
 COLOURS = ("mean_red", "mean_green", "mean_blue")
 PLACES = ("centroid_row", "centroid_column", "bbox_top", "bbox_left", "bbox_bottom", "bbox_right")
 
@@ -25,6 +25,7 @@ def measure_objects(
     class_names: Sequence[str],
     object_name: str,
     origin: tuple[int, int] = (0, 0),
+    image_size: tuple[int, int] | None = None,
     pixel_size_um: tuple[float, float] | None = None,
 ) -> Table:
     """Measure every object of an image.
@@ -37,15 +38,17 @@ def measure_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         origin: row and column of the first pixel, where these are maps of a part of the image.
+        image_size: (H, W) of the image, likewise.
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
 
     Returns:
         One row an object, in order of its label: `id` (the label), `class` (the object's name), `score`, `area_px`,
         and `area_um2` if the size of a pixel is known; `centroid_row` and `centroid_column`, where the centre of the
         image's first pixel is (0, 0); `bbox_top`, `bbox_left`, `bbox_bottom` and `bbox_right`, the last two just
-        outside; `mean_red`, `mean_green`, `mean_blue` in [0, 1].
+        outside; `mean_red`, `mean_green`, `mean_blue` in [0, 1]; `touches_border`, 1 of an object that the border of
+        the image may cut, else 0.
         With more than one foreground class also `<class>_area_px` of each; with nucleus and cytoplasm also
-        `nucleus_cytoplasm_ratio` of their areas, NaN where there is no cytoplasm.
+        `nucleus_cytoplasm_ratio` of their areas, NaN where there is no cytoplasm, and where the border may cut it.
 
     Raises:
         ValueError: the maps and the image differ in size, or a label has no score.
@@ -68,9 +71,12 @@ def measure_objects(
         **({} if pixel_size_um is None else {"area_um2": areas_px * (pixel_size_um[0] * pixel_size_um[1])}),
         **measured,
     }
+    height, width = image_size or instances.shape
+    ends = (table["bbox_bottom"] >= height) | (table["bbox_right"] >= width)
+    table[TOUCHES] = ((table["bbox_top"] <= 0) | (table["bbox_left"] <= 0) | ends).astype(int)
     if len(class_names) > 2:
         table |= _areas_of_classes(instances, classes, ids, class_names)
-    return table
+    return _with_ratio(table)
 
 
 def _measure_pixels(instances: np.ndarray, image_rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, Table]:
@@ -114,26 +120,28 @@ def join_measurements(parts: Sequence[Table]) -> Table:
             joined[name] = np.average(values, weights=rows["area_px"], keepdims=True)
         elif name in ("bbox_top", "bbox_left"):
             joined[name] = values.min(keepdims=True)
-        elif name in ("bbox_bottom", "bbox_right"):
+        elif name in ("bbox_bottom", "bbox_right", TOUCHES):
             joined[name] = values.max(keepdims=True)
         else:
             joined[name] = values[:1]
-    if RATIO in joined:
-        cytoplasm = joined["cytoplasm_area_px"]
-        joined[RATIO] = joined["nucleus_area_px"] / np.where(cytoplasm > 0, cytoplasm, np.nan)
-    return joined
+    return _with_ratio(joined)
 
 
 def _areas_of_classes(instances: np.ndarray, classes: np.ndarray, ids: np.ndarray, class_names: Sequence[str]) -> Table:
-    areas = {
+    return {
         f"{name}_area_px": np.bincount(instances[classes == number], minlength=instances.max() + 1)[ids]
         for number, name in enumerate(class_names)
         if number > 0
     }
-    if {"nucleus_area_px", "cytoplasm_area_px"} <= areas.keys():
-        cytoplasm = areas["cytoplasm_area_px"]
-        areas[RATIO] = areas["nucleus_area_px"] / np.where(cytoplasm > 0, cytoplasm, np.nan)
-    return areas
+
+
+def _with_ratio(table: Table) -> Table:
+    """Add the ratio of nucleus and cytoplasm where both are known as wholes."""
+    if {"nucleus_area_px", "cytoplasm_area_px"} <= table.keys():
+        cytoplasm = table["cytoplasm_area_px"]
+        is_defined = (cytoplasm > 0) & (table[TOUCHES] == 0)
+        table[RATIO] = table["nucleus_area_px"] / np.where(is_defined, cytoplasm, np.nan)
+    return table
 
 
 def summarise_objects(table: Table, size: tuple[int, int]) -> dict[str, Any]:
@@ -145,8 +153,8 @@ def summarise_objects(table: Table, size: tuple[int, int]) -> dict[str, Any]:
 
     Returns:
         `height` and `width` in pixels, number of `objects`, `foreground_fraction` in [0, 1], `mean_area_px` (NaN
-        without objects); where objects have the ratio also `median_nucleus_cytoplasm_ratio`, over those in which it
-        is defined (NaN without any).
+        without objects), and `mean_area_um2` if the size of a pixel is known; where objects have the ratio also
+        `median_nucleus_cytoplasm_ratio`, over those in which it is defined (NaN without any).
     """
     areas = table["area_px"]
     summary = {
@@ -156,6 +164,8 @@ def summarise_objects(table: Table, size: tuple[int, int]) -> dict[str, Any]:
         "foreground_fraction": float(areas.sum() / (size[0] * size[1])),
         "mean_area_px": float(areas.mean()) if len(areas) else float("nan"),
     }
+    if "area_um2" in table:
+        summary["mean_area_um2"] = float(table["area_um2"].mean()) if len(areas) else float("nan")
     if RATIO in table:
         ratios = table[RATIO][~np.isnan(table[RATIO])]
         summary[f"median_{RATIO}"] = float(np.median(ratios)) if len(ratios) else float("nan")

@@ -21,6 +21,8 @@ PALETTE = np.array(
     ],
     dtype=np.uint8,
 )
+# Of the values of a class map: black, and colours that are apart for the colour-blind.
+CLASS_COLOURS = np.concatenate([np.zeros((1, 3), dtype=np.uint8), PALETTE[[1, 0, 2, 4, 3, 5, 6]]])
 WHITE = np.array((255, 255, 255), dtype=np.uint8)
 
 

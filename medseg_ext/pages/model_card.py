@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import Interval
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.summary import per_image_values
+from medseg_ext.pages.evaluation_page import kind_text
 from medseg_ext.pages.example_images import lowest, nearest_to_quartiles
 from medseg_ext.pages.marked_parts import check_sections, fill_sections, text_outside
 from medseg_ext.pages.panels import (
@@ -28,9 +31,10 @@ from medseg_ext.pages.panels import (
     text_line,
     truth_panel,
 )
-from medseg_ext.runs.comparison_tables import code_text, markdown_table, markdown_text, score_text
+from medseg_ext.runs.comparison_tables import TOO_FEW, code_text, markdown_table, markdown_text, score_text
 from medseg_ext.runs.run_comparison import HEADLINE
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE, EvaluatedRun, load_run
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import KEPT_CURVE_FILE, EvaluatedRun, load_run
 
 CARD_FILE = Path("docs") / "README.md"
 WORST_FILE, SAMPLES_FILE = "worst_images.png", "samples.png"
@@ -46,15 +50,26 @@ ELSEWHERE = "elsewhere"  # the part on other images than the test images
 
 
 class WrittenCard(NamedTuple):
-    """What was written: the files, the card first; and the worst images of which the card's own text says nothing."""
+    """What was written, and what a person has to see to.
+
+    Attributes:
+        files: the card first.
+        unexplained: the worst images of which the card's own text says nothing.
+        of_other_images: where the card's own text, or the bundle's metadata, tell of other images than were evaluated.
+    """
 
     files: list[Path]
     unexplained: list[str]
+    of_other_images: list[str]
 
     def report(self) -> list[str]:
         """Tell what was written, and what a person has to write, one line each."""
         note = "{}: its own text says nothing of `{}`, one of the worst images; write a sentence on why"
-        return [*map(str, self.files), *(note.format(self.files[0], image) for image in self.unexplained)]
+        return [
+            *map(str, self.files),
+            *(note.format(self.files[0], image) for image in self.unexplained),
+            *self.of_other_images,
+        ]
 
 
 def write_card(
@@ -112,14 +127,32 @@ def write_card(
     pictures = {name: _draw(run, chosen, values) for name, chosen in ((SAMPLES_FILE, samples), (WORST_FILE, worst))}
     for name, picture in pictures.items():
         save_small_png(picture, card.parent / name)
-    card.write_text(page, encoding="utf-8")
+    write_atomically(card, page)
     own_text = text_outside(page)
     return WrittenCard(
         files=[card, *(card.parent / name for name in pictures)],
         unexplained=[
             short_id(run.ids[position]) for position in worst if code_text(short_id(run.ids[position])) not in own_text
         ],
+        of_other_images=_contradictions(run, metadata, card, own_text),
     )
+
+
+def _contradictions(run: EvaluatedRun, metadata: Mapping[str, Any], card: Path, own_text: str) -> list[str]:
+    """Say where the card's own text, or the bundle's metadata, tell of other images than those of a run."""
+    found = []
+    if run.data_set not in ("", metadata.get("data_set", run.data_set)):
+        found.append(
+            f"{card}: the evaluation is on {run.data_set}, and the bundle's metadata.json has the data_set "
+            f"{metadata['data_set']}: adapt the card's own text, and data_set and data_source, or evaluate on that"
+        )
+    told = {int(number.replace(",", "")) for number in re.findall(r"([\d,]*\d) (?:test images|to test\b)", own_text)}
+    if told - {len(run.ids)}:
+        numbers = " and ".join(map(str, sorted(told)))
+        found.append(
+            f"{card}: its own text says {numbers} test images, and the evaluation is of {len(run.ids)}: adapt it"
+        )
+    return found
 
 
 def read_metadata(bundle: Path) -> dict[str, Any]:
@@ -165,16 +198,6 @@ def image_scores(run: EvaluatedRun) -> dict[str, NDArray[np.floating]]:
     chosen = {name: definitions[name] for name in (HEADLINE, OBJECT_SCORE)}
     values = per_image_values({name: run.statistics[name] for name in chosen}, chosen)
     return {name: column.numpy() for name, column in values.items()}
-
-
-def kind_text(kind: str, metadata: Mapping[str, Any]) -> str:
-    """Describe a kind of image as the bundle's metadata do in `kinds`.
-
-    >>> kind_text("a", {"kinds": {"a": "fluorescence"}}), kind_text("b", {})
-    ('a: fluorescence', 'b')
-    """
-    description = metadata.get("kinds", {}).get(kind)
-    return f"{kind}: {description}" if description else kind
 
 
 def credit(sources: Sequence[str]) -> str:
@@ -229,7 +252,7 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
     rows = []
     for name in names:
         value, low, high = _interval(metrics[name])
-        bounds = "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+        bounds = TOO_FEW if math.isnan(low) else f"{low:.3f} to {high:.3f}"
         rows.append([code_text(name), "undefined" if math.isnan(value) else f"{value:.3f}", bounds])
     lines = markdown_table(["metric", "value", "95 % interval"], rows)
     return "\n".join([*lines, *(["", note] if note else [])])
@@ -238,7 +261,7 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
 def _kinds_table(kinds: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any]) -> list[str]:
     rows = [
         [
-            markdown_text(kind_text(kind, metadata)),
+            markdown_text(kind_text(kind, metadata.get("kinds", {}))),
             str(_images_of(scores[HEADLINE])),
             *(score_text(_interval(scores[name])) for name in METRICS_BY_KIND),
         ]
@@ -274,7 +297,8 @@ def _image_lines(
 ) -> list[str]:
     lines = []
     for number, position in enumerate(positions, start=1):
-        kind = f" ({markdown_text(kind_text(run.kinds[position], metadata))})" if run.kinds[position] else ""
+        described = markdown_text(kind_text(run.kinds[position], metadata.get("kinds", {})))
+        kind = f" ({described})" if described else ""
         scores = ", ".join(f"`{name}` {_number(column[position])}" for name, column in values.items())
         lines.append(f"{number}. {code_text(short_id(run.ids[position]))}{kind}: {scores}")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure  # not pyplot: no global state, no display
 from matplotlib.ticker import MaxNLocator
 
+from medseg_ext.files import write_atomically
 from medseg_ext.runs.training_curve import Curve
 
 DASHES = ("-", "--", "-.", ":")
@@ -36,14 +38,14 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
         axes.grid(color="0.92")
         axes.legend(frameon=False, title="best epoch", loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
-    """Draw the IoU of training and validation over the epochs.
+    """Draw the IoU of training and validation over the epochs, and the panoptic quality of validation.
 
     Args:
-        rows: one dict an epoch with `epoch`, `train_iou`, `validation_iou`.
+        rows: one dict an epoch with `epoch`, `train_iou`, `validation_iou` and `validation_pq`.
         path: the PNG to write.
         title: heading.
     """
@@ -53,15 +55,17 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     if not all(math.isnan(row["train_iou"]) for row in rows):  # a detector gives none in training
         axes.plot(epochs, [row["train_iou"] for row in rows], color="0.55", label="training (augmented crops)")
     axes.plot(epochs, [row["validation_iou"] for row in rows], color="tab:blue", label="validation (whole images)")
-    best = max(rows, key=lambda row: row["validation_iou"])
-    axes.plot(best["epoch"], best["validation_iou"], "o", color="tab:blue")
-    axes.annotate(
-        f"{best['validation_iou']:.3f}", (best["epoch"], best["validation_iou"]), (0, 6), textcoords="offset points"
-    )
-    axes.set(xlabel="epoch", ylabel="foreground IoU", ylim=(0, 1), title=title)
+    qualities = [row["validation_pq"] for row in rows]
+    axes.plot(epochs, qualities, color="tab:orange", label="panoptic quality (validation)")
+    for name, colour in (("validation_iou", "tab:blue"), ("validation_pq", "tab:orange")):
+        best = max(rows, key=lambda row: -1 if math.isnan(row[name]) else row[name])
+        axes.plot(best["epoch"], best[name], "o", color=colour)
+        if not math.isnan(best[name]):
+            axes.annotate(f"{best[name]:.3f}", (best["epoch"], best[name]), (0, 6), textcoords="offset points")
+    axes.set(xlabel="epoch", ylabel="foreground IoU, panoptic quality", ylim=(0, 1), title=title)
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
@@ -80,4 +84,10 @@ def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(path, picture.getvalue())

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import medseg_ext
-from medseg_ext.datasets.data_set_folder import DATASET_FILE
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
 from medseg_ext.processes import is_first_process
@@ -104,7 +104,7 @@ class Provenance:
         files = self.config_files or [str(bundle / "configs" / f"{self.workflow}.json")]
         weights, data_set = paths["ckpt_path"], None
         if self.workflow != "inference":
-            data_set = describe_file(Path(paths["dataset_dir"]) / DATASET_FILE)
+            data_set = describe_data_set(Path(paths["dataset_dir"]))
         return {
             "format": FORMAT,
             "workflow": self.workflow,
@@ -186,7 +186,7 @@ def changes_since(record: Mapping[str, Any], bundle: Path, device: str) -> list[
         "config": own and {**own, "path": str(config)},
     }
     for what, entry in named.items():
-        if entry and describe_file(Path(entry["path"])) != entry:
+        if entry and not describe_file(Path(entry["path"])).items() <= entry.items():
             lines.append(f"{what}: {entry['path']} is {'another' if Path(entry['path']).is_file() else 'gone'}")
     for each in record.get("earlier", []):
         keys = sorted(each["settings"].keys() & record["settings"].keys() - {*FIRST_KEYS, "resume", "overwrite"})
@@ -217,6 +217,28 @@ def describe_file(file: Path) -> dict[str, Any]:
         size = os.fstat(stream.fileno()).st_size
         stream.seek(max(0, size - HASHED_BYTES))
         return {"path": str(file), "bytes": size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def describe_data_set(folder: Path) -> dict[str, Any]:
+    """Tell a data set folder from others, and what it says of itself.
+
+    Returns:
+        As `describe_file` of its dataset.json, with `name`, `licence`, `origin`, `images`, the number of each section,
+        and their `kinds`; without these where it is no data set folder.
+    """
+    described = describe_file(folder / DATASET_FILE)
+    try:
+        dataset = read_dataset_json(folder)
+    except DataError:
+        return described
+    sections = {section: dataset[section] for section in SECTIONS if isinstance(dataset.get(section), list)}
+    items = [item for section in sections.values() for item in section if isinstance(item, dict)]
+    return {
+        **described,
+        **{key: dataset.get(key) for key in ("name", "licence", "origin")},
+        "images": {section: len(content) for section, content in sections.items()},
+        "kinds": sorted({str(item["kind"]) for item in items if "kind" in item}),
+    }
 
 
 def versions() -> dict[str, str | None]:

@@ -22,7 +22,6 @@ from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.contrast import find_contrast
-from medseg_ext.images.pixel_size import read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.images.tissue import Tissue, find_tissue
@@ -32,6 +31,7 @@ from medseg_ext.inferers.tiled import Tile, TiledInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
 from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.overlay import CLASS_COLOURS
 from medseg_ext.objects.result_folder import Item, ResultFolder
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.large_result_files import write_large_objects
@@ -162,7 +162,7 @@ class LargeImages:
             DataError: it cannot be read, or its label map cannot be written.
         """
         image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
-        if self.results.output_format == "nifti":
+        if self.results.formats.output_format == "nifti":
             refuse_too_long_for_nifti(image.size)
         return image
 
@@ -221,7 +221,7 @@ class LargeImages:
         )
         with (
             PixelStore(workshop / "instances.tif", image.size, np.uint32) as instances,
-            PixelStore(workshop / "classes.tif", image.size, np.uint8) as classes,
+            PixelStore(workshop / "classes.tif", image.size, np.uint8, palette=CLASS_COLOURS) as classes,
         ):
             stitcher = Stitcher(instances, classes)
             shown = [number for number in range(len(cores)) if number not in view.glass]
@@ -239,9 +239,9 @@ class LargeImages:
                 image,
                 class_names=self.results.class_names,
                 object_name=self.results.object_name,
-                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
-                output_format=self.results.output_format,
-                compress_geojson=self.results.compress_geojson,
+                pixel_size_um=self.results.pixel_size_um(item),
+                formats=self.results.formats,
+                source=item["image"],
                 remark=partial(self.results.remark, item),
                 show=partial(self.results.show, item),
             )

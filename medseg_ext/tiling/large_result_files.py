@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
 import math
-import uuid
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import rasterio.shutil
 import tifffile
 from numpy.typing import NDArray
 
-from medseg_ext.files import remove_path
+from medseg_ext.files import put_in_place
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.png import encode_png_fast
-from medseg_ext.objects.geojson import to_features
+from medseg_ext.objects.annotations import annotate
+from medseg_ext.objects.formats import LABEL_MAP, ResultFormats
 from medseg_ext.objects.label_map_files import (
     LEVEL_STEP,
-    ZARR_FORMATS,
     PixelSize,
     encode_label_nifti,
     label_dtype,
     level_sizes,
-    tiff_resolution,
+    tiff_options,
 )
 from medseg_ext.objects.label_zarr import write_label_zarr
 from medseg_ext.objects.measurements import measure_objects, summarise_objects
+from medseg_ext.objects.outline_files import outline_files
+from medseg_ext.objects.outlined import OutlinedObject, outlined_objects
 from medseg_ext.objects.overlay import brightened, draw_outlines
-from medseg_ext.objects.result_files import ShowPictures, output_paths
+from medseg_ext.objects.result_files import ShowPictures
 from medseg_ext.tables import Table, rows_of, to_csv
-from medseg_ext.tiling.boundless_objects import coarse_feature, measure_in_bands
+from medseg_ext.tiling.boundless_objects import coarsely_outlined, measure_in_bands
 from medseg_ext.tiling.large_objects import LargeObjects
 from medseg_ext.tiling.pixel_store import BLOCK_PX, PixelStore
 
@@ -55,8 +54,8 @@ def write_large_objects(
     class_names: Sequence[str],
     object_name: str,
     pixel_size_um: PixelSize | None = None,
-    output_format: str = "tiff",
-    compress_geojson: bool = False,
+    formats: ResultFormats | None = None,
+    source: Path | str | None = None,
     remark: Callable[[str], None],
     show: ShowPictures | None = None,
 ) -> dict[str, Any]:
@@ -74,75 +73,64 @@ def write_large_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
-        output_format: of the label map, a key of `medseg_ext.objects.label_map_files.LABEL_ENDINGS`; for "nifti" the
-            whole label map has to be in memory.
-        compress_geojson: write polygons compressed by gzip.
+        formats: which files; by default those of `ResultFormats`. For NIfTI the whole label map has to be in memory.
+        source: path of the image's file, which COCO tells; by default its id.
         remark: takes what people are to be told: that the outline of a boundless object is coarse.
         show: takes the pictures, reduced, once the files are written.
 
     Returns:
         The summary, see `medseg_ext.objects.summarise_objects`.
     """
-    unfinished = output_paths(workshop, image_id, output_format=output_format, compress_geojson=compress_geojson)
-    instances_path, classes_path, overlay_path, table_path, geojson_path = unfinished
-    if output_format == "nifti":
-        instances_path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *image.size)), pixel_size_um))
-    elif output_format in ZARR_FORMATS:
-        write_label_zarr(
-            instances_path,
-            found.read,
-            image.size,
-            highest=len(found.stitched.boxes),
-            pixel_size_um=pixel_size_um,
-            name=object_name,
-            zarr_format=ZARR_FORMATS[output_format],
-        )
-    else:
-        _write_label_tiff(instances_path, found, workshop, pixel_size_um)
-    found.classes.flush()
-    rasterio.shutil.copy(found.classes.path, classes_path, driver="PNG")
-    picture, overlay = _pictures(found, image)
-    overlay_path.write_bytes(encode_png_fast(overlay))
+    formats = formats or ResultFormats()
+    unfinished = formats.paths(workshop, image_id)
+    _write_label_maps(unfinished, found, formats, workshop, pixel_size_um, image_id=image_id, object_name=object_name)
+    if path := unfinished.get("classes"):
+        found.classes.flush()
+        rasterio.shutil.copy(found.classes.path, path, driver="PNG")
+    picture, overlay = _pictures(found, image, pixel_size_um)
+    if path := unfinished.get("overlay"):
+        path.write_bytes(encode_png_fast(overlay))
 
-    options = {"class_names": class_names, "object_name": object_name, "pixel_size_um": pixel_size_um}
+    options = {
+        "class_names": class_names,
+        "object_name": object_name,
+        "pixel_size_um": pixel_size_um,
+        "image_size": image.size,
+    }
     tables: list[Table] = []
-    with _opened(geojson_path, compress=compress_geojson) as file:
-        file.write('{"type":"FeatureCollection","features":[')
-        separator = ""
-        for table, features in _described(found, image, image_id, options, remark):
+    with outline_files(unfinished, image_id=image_id, source=source or image_id, size=image.size) as files:
+        for table, objects in _described(found, image, options, remark):
             tables.append(table)
-            for feature in features:
-                file.write(separator + json.dumps(feature, separators=(",", ":"), ensure_ascii=False))
-                separator = ","
-        file.write("]}")
+            for outlined in objects if files else ():
+                for file in files:
+                    file.add(outlined)
     table = _in_order(tables)
-    table_path.write_bytes(to_csv(list(table), rows_of(table)))
-    for path in unfinished:
-        if path.is_dir():
-            remove_path(folder / path.name)
-        path.replace(folder / path.name)
+    if path := unfinished.get("csv"):
+        path.write_bytes(to_csv(list(table), rows_of(table)))
+    for path in unfinished.values():
+        put_in_place(path, folder / path.name)
     if show is not None:
         show(picture, overlay)
     return summarise_objects(table, image.size)
 
 
 def _described(
-    found: LargeObjects, image: BlockImage, image_id: str, options: Mapping[str, Any], remark: Callable[[str], None]
-) -> Iterator[tuple[Table, Iterable[dict[str, Any]]]]:
-    """Yield tables of all objects, each with the features of its rows."""
+    found: LargeObjects, image: BlockImage, options: Mapping[str, Any], remark: Callable[[str], None]
+) -> Iterator[tuple[Table, Iterable[OutlinedObject]]]:
+    """Yield tables of all objects, each with the outlines of its rows."""
     for box, labels in _labels_by_place(found):
         scores, pixels = found.stitched.scores, image.read(box)
         table = measure_objects(labels, found.classes.read(box), scores, pixels, origin=box[:2], **options)
-        yield table, to_features(labels, table, image_id=image_id, origin=box[:2])
+        yield table, outlined_objects(labels, table, origin=box[:2])
     for number in _boundless(found):
         table = measure_in_bands(found, number, image, most_px=LARGEST_OBJECT_PX, **options)
-        feature, side = coarse_feature(found, number, table, image_id=image_id, most_px=LARGEST_OBJECT_PX)
+        outlined, side = coarsely_outlined(found, number, table, most_px=LARGEST_OBJECT_PX)
         height, width = found.stitched.boxes[number - 1].size
         remark(
             f"object {number} is {height} x {width} pixels large, and its outline is drawn around blocks of {side} x "
             f"{side}; is it an image for this bundle?"
         )
-        yield table, [feature]
+        yield table, [outlined]
 
 
 def _boundless(found: LargeObjects) -> list[int]:
@@ -173,41 +161,60 @@ def _in_order(tables: Sequence[Table]) -> Table:
     return {name: np.concatenate([table[name] for table in tables])[order] for name in tables[0]}
 
 
-@contextmanager
-def _opened(path: Path, *, compress: bool) -> Iterator[TextIO]:
-    with path.open("wb") as file:
-        # mtime=0 and no name: the same bytes every time
-        stream = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if compress else file
-        with io.TextIOWrapper(stream, encoding="utf-8") as text:
-            yield text
+def _write_label_maps(
+    paths: Mapping[str, Path],
+    found: LargeObjects,
+    formats: ResultFormats,
+    workshop: Path,
+    pixel_size_um: PixelSize | None,
+    *,
+    image_id: str,
+    object_name: str,
+) -> None:
+    """Write the label map, and what else is one among the files of an image."""
+    size, path = found.instances.size, paths[LABEL_MAP]
+    tiffs = [paths["ome-tiff"]] if "ome-tiff" in paths else []
+    if formats.output_format == "tiff":
+        tiffs.append(path)
+    elif formats.zarr_format is None:
+        path.write_bytes(encode_label_nifti(found.read(Box(0, 0, *size)), pixel_size_um))
+    else:
+        write_label_zarr(
+            path,
+            found.read,
+            size,
+            highest=len(found.stitched.boxes),
+            pixel_size_um=pixel_size_um,
+            name=object_name,
+            zarr_format=formats.zarr_format,
+        )
+    if tiffs:
+        _write_label_tiff(tiffs[0], found, workshop, pixel_size_um, name=image_id)
+        for same in tiffs[1:]:
+            shutil.copyfile(tiffs[0], same)
 
 
-def _write_label_tiff(path: Path, found: LargeObjects, workshop: Path, pixel_size_um: PixelSize | None) -> None:
+def _write_label_tiff(
+    path: Path, found: LargeObjects, workshop: Path, pixel_size_um: PixelSize | None, *, name: str
+) -> None:
+    """Write an OME-TIFF of tiles with its levels, of which each is picked out of the one before."""
     sizes = level_sizes(found.instances.size)
     dtype = label_dtype(len(found.stitched.boxes))
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "tile": (BLOCK_PX, BLOCK_PX),
-        "photometric": "minisblack",
-        "compression": "zlib",
-    }
-    # By default another one each time, in a file that is the same otherwise.
-    metadata: dict[str, Any] = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, path.name))}
-    if pixel_size_um is not None:
-        for axis, side_um in zip("YX", pixel_size_um, strict=True):
-            metadata |= {f"PhysicalSize{axis}": side_um, f"PhysicalSize{axis}Unit": "µm"}
     n_bytes = sum(math.prod(size) for size in sizes) * np.dtype(dtype).itemsize
     with tifffile.TiffWriter(path, bigtiff=n_bytes > BIGTIFF_FROM, ome=True) as file, ExitStack() as stack:
         read = found.read
         for number, size in enumerate(sizes):
-            level = {"subifds": len(sizes) - 1, "metadata": metadata} if number == 0 else {"subfiletype": 1}
-            resolution = tiff_resolution(_times(pixel_size_um, LEVEL_STEP**number))
-            # Each level is picked out of the one before, which is kept as it is written.
+            options = tiff_options(_times(pixel_size_um, LEVEL_STEP**number), ome_name=name)
+            if number == 0:
+                options["subifds"] = len(sizes) - 1
+            else:
+                options |= {"subfiletype": 1, "metadata": {}}
             kept = None
             if number + 1 < len(sizes):
                 store = PixelStore(workshop / f"level{number}.tif", sizes[number + 1], np.uint32)
                 kept = stack.enter_context(store)
-            file.write(_blocks(read, size, dtype, kept), shape=size, **options, **level, **resolution)
+            blocks = _blocks(read, size, dtype, kept)
+            file.write(blocks, shape=size, dtype=dtype, tile=(BLOCK_PX, BLOCK_PX), **options)
             if kept is not None:
                 read = kept.read
 
@@ -236,12 +243,19 @@ def _blocks(
             yield block
 
 
-def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines."""
-    height, width = image.size
+def overlay_factor(image: BlockImage) -> int:
+    """Say by which factor an overlay is smaller than its image: a multiple of the level that is read for it."""
     factor = -(-max(image.size) // OVERLAY_PX)
     level = max(each for each in image.reductions if each <= factor)
-    factor = -(-factor // level) * level
+    return -(-factor // level) * level
+
+
+def _pictures(
+    found: LargeObjects, image: BlockImage, pixel_size_um: PixelSize | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make pictures of the image, reduced to `OVERLAY_PX`, without and with outlines and what explains them."""
+    height, width = image.size
+    factor = overlay_factor(image)
     picture = brightened(image.read_shrunk(Box(0, 0, height, width), factor))
     labels, classes = (
         np.concatenate(
@@ -252,4 +266,6 @@ def _pictures(found: LargeObjects, image: BlockImage) -> tuple[NDArray[np.uint8]
         )
         for read in (found.read, found.classes.read)
     )
-    return picture, draw_outlines(picture, labels.astype(np.int32), classes)
+    labels = labels.astype(np.int32)
+    reduced_um = None if pixel_size_um is None else (pixel_size_um[0] * factor, pixel_size_um[1] * factor)
+    return picture, annotate(draw_outlines(picture, labels, classes), labels, pixel_size_um=reduced_um)

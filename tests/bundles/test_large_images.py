@@ -176,7 +176,7 @@ def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monk
     def fail(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(outputs, "to_features", fail)
+    monkeypatch.setattr(outputs, "outlined_objects", fail)
     with pytest.raises(RuntimeError):
         infer(Path(__file__).parents[2] / "bundles/dsb2018_unet", mosaics["dsb2018"], tmp_path, **TILES)
     left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}  # which goes with the workflow that failed

@@ -79,15 +79,15 @@ def test_two_processes_train_as_one_does(name, sample_data_sets, tmp_path):
     for count in (1, 2):
         run(count, "train", bundle, dataset_dir, tmp_path / str(count), **keys)
     one, two = (curve_of(tmp_path / str(count)) for count in (1, 2))
-    assert len(one) == 2
+    assert [row["epoch"] for row in one] == [0, 1, 2]  # the start is validated first
     assert one[0]["validation_iou"] > 0.05
     for alone, shared in zip(one, two, strict=True):
-        assert shared == pytest.approx(alone, abs=1e-4)
+        assert shared == pytest.approx(alone, abs=1e-4, nan_ok=True)
 
 
 def test_two_processes_train_every_bundle_and_evaluate_to_the_last_digit(bundle, dataset_dir, tmp_path):
     keys = {"max_epochs": 1, "val_interval": 1, "ema_momentum": 0.5}
-    run(2, "train", bundle, dataset_dir, tmp_path / "run", **keys)
+    run(2, "train", bundle, dataset_dir, tmp_path / "run", ckpt_path="null", **keys)
     assert len(curve_of(tmp_path / "run")) == 1
     kept, checkpoint = (
         torch.load(tmp_path / "run" / name, weights_only=True) for name in ("model.pt", "checkpoint.pt")
@@ -141,7 +141,8 @@ def test_a_training_of_which_a_process_is_killed_is_started_again_and_ends_as_if
     words = words_of(2, "train", bundle, dataset_dir, killed, **keys)
     with (tmp_path / "log").open("w") as log:
         launcher = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, env=ENVIRONMENT)
-        while launcher.poll() is None and not (killed / "iou_curve.csv").is_file():
+        curve = killed / "iou_curve.csv"
+        while launcher.poll() is None and not (curve.is_file() and "\n1," in curve.read_text()):
             time.sleep(0.1)
         time.sleep(0.5)  # into the next epoch
         os.kill(processes_of(launcher.pid)[rank], signal.SIGKILL)

@@ -90,13 +90,15 @@ def test_a_slide_gives_the_objects_of_a_plain_image_of_its_pixels(pixels_of_slid
     )
     np.testing.assert_array_equal(of_all, of_plain)
     assert of_all.max() > 50
-    done = segmented(slide, tmp_path / "tissue", compress_geojson=True, **at_its_scale)
+    done = segmented(slide, tmp_path / "tissue", formats=["ome-tiff"], **at_its_scale)
     assert "tiles" in done.rows[0]["remarks"]
     assert "are glass" in done.rows[0]["remarks"]
     kept = tifffile.imread(tmp_path / "tissue/slide_instances.tif", level=0)
     # Glass no longer counts in what is black and white.
     assert kept.max() == pytest.approx(of_all.max(), rel=0.03)
     assert ((kept > 0) == (of_all > 0)).mean() > 0.995
+    label_map, as_ome = (tmp_path / "tissue" / f"slide_{end}" for end in ("instances.tif", "labels.ome.tif"))
+    assert label_map.read_bytes() == as_ome.read_bytes()
 
 
 def test_ome_zarr_gives_the_objects_of_a_plain_image_and_gets_labels_only_when_asked(pixels_of_slide, tmp_path):
@@ -110,7 +112,8 @@ def test_ome_zarr_gives_the_objects_of_a_plain_image_and_gets_labels_only_when_a
     segmented(plain, tmp_path / "plain", **options)
     for large in (1000, 10**6):
         output = tmp_path / f"of_{large}"
-        segmented(image, output, output_format="ome-zarr", compress_geojson=True, **options | {"large_image_px": large})
+        formats = {"output_format": "ome-zarr", "formats": ["geojson.gz"]}
+        segmented(image, output, **formats, **options | {"large_image_px": large})
         assert sorted(image.rglob("*")) == before
     truth = tifffile.imread(tmp_path / "plain/plain_instances.tif")
     of_tiles, of_whole = (

@@ -4,10 +4,12 @@ import pytest
 import torch
 from monai.apps.utils import HashCheckError
 from monai.bundle import download_large_files
+from training_records import NO_FILE, write_record
 
 from medseg_ext.bundle.ship import ship_weights, to_half_precision, write_large_files
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
+from medseg_ext.runs.provenance import describe_file
 
 
 @pytest.fixture
@@ -15,8 +17,100 @@ def bundle(tmp_path):
     configs = tmp_path / "bundle" / "configs"
     configs.mkdir(parents=True)
     network = {"_target_": "torch.nn.BatchNorm2d", "num_features": 4}
-    (configs / "inference.json").write_text(json.dumps({"network_def": network}))
+    (configs / "inference.json").write_text(json.dumps({"network_def": network, "title": "Theirs", "class_names": []}))
+    metadata = {
+        "name": "Net",
+        "description": "A net.",
+        "intended_use": "Research.",
+        "references": [],
+        "kinds": {"a": "b"},
+    }
+    (configs / "metadata.json").write_text(json.dumps(metadata | {"data_source": "Their images, AP 0.99"}))
     return tmp_path / "bundle"
+
+
+def training(folder, **further: object):
+    """Make what a training leaves: weights and the record of what they come from."""
+    told = {"name": "Own images", "licence": "CC0", "images": {"training": 7, "validation": 2}}
+    write_record(folder, settings={"max_epochs": 6}, **{"data_set": NO_FILE | told, **further})
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), folder / "model.pt")
+    return folder / "model.pt"
+
+
+def claims_of(bundle) -> str:
+    """Give all texts of a bundle in one."""
+    files = [*sorted((bundle / "docs").glob("*.*")), bundle / "configs" / "metadata.json", bundle / "large_files.yml"]
+    return "\n".join(file.read_text() for file in files if file.suffix != ".png")
+
+
+def test_a_bundle_tells_of_its_weights_and_nothing_of_others(bundle, tmp_path):
+    docs = bundle / "docs"
+    docs.mkdir()
+    (docs / "README.md").write_text("On their test images the AP is 0.99.")
+    (docs / "data_license.txt").write_text("Data: Theirs. The weights in models/ were trained on these images.")
+    for name in ("samples.png", "worst_images.png"):
+        (docs / name).touch()
+    assert main(["ship", str(training(tmp_path / "run")), str(bundle)]) == 0
+    told = claims_of(bundle)
+    assert "Theirs" not in told
+    assert "0.99" not in told
+    assert {path.name for path in docs.iterdir()} == {"README.md", "data_license.txt"}
+    assert "Trained on: Own images (licence: CC0), 7 images to train, 2 to validate." in told
+    assert "started from scratch" in told
+    assert "- `max_epochs`: 6" in told
+    assert json.loads((bundle / "configs" / "inference.json").read_text())["title"] == "Own images"
+
+
+def test_what_comes_from_the_former_weights_keeps_their_licence(bundle, tmp_path):
+    ship_weights(training(tmp_path / "first"), bundle)
+    (bundle / "docs" / "data_license.txt").write_text("Licence: CC BY-NC-SA")
+    former = describe_file(bundle / "models" / "model.pt")
+    ship_weights(training(tmp_path / "second", weights=former), bundle)
+    licence = (bundle / "docs" / "data_license.txt").read_text()
+    assert (
+        "those that this bundle had before, whose licence holds for what comes from them, too:\n\n    Licence: CC"
+        in licence
+    )
+    assert licence.startswith("Data: Own images.\nLicence: CC0\n")
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata["weights"]["started_from"] == former["sha256"]
+
+
+def test_a_start_that_was_kept_is_not_said_to_be_trained_on_the_data(bundle, tmp_path):
+    """No epoch was better: these are the weights that the training started from, whatever images it saw."""
+    ship_weights(training(tmp_path / "first"), bundle)
+    own = describe_file(bundle / "models" / "model.pt")
+    for folder, start in (("same", own), ("other", own | {"sha256": "f"})):
+        weights = training(tmp_path / folder, weights=start)
+        torch.save({"best_model": {"best": {"epoch": 0, "pq": 0.5}}}, tmp_path / folder / "checkpoint.pt")
+        if folder == "same":
+            with pytest.raises(
+                DataError, match="is what the bundle has already, as no epoch of the training was better"
+            ):
+                ship_weights(weights, bundle)
+        else:
+            ship_weights(weights, bundle)
+    told = claims_of(bundle)
+    assert "that a training on Own images started from, as no epoch was better" in told
+    assert "Trained on" not in told
+    assert json.loads((bundle / "configs" / "metadata.json").read_text())["data_source"] == "not known"
+
+
+def test_weights_of_which_nothing_tells_are_not_said_to_come_from_anything(bundle, tmp_path):
+    weights = training(tmp_path / "run")
+    (tmp_path / "run" / "provenance_train.json").unlink()
+    ship_weights(weights, bundle)
+    told = claims_of(bundle)
+    assert "What they were trained on is not known" in told
+    assert "were trained on these images" not in told
+
+
+def test_an_evaluation_of_other_weights_is_refused_and_nothing_is_written(bundle, tmp_path):
+    weights, evaluation = training(tmp_path / "run"), tmp_path / "evaluation"
+    write_record(evaluation, workflow="evaluate", settings={}, weights=NO_FILE | {"path": "other.pt", "sha256": "f"})
+    with pytest.raises(DataError, match=r"is an evaluation of other\.pt, and not of .*model\.pt: evaluate these"):
+        ship_weights(weights, bundle, evaluation=evaluation)
+    assert not (bundle / "models").exists()
 
 
 def test_shipped_weights_are_half_as_large_and_load_as_before(bundle, tmp_path):
@@ -89,17 +183,14 @@ def test_the_curve_in_docs_is_that_of_the_shipped_weights_or_none(bundle, tmp_pa
     for name in present:
         (tmp_path / name).write_text("own")
     assert main(["ship", str(tmp_path / "model.pt"), str(bundle)]) == 0
-    assert {path.name: path.read_text() for path in docs.iterdir()} == {
-        "README.md": "older",
-        **dict.fromkeys(present, "own"),
-    }
+    curves = {path.name: path.read_text() for path in docs.glob("iou_curve.*")}
+    assert curves == dict.fromkeys(present, "own")
     lines = capsys.readouterr().out.splitlines()
     written = [bundle / "models" / "model.pt", bundle / "large_files.yml", *(docs / name for name in present)]
     assert lines[: len(written)] == [str(path) for path in written]
     removed = [name for name in ("iou_curve.csv", "iou_curve.png") if name not in present]
-    assert [line.partition(", ")[0] for line in lines[len(written) :]] == [
-        f"{docs / name}: removed" for name in removed
-    ]
+    told = [line.partition(", ")[0] for line in lines if ": removed" in line]
+    assert told == [f"{docs / name}: removed" for name in removed]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

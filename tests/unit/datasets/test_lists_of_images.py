@@ -219,7 +219,8 @@ def test_inputs_without_an_image_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"notes.txt is not an image"):
         list_images(tmp_path / "notes.txt")
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match=r"did you mean .*images"):
+    (tmp_path / "images" / "a.png").touch()
+    with pytest.raises(DataError, match=r"its folders images hold some: give these"):
         list_images(tmp_path)
 
 
@@ -327,3 +328,27 @@ def test_names_that_are_no_text_get_ids_that_are(tmp_path):
     ids = [item["id"] for item in list_images(tmp_path)]
     assert len(set(ids)) == 2
     assert all(name.encode().startswith(b"a-") for name in ids)
+
+
+def test_folders_inside_a_folder_are_read_when_asked_for_and_named_when_not(tmp_path):
+    for name in ("plate1/a.png", "plate2/deep/b.png", "plate2/a.png", ".hidden/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "plate1" / "back").symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"holds no image.*plate1, plate2 hold some.*--recursive"):
+        list_images(tmp_path)
+    found = list_images(tmp_path, recursive=True)
+    assert [Path(item["image"]).relative_to(tmp_path).as_posix() for item in found] == [
+        "plate1/a.png", "plate2/a.png", "plate2/deep/b.png",
+    ]  # fmt: skip
+    assert [item["id"] for item in found] == ["plate1_a", "plate2_a", "b"]
+
+
+def test_an_ome_zarr_is_an_image_and_no_folder_to_look_in(tmp_path):
+    (tmp_path / "plate" / "a.zarr" / "0").mkdir(parents=True)
+    (tmp_path / "plate" / "a.zarr" / "0" / "0.tif").touch()
+    for path in (tmp_path, tmp_path / "plate", tmp_path / "plate" / "a.zarr"):
+        (item,) = list_images(path, recursive=True)
+        assert item == {"image": str(tmp_path / "plate" / "a.zarr"), "id": "a"}
+    with pytest.raises(DataError, match="its folders plate hold some"):
+        list_images(tmp_path)

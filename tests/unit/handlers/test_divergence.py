@@ -8,7 +8,8 @@ from monai.handlers import StatsHandler
 
 from medseg_ext.datasets.epoch_batches import EpochBatches
 from medseg_ext.errors import DataError, DivergenceError, NotFiniteError
-from medseg_ext.handlers.checkpoint import BestModel, ResumableState
+from medseg_ext.handlers.best_model import BestModel
+from medseg_ext.handlers.checkpoint import ResumableState
 from medseg_ext.handlers.divergence import StopWhenDiverged
 
 IMAGES = [{"id": f"image {number}"} for number in range(6)]
@@ -133,6 +134,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     best = BestModel(network, str(tmp_path / "model.pt"))
     trainer, _, _ = training(tmp_path)
     trainer.state.key_metric_name, trainer.state.metrics = "foreground_iou", {"foreground_iou": 0.9}
+    trainer.state.epoch = 1
     with pytest.raises(DivergenceError, match=r"weight is not finite, so that .*model\.pt is left as it is"):
         best(trainer)
     assert not list(tmp_path.iterdir())

@@ -265,3 +265,18 @@ def test_found_missed_and_spurious_objects_have_their_colours():
     assert tuple(prediction[2, 5]) == MATCHED
     assert tuple(prediction[13, 25]) == SPURIOUS
     assert tuple(prediction[7, 7]) == (0, 0, 0)
+
+
+def test_a_report_begins_with_what_was_found_in_words_and_says_that_few_images_have_no_interval(tmp_path):
+    (tmp_path / "net" / "configs").mkdir(parents=True)
+    metadata = {"name": "U-Net", "kinds": {"f": "fluorescence", "a": "stained tissue"}}
+    (tmp_path / "net" / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    evaluate(tmp_path, CASES, object_name="nucleus", bundle_root=str(tmp_path / "net"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    first = page.split("<h1>")[1].split("<p")[1]
+    assert "1 of 2 nuclei found, 1 missed, 1 spurious, in 2 images, by U-Net, 20" in first
+    assert "too few images" in page
+    assert "f: fluorescence" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["objects"] == {"true": 2, "found": 1, "missed": 1, "spurious": 1}
+    assert metrics["metrics"]["foreground_iou"]["interval_95"] == [None, None]

@@ -14,17 +14,24 @@ from PIL import Image
 
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.averaging import AveragedWeights
-from medseg_ext.handlers.checkpoint import BestModel, ResumableState, refuse_to_replace
+from medseg_ext.handlers.best_model import BestModel, StartValidation
+from medseg_ext.handlers.checkpoint import ResumableState, refuse_to_replace
 from medseg_ext.handlers.early_stop import EarlyStop
+from medseg_ext.handlers.frozen_norms import FrozenNorms
 from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
+from medseg_ext.handlers.time_left import TimeLeft
 from medseg_ext.runs.provenance import Provenance
 
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch):
     """Let the log speak: bundles' logging.conf, which other tests read, silences loggers that are there before."""
-    monkeypatch.setattr(logging.getLogger("medseg_ext.handlers.checkpoint"), "disabled", False)
+    for name in ("best_model", "checkpoint", "time_left"):
+        monkeypatch.setattr(logging.getLogger(f"medseg_ext.handlers.{name}"), "disabled", False)
+
+
+NO_OBJECTS = {"validation_pq": "nan", "validation_ap_50": "nan"}  # of an evaluator without these metrics
 
 
 class Training:
@@ -45,6 +52,7 @@ class Training:
     def validate(self, trainer: Engine) -> None:
         trainer.state.metrics["foreground_iou"] = 0.5
         self.evaluator.state.metrics["foreground_iou"] = self.scores[trainer.state.epoch - 1]
+        self.evaluator.state.epoch = trainer.state.epoch
         self.evaluator.fire_event(Events.EPOCH_COMPLETED)
 
     def run(self, max_epochs: int) -> None:
@@ -64,6 +72,102 @@ def test_the_first_of_equally_good_epochs_is_kept(tmp_path):
     BestModel(training.network, str(tmp_path / "model.pt")).attach(training.evaluator)
     training.run(3)
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1
+
+
+class FineTuning(Training):
+    """One whose start is validated: it steps through given scores of the start and of the epochs, each by metric."""
+
+    def __init__(self, scores: list[dict[str, float]], folder, **options: object) -> None:
+        super().__init__([])
+        self.of_validations = scores
+        torch.nn.init.constant_(self.network.weight, 7)
+        self.evaluator.state.key_metric_name = "pq"
+        self.evaluator.run = self.validate_start
+        self.best = BestModel(self.network, str(folder / "model.pt"), tie_metric="foreground_iou", guard_metric="ap_50")
+        self.curve = IoUCurve(str(folder))
+        self.curve.set_trainer(self.trainer)
+        for handler in (self.best, self.curve):
+            handler.attach(self.evaluator)
+        self.best.set_trainer(self.trainer)
+        parts = {"network": self.network, "trainer": self.trainer, "best": self.best, "curve": self.curve}
+        ResumableState(parts, str(folder / "checkpoint.pt"), **options).attach(self.trainer)
+        StartValidation(self.evaluator, self.best).attach(self.trainer)
+
+    def validate_start(self, epoch: int) -> None:
+        assert epoch == 0
+        self.validate(self.trainer)
+
+    def validate(self, trainer: Engine) -> None:
+        epoch = self.evaluator.state.epoch = trainer.state.epoch
+        self.evaluator.state.metrics = {"ap_50": 0.5, "foreground_iou": 0.5, **self.of_validations[epoch]}
+        self.evaluator.fire_event(Events.EPOCH_COMPLETED)
+
+
+def kept_weight(folder) -> float:
+    return torch.load(folder / "model.pt", weights_only=True)["weight"].item()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept"),
+    [
+        ([{"pq": 0.4}, {"pq": 0.6}, {"pq": 0.5}], 7),  # nothing beats the start
+        ([{"pq": 0.6}, {"pq": 0.7}, {"pq": 0.8}], 3),
+        ([{"pq": 0.7, "ap_50": 0.49}, {"pq": 0.65}, {"pq": 0.6}], 2),  # better by one measure, and worse by another
+        ([{"pq": 0.6}, {"pq": 0.6, "foreground_iou": 0.6}, {"pq": 0.6, "foreground_iou": 0.4}], 2),
+        ([{"pq": float("nan")}, {"pq": 0.59, "foreground_iou": 0.9}, {"pq": 0.6}], 7),
+    ],
+)
+def test_nothing_is_kept_that_finds_objects_worse_than_the_start(tmp_path, caplog, epochs, kept):
+    training = FineTuning([{"pq": 0.6}, *epochs], tmp_path)
+    with caplog.at_level("INFO", "medseg_ext"):
+        training.run(3)
+    assert kept_weight(tmp_path) == kept
+    told = "no epoch was better than the start" if kept == 7 else f"kept are the weights of epoch {kept}: pq"
+    assert told in training.best.result
+    assert training.best.result in caplog.text
+    epochs_drawn = [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())]
+    assert epochs_drawn == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_resumed_fine_tuning_knows_its_start_and_does_not_validate_it_again(tmp_path, after):
+    first = interrupted(FineTuning([{"pq": 0.6}, {"pq": 0.4}], tmp_path), after=after)
+    with pytest.raises(MemoryError):
+        first.run(3)
+    assert kept_weight(tmp_path) == 7
+    second = FineTuning([{}, {"pq": 0.4}, {"pq": 0.5}, {"pq": 0.6}], tmp_path, resume=True)
+    second.run(3)
+    assert kept_weight(tmp_path) == 7
+    assert second.best.start["pq"] == 0.6
+    assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["0", "1", "2", "3"]
+
+
+def test_a_fine_tuning_that_fails_at_its_first_step_leaves_an_earlier_training_as_it_was(tmp_path):
+    FineTuning([{"pq": 0.1}, {"pq": 0.2}], tmp_path).run(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    failing = interrupted(FineTuning([{"pq": 0.9}], tmp_path, overwrite=True), after=0)
+    with pytest.raises(MemoryError):
+        failing.run(1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_time_that_is_left_is_told_after_every_epoch_but_the_last(caplog):
+    training = Training([0.5] * 3)
+    TimeLeft().attach(training.trainer)
+    with caplog.at_level("INFO", "medseg_ext"):
+        training.run(3)
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("time_left")]
+    assert told == ["epoch 1 of 3: about 1 min left", "epoch 2 of 3: about 1 min left"]
+
+
+def test_frozen_norms_keep_their_statistics_and_learn_their_scale():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    before = {name: value.clone() for name, value in network[1].named_buffers()}
+    FrozenNorms(network).attach(Engine(lambda *_: None))
+    network.train()
+    network(torch.rand(2, 1, 4, 4)).sum().backward()
+    assert all(torch.equal(before[name], value) for name, value in network[1].named_buffers())
+    assert network[1].weight.grad is not None
 
 
 @pytest.fixture
@@ -90,7 +194,7 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr("medseg_ext.processes.process_rank", lambda: 1)
     best = with_state(training := Training([0.5, 0.9]), tmp_path / "out", resume=False)
     training.run(2)
-    assert best.best == pytest.approx(0.9)
+    assert best.best == {"epoch": 2, "foreground_iou": 0.9}
     assert not (tmp_path / "out").exists()
 
 
@@ -181,8 +285,8 @@ def test_the_curve_has_a_row_an_epoch_with_the_mean_loss_of_that_epoch(tmp_path)
     training.run(2)
     rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
     assert rows == [
-        {"epoch": "1", "train_loss": "2", "train_iou": "0.5", "validation_iou": "0.25"},
-        {"epoch": "2", "train_loss": "4", "train_iou": "0.5", "validation_iou": "0.75"},
+        {"epoch": "1", "train_loss": "2", "train_iou": "0.5", "validation_iou": "0.25", **NO_OBJECTS},
+        {"epoch": "2", "train_loss": "4", "train_iou": "0.5", "validation_iou": "0.75", **NO_OBJECTS},
     ]
     assert Image.open(tmp_path / "iou_curve.png").size == (768, 480)
 
@@ -195,7 +299,7 @@ def test_what_a_trainer_does_not_measure_is_undefined(tmp_path):
     training.evaluator.state.metrics["dice"] = 0.25
     training.run(1)
     (row,) = csv.DictReader((tmp_path / "iou_curve.csv").open())
-    assert row == {"epoch": "1", "train_loss": "2", "train_iou": "nan", "validation_iou": "0.25"}
+    assert row == {"epoch": "1", "train_loss": "2", "train_iou": "nan", "validation_iou": "0.25", **NO_OBJECTS}
 
 
 def test_a_curve_without_a_trainer_says_so(tmp_path):
@@ -227,7 +331,7 @@ def test_a_resumed_training_does_not_replace_better_weights(tmp_path):
     first.run(2)
     best = with_state(second := Training([0.5, 0.9, 0.6]), tmp_path, resume=True)
     second.run(3)
-    assert best.best == pytest.approx(0.9)
+    assert best.best == {"epoch": 2, "foreground_iou": 0.9}
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 2
     assert second.network.weight.item() == 3
     assert [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())] == ["1", "2", "3"]

@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -5,6 +7,12 @@ from torch import nn
 
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.weights_loader import WeightsLoader
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch):
+    """Let the log speak: bundles' logging.conf, which other tests read, silences loggers that are there before."""
+    monkeypatch.setattr(logging.getLogger("medseg_ext.handlers.weights_loader"), "disabled", False)
 
 
 def network(channels: int = 4, classes: int = 3) -> nn.Sequential:
@@ -35,6 +43,26 @@ def test_another_number_of_classes_is_named(tmp_path):
     ):
         load(tmp_path / "model.pt", target)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_training_keeps_all_but_the_last_layer_of_weights_for_other_classes_and_says_so(tmp_path, caplog, classes):
+    source, target = network(classes=4), network(classes=classes)
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    own = {name: value.clone() for name, value in target.state_dict().items()}
+    loader = WeightsLoader(str(tmp_path / "model.pt"), {"model": target}, map_location="cpu", own_last_layer=True)
+    with caplog.at_level("INFO", "medseg_ext"):
+        loader.load()
+    for name, value in target.state_dict().items():
+        assert torch.equal(value, (own if name.startswith("2.") else source.state_dict())[name])
+    assert "all its weights are kept but those of the last layer (2), which learns anew" in caplog.text
+
+
+def test_a_training_does_not_take_weights_of_another_width(tmp_path):
+    torch.save(network(channels=8, classes=4).state_dict(), tmp_path / "model.pt")
+    loader = WeightsLoader(str(tmp_path / "model.pt"), {"model": network()}, map_location="cpu", own_last_layer=True)
+    with pytest.raises(DataError, match="another width"):
+        loader.load()
 
 
 def test_another_architecture_is_named(tmp_path):

@@ -12,12 +12,12 @@ from medseg_ext.pages.marked_parts import CLOSING, OPENING, check_sections, text
 ROOT = Path(__file__).parents[3]
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 SECTIONS = [
+    "When not to use it",
     "Model overview",
     "Data",
     "Training configuration",
     "Performance",
     "Failure cases",
-    "Intended use and limits",
     "Commands",
     "License",
     "References",

@@ -21,7 +21,7 @@ def page_with(*sections):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def evaluation(tmp_path_factory, intervals_of_few_images):
     return evaluate(tmp_path_factory.mktemp("runs") / "unet", UNET, curve=[0.3, 0.7])
 
 
@@ -220,3 +220,16 @@ def test_a_broken_metrics_json_is_named(bundle, evaluation, tmp_path, content):
     (folder / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"metrics\.json cannot be read .*again"):
         write_card(bundle, folder)
+
+
+def test_a_card_whose_own_text_is_of_other_images_than_the_evaluation_is_told(bundle, evaluation):
+    card = bundle / "docs" / "README.md"
+    assert write_card(bundle, evaluation).of_other_images == []
+    card.write_text(f"On the 4 test images.\n{card.read_text()}")
+    assert write_card(bundle, evaluation).of_other_images == []
+    card.write_text(f"530 images to train, 66 to test.\n{card.read_text()}")
+    (told,) = write_card(bundle, evaluation).of_other_images
+    assert "says 4 and 66 test images, and the evaluation is of 4" in told
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata | {"data_set": "another"}))
+    assert any("on DSB2018" in line and "another" in line for line in write_card(bundle, evaluation).report())

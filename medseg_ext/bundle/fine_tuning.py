@@ -1,0 +1,116 @@
+"""Plan a training on data of one's own: what it starts from, and settings that suit the number of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medseg_ext.bundle.keys import read_defaults
+from medseg_ext.datasets.data_set_folder import load_class_names, read_dataset_json
+from medseg_ext.errors import DataError
+from medseg_ext.files import WEIGHTS_FILE
+from medseg_ext.runs.provenance import provenance_file, read_provenance, repeatable_settings
+
+SHIPPED, SCRATCH = "shipped", "scratch"
+LEARNING_RATE = 0.0003
+LEAST_CROPS = 64  # of an epoch
+EPOCHS, LEAST_EPOCHS, MOST_CROPS = 6, 4, 2400  # of a training: minutes on a CPU
+
+
+class Plan(NamedTuple):
+    """What a run gets besides what is given for it.
+
+    Attributes:
+        settings: values of the config's keys.
+        lines: that tell people of it.
+    """
+
+    settings: dict[str, Any]
+    lines: list[str]
+
+
+def fine_tuning_settings(n_images: int) -> dict[str, Any]:
+    """Choose the settings of a training that starts from weights; docs/fine_tuning.md has the measurements.
+
+    Args:
+        n_images: number of images to train on, at least 1.
+
+    >>> fine_tuning_settings(7)["crops_per_image"], fine_tuning_settings(500)["max_epochs"]
+    (10, 4)
+    """
+    crops_per_image = -(-LEAST_CROPS // n_images)
+    return {
+        "learning_rate": LEARNING_RATE,
+        "frozen_norms": True,
+        "crops_per_image": crops_per_image,
+        "max_epochs": max(LEAST_EPOCHS, min(EPOCHS, MOST_CROPS // (n_images * crops_per_image))),
+        "val_interval": 2,
+    }
+
+
+def plan_training(
+    bundle: Path, given: Mapping[str, Any], *, data: Path, output: Path, start: str | None = None
+) -> Plan:
+    """Plan what is not given for a training.
+
+    Args:
+        bundle: the bundle's folder.
+        given: values of the config's keys.
+        data: the data set folder, whose classes the network is to learn.
+        output: the training's folder; one that goes on keeps what it began with.
+        start: "shipped" or "scratch"; None is the weights of `given`, else the shipped ones.
+
+    Raises:
+        DataError: the data set folder is none, the start is given twice, or the bundle has no weights.
+    """
+    resume = given.get("resume", False)
+    goes_on = resume is True or (resume and (output / "checkpoint.pt").is_file())
+    if goes_on and provenance_file(output, "train").is_file():
+        return _as_before(output, given)
+    weights = given.get("ckpt_path")
+    if start and weights:
+        raise DataError(f"--from {start} and --ckpt_path {weights}: give one of them")
+    try:
+        dataset = read_dataset_json(data)
+        of_data, n_images = load_class_names(data), len(dataset["training"])
+    except (DataError, KeyError, TypeError):
+        return Plan({}, [])  # the training itself says what is wrong
+    plan = Plan({}, [])
+    if "title" not in given and dataset.get("name"):
+        plan.settings["title"] = str(dataset["name"])
+    of_bundle = read_defaults(bundle / "configs" / "train.json").get("class_names")
+    if "class_names" not in given and of_data != of_bundle:
+        plan.settings["class_names"] = of_data
+        plan.lines.append(
+            f"classes: those of the data, {', '.join(of_data)} (the bundle's: {', '.join(of_bundle or [])})"
+        )
+    if start == SCRATCH or ("ckpt_path" in given and not weights):
+        plan.lines.append("start: from scratch")
+        return plan
+    if weights:
+        plan.lines.append(f"start: {weights}, validated first")
+    else:
+        file = bundle / WEIGHTS_FILE
+        if not file.is_file():
+            raise DataError(
+                f"{file}: is missing, and a training starts from it: give --from scratch, or --ckpt_path FILE"
+            )
+        plan.settings["ckpt_path"] = str(file)
+        plan.lines.append(f"start: the shipped weights, {file}, validated first (--from scratch starts anew)")
+    chosen = {key: value for key, value in fine_tuning_settings(max(n_images, 1)).items() if key not in given}
+    plan.settings.update(chosen)
+    if chosen:
+        texts = ", ".join(f"{key} {value}" for key, value in chosen.items())
+        plan.lines.append(f"for {n_images} training image{'s' if n_images != 1 else ''}: {texts}")
+    return plan
+
+
+def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
+    """Take what a training that goes on began with."""
+    before = repeatable_settings(read_provenance(output, "train"))
+    keys = ("ckpt_path", "class_names", *fine_tuning_settings(1))
+    settings = {key: before[key] for key in keys if key in before and key not in given}
+    if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
+        settings["ckpt_path"] = None
+    return Plan(settings, [f"goes on with the training in {output}, by its own settings"])

@@ -1,0 +1,94 @@
+"""What a training on data of one's own starts from, and with which settings."""
+
+import json
+import shutil
+
+import pytest
+from bundle_settings import BUNDLES, ROOT
+from training_records import write_record
+
+from medseg_ext.bundle.fine_tuning import fine_tuning_settings, plan_training
+from medseg_ext.bundle.trained_settings import plan_for_weights
+from medseg_ext.errors import DataError
+
+UNET = ROOT / "bundles" / "dsb2018_unet"
+
+
+def data_set(folder, *, n_images: int = 3, class_names=("background", "nucleus"), **further: object):
+    folder.mkdir(parents=True)
+    content = {"class_names": list(class_names), "training": [{}] * n_images, **further}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_a_training_starts_from_the_shipped_weights_and_says_so(bundle, tmp_path):
+    names = json.loads((bundle / "configs" / "train.json").read_text())["class_names"]
+    plan = plan_training(bundle, {}, data=data_set(tmp_path / "data", class_names=names), output=tmp_path)
+    assert plan.settings == {"ckpt_path": str(bundle / "models" / "model.pt"), **fine_tuning_settings(3)}
+    start, settings = plan.lines
+    assert start.startswith(f"start: the shipped weights, {bundle}/models/model.pt, validated first")
+    assert settings.startswith("for 3 training images: learning_rate ")
+
+
+def test_what_is_given_goes_before_what_is_planned(tmp_path):
+    given = {"learning_rate": 0.1, "class_names": ["background", "cell"], "title": "mine"}
+    data = data_set(tmp_path / "data", name="theirs")
+    assert not plan_training(UNET, given, data=data, output=tmp_path).settings.keys() & given.keys()
+
+
+@pytest.mark.parametrize(("start", "given"), [("scratch", {}), (None, {"ckpt_path": None})])
+def test_from_scratch_the_settings_are_those_of_the_config(tmp_path, start, given):
+    plan = plan_training(UNET, given, data=data_set(tmp_path / "data"), output=tmp_path, start=start)
+    assert (plan.settings, plan.lines) == ({}, ["start: from scratch"])
+
+
+def test_classes_come_from_the_data(tmp_path):
+    data = data_set(tmp_path / "data", class_names=["background", "cytoplasm", "nucleus"])
+    plan = plan_training(UNET, {}, data=data, output=tmp_path)
+    assert plan.settings["class_names"] == ["background", "cytoplasm", "nucleus"]
+    assert (
+        plan.lines[0]
+        == "classes: those of the data, background, cytoplasm, nucleus (the bundle's: background, nucleus)"
+    )
+
+
+def test_a_start_that_is_given_twice_or_is_not_there_is_refused(tmp_path):
+    data, bare = data_set(tmp_path / "data"), tmp_path / "bundle"
+    shutil.copytree(UNET, bare, ignore=shutil.ignore_patterns("models"))
+    with pytest.raises(DataError, match=r"--from scratch and --ckpt_path w\.pt: give one of them"):
+        plan_training(UNET, {"ckpt_path": "w.pt"}, data=data, output=tmp_path, start="scratch")
+    with pytest.raises(DataError, match=r"models/model\.pt: is missing, .*: give --from scratch, or --ckpt_path FILE"):
+        plan_training(bare, {}, data=data, output=tmp_path)
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_training_that_goes_on_keeps_what_it_began_with(tmp_path, resume):
+    """Whatever the defaults are now; with `auto` it goes on only if there is something to go on from."""
+    write_record(tmp_path / "run", settings={"ckpt_path": None, "learning_rate": 0.5, "max_epochs": 9})
+    (tmp_path / "run" / "checkpoint.pt").touch()
+    given = {"resume": resume, "max_epochs": 12}
+    plan = plan_training(UNET, given, data=data_set(tmp_path / "data"), output=tmp_path / "run")
+    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5}
+    fresh = plan_training(UNET, {"resume": "auto"}, data=tmp_path / "data", output=tmp_path / "empty")
+    assert fresh.settings["ckpt_path"]
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 7, 63, 64, 65, 500, 10_000])
+def test_few_images_fill_epochs_and_many_do_not_make_them_endless(n_images):
+    settings = fine_tuning_settings(n_images)
+    crops = n_images * settings["crops_per_image"]
+    assert crops >= 64
+    assert settings["max_epochs"] >= 4
+    assert n_images > 600 or crops * settings["max_epochs"] <= 2400
+
+
+def test_weights_of_a_training_are_run_with_its_classes(tmp_path):
+    write_record(tmp_path, settings={"class_names": ["background", "a", "b"], "working_diameter_px": 20, "seed": 1})
+    given = {"ckpt_path": str(tmp_path / "model.pt")}
+    for workflow in ("evaluate", "inference"):
+        plan = plan_for_weights(UNET, given, workflow)
+        assert plan.settings == {"class_names": ["background", "a", "b"]}
+        assert "class_names ['background', 'a', 'b']" in plan.lines[0]
+        assert plan_for_weights(UNET, given | plan.settings, workflow).settings == {}
+        assert plan_for_weights(UNET, {}, workflow).settings == {}
