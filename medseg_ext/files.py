@@ -127,7 +127,7 @@ def replacing(path: Path, *, temporary_in: Path | None = None, at_once: bool = T
     the file's name, so that no loss of power leaves half of it either.
 
     Args:
-        path: the file; it need not exist.
+        path: the file, or the folder, where a folder is written to the temporary path; it need not exist.
         temporary_in: another folder for the temporary path, on the same file system: that which the run has locked,
             where the file lies below it, so that `remove_unfinished` finds what a killed run has left.
         at_once: have the content and the name on the disk before going on, which may take long. Of many files
@@ -137,12 +137,22 @@ def replacing(path: Path, *, temporary_in: Path | None = None, at_once: bool = T
     try:
         yield temporary
         if at_once:
-            to_disk(temporary)
-        temporary.replace(path)
+            tree_to_disk(temporary)
+        put_in_place(temporary, path)
         if at_once:
             to_disk(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_path(temporary)
+
+
+def put_in_place(made: Path, path: Path) -> None:
+    """Move a file or a folder to its place on the same disk, where an older one is replaced.
+
+    Raises: OSError: it cannot be moved; a file replaces no folder.
+    """
+    if made.is_dir():
+        remove_path(path)
+    made.replace(path)
 
 
 def folder_to_disk(folder: Path) -> None:
@@ -151,6 +161,17 @@ def folder_to_disk(folder: Path) -> None:
         if path.is_file() and not path.is_symlink():
             to_disk(path)
     to_disk(folder)
+
+
+def tree_to_disk(path: Path) -> None:
+    """Have the system write a file, or a folder with all that is in it, to the disk, and do nothing where none is."""
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                to_disk(Path(folder, name))
+            to_disk(Path(folder))
+    elif path.exists():
+        to_disk(path)
 
 
 def to_disk(path: Path) -> None:
@@ -179,6 +200,14 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there. Raises: OSError: it cannot be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -19,6 +19,7 @@ from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.images.formats import read_header
+from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.earlier_results import SUMMARY_FILE, refuse_results_of_others
 from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
@@ -252,11 +253,12 @@ def segment(
         if pictures is None:
             return Segmented(output_dir, rows_of_all, None)
         done_before = [item for item in items if item["id"] in rows]
+        given = given_pixel_size_um(told("pixel_size_um") if "pixel_size_um" in workflow.parser else None)
         # disable=None: no bar where the output is no terminal
         for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
-            pictures.add(
-                item, *read_pictures(output_dir, item, formats=formats, page=told("page"), channel=told("channel"))
-            )
+            asked = {"formats": formats, "page": told("page"), "channel": told("channel")}
+            size_um = given or read_pixel_size_um(item["image"], page=told("page"))
+            pictures.add(item, *read_pictures(output_dir, item, **asked, pixel_size_um=size_um))
         page: Path | None
         try:
             page = write_gallery(

@@ -104,11 +104,12 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
-    if origin.is_start and origin.started_from_replaced:
+    changes = changed_settings(bundle, origin)
+    has_other_classes = "class_names" in changes  # and with them another last layer
+    if origin.is_start and origin.started_from_replaced and not has_other_classes:
         raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
     if evaluation:
         check_is_evaluation_of(weights, evaluation)
-    changes = changed_settings(bundle, origin)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     parser.update(changes)

@@ -99,7 +99,7 @@ def join_tiles(order: Order, item: Item, with_large_views: bool, view: View, til
     """Join the objects of all tiles of a large image, and write its files."""
     with _bundle_of(order) as bundle:
         bundle.results.with_large_views = with_large_views
-        paths = [tile_file(workshop, number) for number in range(tiles)]
+        paths = [tile_file(workshop, number) for number in range(tiles) if number not in view.glass]
         return bundle.join_tiles(item, view, paths, Path(workshop))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from medseg_ext.errors import DataError
 from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
+from medseg_ext.images.ome_zarr import is_ome_zarr
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def _images_in(path: Path, *, recursive: bool) -> list[Path]:
     with told_if_unreadable(path):
         if not path.exists():
             raise DataError(f"{path} does not exist: give an image or a folder of images")
-    if recursive and path.is_dir():
+    if recursive and _is_plain_folder(path):
         images = [file for folder in _folders_in(path) for file in _images_of(folder, tells_folders=False)]
         if not images:
             raise DataError(f"{path} and the folders inside it hold no image: give {FORMAT_NAMES} files")
@@ -97,18 +98,27 @@ def _folders_in(path: Path) -> Iterator[Path]:
         seen.add(place)
         yield folder
         with told_if_unreadable(folder):
-            inside = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+            inside = sorted(
+                each for each in folder.iterdir() if _is_plain_folder(each) and not each.name.startswith(".")
+            )
         pending += reversed(inside)
 
 
 def _hint_at_folders(path: Path) -> str:
     """Name the folders that hold images, of one that holds none itself."""
-    with_images = [folder.name for folder in sorted(path.iterdir()) if folder.is_dir() and _holds_an_image(folder)]
+    with_images = [
+        folder.name for folder in sorted(path.iterdir()) if _is_plain_folder(folder) and _holds_an_image(folder)
+    ]
     if not with_images:
         return ""
     more = f" and {len(with_images) - OTHERS_NAMED} more" if len(with_images) > OTHERS_NAMED else ""
     names = as_text(", ".join(with_images[:OTHERS_NAMED]))
     return f"; its folders {names}{more} hold some: give these, or --recursive (a config's key: --recursive True)"
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Say whether a path is a folder, and no image itself."""
+    return path.is_dir() and not is_ome_zarr(path)
 
 
 def _holds_an_image(folder: Path) -> bool:
@@ -121,7 +131,7 @@ def _holds_an_image(folder: Path) -> bool:
 def _images_of(path: Path, *, tells_folders: bool) -> list[Path]:
     """List the images of a folder, without those in folders inside it, or the one image; log what is passed over."""
     with told_if_unreadable(path):
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        inside = sorted(path.iterdir()) if _is_plain_folder(path) else [path]
         images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
         return []

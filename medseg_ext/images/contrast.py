@@ -56,6 +56,7 @@ def find_contrast(
     percentages: Sequence[float],
     *,
     watch: Callable[[Sequence[Box]], Iterable[Box]] = iter,
+    wanted: Callable[[Box], bool] = lambda part: True,
 ) -> Contrast:
     """Find what stretches an image to its own contrast, but not its noise.
 
@@ -68,6 +69,7 @@ def find_contrast(
         size: (H, W).
         percentages: those of black and white, such as 0.1 and 99.9.
         watch: hands on the parts of one look at the image, such as a progress bar.
+        wanted: says which parts of the image count; if none does, all do.
 
     Source: the noise is that of Immerkaer, Fast Noise Variance Estimation, CVIU 64, 1996; here by a percentile, which
         edges do not disturb.
@@ -77,6 +79,7 @@ def find_contrast(
         for top in range(0, size[0], PLACE_PX)
         for left in range(0, size[1], PLACE_PX)
     ]
+    parts = [part for part in parts if wanted(part)] or parts
     shown: dict[Box, float] = {}
 
     def values() -> Iterable[np.ndarray]:
@@ -94,10 +97,10 @@ def find_contrast(
     noise = float(np.median([look.noise for look in looks]))
     clipped = (np.clip(_without_copies(read(place)), black, white) for place in places)
     has_detail = _shows_more_than_noise(looks, noise) and _shows_more_than_jpeg(looks, clipped)
-    wanted = max(span if has_detail else span * FLATTENED, LEAST_NOISES * noise)
-    if wanted > span:
-        black -= (wanted - span) * ((median - black) / span if span > 0 else 0.5)
-        white = black + wanted
+    least_span = max(span if has_detail else span * FLATTENED, LEAST_NOISES * noise)
+    if least_span > span:
+        black -= (least_span - span) * ((median - black) / span if span > 0 else 0.5)
+        white = black + least_span
     if white == black:
         white = black + 1
     return Contrast(black, white, _samples(regions, shown))
@@ -105,13 +108,16 @@ def find_contrast(
 
 def _regions(shown: Mapping[Box, float]) -> list[list[Box]]:
     """Divide the parts of an image into at most `PLACES` regions; in each those first that show more."""
-    n_rows, n_columns = len({part.top for part in shown}), len({part.left for part in shown})
+    rows, columns = (
+        {start: number for number, start in enumerate(sorted({part[side] for part in shown}))} for side in (0, 1)
+    )
+    n_rows, n_columns = len(rows), len(columns)
     down = min(math.isqrt(PLACES), n_rows)
     across = min(PLACES // down, n_columns)
     down = min(PLACES // across, n_rows)
     regions: dict[tuple[int, int], list[Box]] = {}
     for part in sorted(shown, key=lambda part: -shown[part]):
-        row, column = part.top // PLACE_PX, part.left // PLACE_PX
+        row, column = rows[part.top], columns[part.left]
         regions.setdefault((row * down // n_rows, column * across // n_columns), []).append(part)
     return list(regions.values())
 

@@ -16,6 +16,7 @@ import tifffile
 from medseg_ext.errors import DataError
 from medseg_ext.images.dicom import dicom_pixel_size_um, is_dicom
 from medseg_ext.images.nifti import is_nifti, nifti_pixel_size_um
+from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.tiff_pages import TiffPages
 
 UM_OF_UNIT = {
@@ -69,9 +70,9 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
     """Read how large a pixel is.
 
     From a TIFF's OME description, Aperio's MPP, ImageJ's description, or resolution with a unit, in this order; from
-    DICOM's Pixel Spacing; from the zooms of NIfTI with a unit. A size that no microscope's pixel has, below `LEAST_UM`
-    or above `LARGEST_UM`, is left out, with a remark in the log: programs write 72 or 180 dots an inch, or one pixel a
-    centimetre, where they know none.
+    DICOM's Pixel Spacing; from the zooms of NIfTI and the scale of OME-Zarr with a unit. A size that no microscope's
+    pixel has, below `LEAST_UM` or above `LARGEST_UM`, is left out, with a remark in the log: programs write 72 or 180
+    dots an inch, or one pixel a centimetre, where they know none.
 
     Args:
         path: an image file that can be read.
@@ -82,7 +83,9 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
         tell both.
     """
     path = Path(path)
-    if is_nifti(path):
+    if is_ome_zarr(path):
+        size = OmeZarrImage(path, str(path), page=page, channel=0).pixel_size_um
+    elif is_nifti(path):
         size = nifti_pixel_size_um(str(path))
     elif is_dicom(path):
         size = dicom_pixel_size_um(str(path))

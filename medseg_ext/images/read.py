@@ -14,6 +14,7 @@ from medseg_ext.files import check_regular, read_regular, told_if_unreadable
 from medseg_ext.images.colours import are_shares
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
+from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
 
 PathLike = str | os.PathLike[str]
@@ -28,8 +29,8 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
     value alone, other than a float in [0, 1], is black.
 
     Args:
-        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
-        page: number of a TIFF's page, from 0; other files have one.
+        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file, or the folder of an OME-Zarr image.
+        page: number of the page of a TIFF, or of the plane of an OME-Zarr, from 0; other files have one.
         channel: number, from 0, or name of the one channel to read, as grey; None takes grey or RGB, of two channels
             the first, of four the first three.
 
@@ -47,6 +48,8 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
 
 def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
     """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+    if is_ome_zarr(path):
+        return OmeZarrImage(path, str(path), page=page, channel=channel).read_all()
     with told_if_unreadable(path):
         check_regular(path)  # before libraries tell in their own words that it cannot be opened
         return _decode_file(path, page=page, channel=channel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,7 +24,8 @@ from medseg_ext.images.colours import (
     to_rgb,
 )
 from medseg_ext.images.orientation import TAG_ORIENTATION, box_in_file, upright, upright_size
-from medseg_ext.images.sizes import MAX_PIXELS
+from medseg_ext.images.reductions import whole_reduction
+from medseg_ext.images.sizes import MAX_PIXELS, MAX_SLIDE_PIXELS
 from medseg_ext.images.tiff_pages import TiffPages
 from medseg_ext.images.tiff_segments import TiffSegments
 from medseg_ext.images.tiff_wholeness import missing_of
@@ -51,10 +53,11 @@ class TiffImage:
         channels: those of the image, with names, and which are read.
         left_out: what a person is to be told: which of several pages, and of more channels than are read, were taken;
             how many strips or tiles were never written.
+        reductions: of the image, 1, and of those of its reduced copies that are smaller by a whole factor; ascending.
 
     Raises:
         DataError: broken or cut short; of a compression or of colours that cannot be read; too many channels; no such
-            page or channel; more than `MAX_PIXELS`. Names the file and the remedy.
+            page or channel; more than `MAX_PIXELS`, in tiles `MAX_SLIDE_PIXELS`. Names the file and the remedy.
         OSError: the file cannot be opened.
     """
 
@@ -86,6 +89,7 @@ class TiffImage:
                 if stack is None:
                     self.channels = in_page
                 self._segments = TiffSegments(source, self._header, plane.number, where)
+                self._find_levels(source, pages.levels_of(plane) if plane.number == 0 else [])
                 self.left_out = [self.channels.left_out] if self.channels.left_out else []
                 if n_never := self._n_never_written():
                     text = f"{n_never} of {len(self._header.dataoffsets)} strips or tiles were never written"
@@ -106,10 +110,26 @@ class TiffImage:
         of_8_bits = self._header.dtype == bool or (self._of_colours and self._header.photometric == _KIND.PALETTE)
         self.dtype = np.dtype(np.uint8 if of_8_bits else self._header.dtype).newbyteorder("=")
 
+    def _find_levels(self, source: Path | bytes, pages: Sequence[tifffile.TiffPage]) -> None:
+        """Take those reduced copies of the page that are like it in all but their size."""
+        page = self._header
+        self._levels = {1: (page, self._segments)}
+        for level in pages:
+            reduction = whole_reduction((page.imagelength, page.imagewidth), (level.imagelength, level.imagewidth))
+            is_alike = (level.dtype, level.photometric, level.samplesperpixel, level.bitspersample) == (
+                page.dtype,
+                page.photometric,
+                page.samplesperpixel,
+                page.bitspersample,
+            )
+            if reduction is not None and is_alike:
+                self._levels[reduction] = (level, TiffSegments(source, level, 0, self._where))
+        self.reductions = tuple(sorted(self._levels))
+
     def _check(self, n_bytes: int) -> None:
         """Refuse what the header alone says cannot be read."""
         page, where = self._header, self._where
-        if page.imagewidth * page.imagelength > MAX_PIXELS:
+        if page.imagewidth * page.imagelength > (MAX_SLIDE_PIXELS if page.is_tiled else MAX_PIXELS):
             raise DataError(f"{where} claims {page.imagewidth} x {page.imagelength} pixels: cut it into smaller images")
         if page.dtype is None or 0 in page.shaped or self._n_never_written() == len(page.dataoffsets):
             raise DataError(
@@ -155,8 +175,18 @@ class TiffImage:
             values = ~values if values.dtype.kind in "ui" else values.dtype.type(self._float_white) - values
         return upright(values, self._orientation)
 
+    def reduced(self, reduction: int) -> TiffImage:
+        """Give a reduced copy of the image, one of `reductions`, to be read as the image is."""
+        level = copy.copy(self)
+        level._header, level._segments = self._levels[reduction]
+        level._size = level._header.imagelength, level._header.imagewidth
+        level.size = upright_size(level._size, self._orientation)
+        return level
+
     def read_all(self) -> np.ndarray:
-        """Read the whole image, see `read`."""
+        """Read the whole image, see `read`. Raises: DataError: it is damaged, or has more than `MAX_PIXELS`."""
+        if self.size[0] * self.size[1] > MAX_PIXELS:
+            raise DataError(f"{self._where} has {self.size[0]} x {self.size[1]} pixels: cut it into smaller images")
         return np.ascontiguousarray(self.read(Box(0, 0, *self.size)))
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
+from medseg_ext.images.ome_zarr import LABELS_FOLDER
 from medseg_ext.objects.formats import ResultFormats
 
 DONE_FILE = ".medseg.done.jsonl"
@@ -18,7 +19,10 @@ Item = Mapping[str, str]
 Row = dict[str, Any]
 """What `summary.csv` says of an image, by column."""
 Note = dict[str, Any]
-"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results."""
+"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results.
+
+What is a folder has the size of all files in it, and the time of the latest.
+"""
 
 
 def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats) -> Note:
@@ -27,12 +31,12 @@ def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats
     Raises:
         OSError: its file, or one of its results, is not there.
     """
-    image = Path(item["image"]).stat()
+    image = Path(item["image"])
     files = formats.paths(output_dir, item["id"]).values()
     return {
         "row": row,
-        "input": [Path(item["image"]).name, image.st_size, image.st_mtime_ns],
-        "files": [path.stat().st_size for path in files],
+        "input": [image.name, *_size_and_time(image)],
+        "files": [_size_and_time(path)[0] for path in files],
     }
 
 
@@ -136,6 +140,16 @@ def noted_ids(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):
         return []
     return [str(note["row"]["id"]) for note in map(_parsed, lines) if note is not None and "row" in note]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Give bytes and time, in ns, of a file, or of those in a folder, but for the labels that an image may get."""
+    if not path.is_dir():
+        known = path.stat()
+        return known.st_size, known.st_mtime_ns
+    inside = (file for part in path.iterdir() if part.name != LABELS_FOLDER for file in (part, *part.rglob("*")))
+    stats = [file.stat() for file in inside if not file.is_dir()]
+    return sum(each.st_size for each in stats), max((each.st_mtime_ns for each in stats), default=0)
 
 
 def _shown(settings: Mapping[str, Any], key: str) -> str:

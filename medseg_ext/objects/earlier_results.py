@@ -10,7 +10,7 @@ from pathlib import Path
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_id
 from medseg_ext.objects.done_images import DONE_FILE, noted_ids
-from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS, coco_part
+from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS, coco_part, remove_result
 from medseg_ext.tables import read_csv_rows
 
 SUMMARY_FILE = "summary.csv"
@@ -59,7 +59,7 @@ def remove_results(folder: Path, ids: Iterable[str]) -> None:
     """Remove the files of images that a run has written, in whichever format."""
     for image_id in ids:
         for ending in (*LABEL_MAP_ENDINGS.values(), *ENDINGS.values()):
-            (folder / f"{image_id}{ending}").unlink(missing_ok=True)
+            remove_result(folder / f"{image_id}{ending}")
         coco_part(folder, image_id).unlink(missing_ok=True)
 
 

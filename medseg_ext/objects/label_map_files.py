@@ -14,6 +14,7 @@ import tifffile
 from medseg_ext.errors import DataError
 
 LONGEST_NIFTI_SIDE = 2**15 - 1
+LEVEL_STEP, LARGEST_LAST_LEVEL_PX = 4, 1024  # of pyramids: how much smaller each level is, and the side of the last one
 
 PixelSize = tuple[float, float]  # height and width in micrometres
 
@@ -100,5 +101,22 @@ ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {
 }
 
 
+def label_dtype(highest: int) -> type[np.unsignedinteger]:
+    """Give the type that holds labels up to a highest one."""
+    return np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+
+
+def level_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give the sizes (H, W) of the levels of a pyramid, the full one first.
+
+    >>> level_sizes((3000, 2001))
+    [(3000, 2001), (750, 501)]
+    """
+    sizes = [size]
+    while max(sizes[-1]) > LARGEST_LAST_LEVEL_PX:
+        sizes.append((-(-sizes[-1][0] // LEVEL_STEP), -(-sizes[-1][1] // LEVEL_STEP)))
+    return sizes
+
+
 def _fitting(instances: np.ndarray) -> np.ndarray:
-    return instances.astype(np.uint16 if instances.max() <= np.iinfo(np.uint16).max else np.uint32)
+    return instances.astype(label_dtype(int(instances.max())))

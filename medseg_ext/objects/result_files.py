@@ -14,6 +14,7 @@ from medseg_ext.images.png import encode_png, encode_png_fast
 from medseg_ext.objects.annotations import annotate
 from medseg_ext.objects.formats import LABEL_MAP, ResultFormats
 from medseg_ext.objects.label_map_files import ENCODERS, PixelSize, encode_label_ome_tiff
+from medseg_ext.objects.label_zarr import encode_label_zarr
 from medseg_ext.objects.measurements import measure_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.outline_files import OUTLINE_FORMATS, outline_files
@@ -73,13 +74,17 @@ def write_objects(
     overlay = annotate(draw_outlines(picture, instances, classes), instances, pixel_size_um=pixel_size_um)
     formats = formats or ResultFormats()
     encoders: dict[str, Callable[[], bytes]] = {
-        LABEL_MAP: lambda: ENCODERS[formats.output_format](instances, pixel_size_um),
         "classes": lambda: encode_png(classes, palette=CLASS_COLOURS),
         "overlay": lambda: encode_png_fast(overlay),
         "csv": lambda: to_csv(list(table), rows_of(table)),
         "ome-tiff": lambda: encode_label_ome_tiff(instances, pixel_size_um, name=image_id),
     }
     paths = formats.paths(folder, image_id)
+    if formats.zarr_format is None:
+        encoders[LABEL_MAP] = lambda: ENCODERS[formats.output_format](instances, pixel_size_um)
+    else:
+        with replacing(paths[LABEL_MAP], at_once=False) as made:
+            encode_label_zarr(made, instances, pixel_size_um, name=object_name, zarr_format=formats.zarr_format)
     for name, path in paths.items():
         if name in encoders:
             write_atomically(path, encoders[name](), at_once=False)

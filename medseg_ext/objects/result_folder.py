@@ -15,13 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
-from medseg_ext.files import as_text, file_key, folder_to_disk, write_atomically
+from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
+from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
 from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
-from medseg_ext.objects.formats import COCO, DEFAULT_FORMATS, ResultFormats, coco_part
+from medseg_ext.objects.formats import (
+    COCO,
+    DEFAULT_FORMATS,
+    LABEL_MAP,
+    ZARR_FORMATS,
+    ResultFormats,
+    coco_part,
+    remove_result,
+)
+from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
 from medseg_ext.objects.measurements import RATIO, summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -84,8 +94,10 @@ class ResultFolder:
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
-        output_format: of the label map, "tiff" or "nifti".
+        output_format: of the label map, see `medseg_ext.objects.formats.LABEL_MAP_ENDINGS`.
         formats: of the other files, see `medseg_ext.objects.formats.FORMATS`.
+        labels_in_image: write label maps in OME-Zarr into the images, too, which are OME-Zarr themselves: into the
+            folder `labels`, under the name of an object.
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
@@ -112,12 +124,18 @@ class ResultFolder:
         images: InputImages,
         output_format: str = "tiff",
         formats: Sequence[str] = DEFAULT_FORMATS,
+        labels_in_image: bool = False,
         training_images: Path | str | None = None,
         pixel_size_um: float | Sequence[float] | None = None,
         bundle: Path | str | None = None,
         overwrite: bool = False,
     ) -> None:
         self.formats = ResultFormats(output_format, tuple(formats))
+        if self.formats.zarr_format is not None:
+            zarr_package(f"output_format {output_format}")  # before anything is done
+        elif labels_in_image:
+            raise DataError(f"labels_in_image wants --output_format {' or '.join(ZARR_FORMATS)}, not {output_format}")
+        self.labels_in_image = labels_in_image
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
@@ -164,7 +182,7 @@ class ResultFolder:
         written = {
             file_key(place): place
             for item in inputs
-            for path in self.formats.paths(self.output_dir, item["id"]).values()
+            for path in self.paths_of(item).values()
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
@@ -172,6 +190,10 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
+        if self.labels_in_image:
+            for item in inputs:
+                if item["id"] not in self._rows:  # done, it has its labels
+                    refuse_labels_in(Path(item["image"]), self.object_name)
         if not self.overwrite:
             refuse_results_of_others(
                 self.output_dir, {item["id"] for item in inputs} | self._rows.keys(), bundle=self.bundle
@@ -185,6 +207,10 @@ class ResultFolder:
                 )
         if COCO in self.formats.formats:
             refuse_other_coco(self.output_dir)
+
+    def paths_of(self, item: Item) -> dict[str, Path]:
+        """Name the files of an image, see `medseg_ext.objects.ResultFormats`."""
+        return self.formats.paths(self.output_dir, item["id"])
 
     def start(self) -> None:
         """Make the folder ready.
@@ -210,7 +236,14 @@ class ResultFolder:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
-        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
+        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`.
+
+        Raises: DataError, OSError: the labels cannot be written into the image.
+        """
+        if self.labels_in_image:
+            image = Path(item["image"])
+            size = self.pixel_size_um(item)
+            write_labels_into(image, self.paths_of(item)[LABEL_MAP], name=self.object_name, pixel_size_um=size)
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
@@ -223,9 +256,9 @@ class ResultFolder:
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done, and remove what an earlier run made of it."""
-        for path in self.formats.paths(self.output_dir, item["id"]).values():
+        for path in self.paths_of(item).values():
             with contextlib.suppress(OSError):
-                path.unlink()
+                remove_result(path)
         is_new = item["id"] not in self._rows
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
         if is_new:  # what cannot be read is told again whenever a part of the run starts
@@ -299,9 +332,12 @@ class ResultFolder:
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
+        done = [row for row in rows if row["status"] == DONE]
+        if self.formats.zarr_format is not None:
+            for row in done:
+                tree_to_disk(self.paths_of(row)[LABEL_MAP])
         folder_to_disk(self.output_dir)
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
-        done = [row for row in rows if row["status"] == DONE]
         if done and COCO in self.formats.formats:
             parts = [coco_part(self.output_dir, row["id"]) for row in done]
             join_parts(self.output_dir, parts, object_name=self.object_name)
@@ -325,7 +361,7 @@ class ResultFolder:
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
 
 
-def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> None:
+def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> None:
     """Refuse to write to a folder that images are in: whoever reads it later would take label maps for images.
 
     A folder above or inside that of the images is none, as no folder is read with those inside it.
@@ -333,9 +369,17 @@ def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> Non
     Raises:
         DataError: an image is in the folder, however that is spelt or linked; names both.
     """
+    target = Path(os.path.realpath(output_dir))
+    for item in images:
+        path = Path(item["image"])
+        if is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
+            raise DataError(
+                f"{output_dir} is in the image {path}, where others would not know it: give another folder for the "
+                "results"
+            )
     if not output_dir.is_dir():
         return
-    first_in = {Path(item["image"]).parent: item["image"] for item in reversed([*images])}
+    first_in = {Path(item["image"]).parent: item["image"] for item in reversed(images)}
     for folder, image in first_in.items():
         if folder.is_dir() and folder.samefile(output_dir):
             raise DataError(

@@ -24,9 +24,11 @@ WHAT_IS_IN = {
     ENDINGS["csv"]: "Table of objects (CSV)",
     LABEL_MAP_ENDINGS["tiff"]: "Label map (TIFF)",
     LABEL_MAP_ENDINGS["nifti"]: "Label map (NIfTI)",
+    LABEL_MAP_ENDINGS["ome-zarr"]: "Label map (OME-Zarr)",
     ENDINGS["ome-tiff"]: "Label map (OME-TIFF)",
     ENDINGS["classes"]: "Class map (PNG)",
     ENDINGS["geojson"]: "Outlines for QuPath (GeoJSON)",
+    ENDINGS["geojson.gz"]: "Outlines for QuPath (GeoJSON, packed)",
     ENDINGS["roi"]: "ROIs for ImageJ",
 }
 ALL_ROWS, MOST_ROWS = 40_000, 300  # of the tables of all images, of that of one

@@ -24,8 +24,9 @@ from medseg_ext.images.boxes import Box
 from medseg_ext.images.contrast import find_contrast
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
+from medseg_ext.images.tissue import Tissue, find_tissue
 from medseg_ext.inferers.diameter_estimate import median_diameter
-from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
+from medseg_ext.inferers.size_normalised import GRID_PX, SizeNormalisedInferer
 from medseg_ext.inferers.tiled import Tile, TiledInferer
 from medseg_ext.objects.diameters import DIAMETER, SCALE
 from medseg_ext.objects.label_map_files import refuse_too_long_for_nifti
@@ -62,12 +63,16 @@ class View(NamedTuple):
         white: value that becomes 1.
         diameter_px: of a typical object, in pixels of the image; None where there is none.
         scale: at which the network sees the image.
+        glass: numbers of the tiles that show no tissue, and are left out.
+        sample: a part of the image that shows something, to be compared with the training images; None for any.
     """
 
     black: float
     white: float
     diameter_px: float | None
     scale: float
+    glass: frozenset[int] = frozenset()
+    sample: Box | None = None
 
 
 class LargeImages:
@@ -78,6 +83,9 @@ class LargeImages:
     `TiledInferer` it is what it sees of the image in memory, so that the objects depend on the tiles only where one is
     longer than the margin. A network that sees whole images sees each tile as one, and makes a little of other
     surroundings.
+
+    Of an image with levels, such as a whole slide, the smallest is read that has as many pixels as the network sees;
+    all results are in pixels of the image itself. Where it shows glass, nothing is looked for.
 
     Args:
         images: those of the run.
@@ -90,6 +98,7 @@ class LargeImages:
         contrast_percentiles: become black and white, over the whole image.
         tile_size: least side of a tile, without its margin, in pixels that the network sees.
         tile_margin: least margin of a tile, likewise: longer than usual objects.
+        skip_glass: leave out tiles of images with levels that show no tissue, see `medseg_ext.images.tissue`.
         amp: run in mixed precision on a GPU.
 
     Attributes:
@@ -109,6 +118,7 @@ class LargeImages:
         contrast_percentiles: Sequence[float],
         tile_size: int,
         tile_margin: int,
+        skip_glass: bool = True,
         amp: bool = False,
     ) -> None:
         self.images = images
@@ -121,6 +131,7 @@ class LargeImages:
         self.contrast_percentiles = tuple(contrast_percentiles)
         self.tile_size = tile_size
         self.tile_margin = tile_margin
+        self.skip_glass = skip_glass
         self.amp = amp
         self.shows_progress = True
 
@@ -157,9 +168,16 @@ class LargeImages:
 
     def view(self, item: Item, image: BlockImage) -> View:
         """Look at a whole image; say how the network is to see it."""
-        black, white, places = self._look_at(image)
+        tissue = find_tissue(image) if self.skip_glass and len(image.reductions) > 1 else None
+        black, white, places = self._look_at(image, tissue)
         diameter_px = self._diameter_of(item, places, _Seen(image, View(black, white, None, 1.0)))
-        return View(black, white, diameter_px, self.inferer.scale_for(diameter_px))
+        scale = _scale_of_levels(self.inferer.scale_for(diameter_px), image.reductions)
+        view = View(black, white, diameter_px, scale)
+        if tissue is None:
+            return view
+        cores = (_in_image(tile.core, image.size, scale) for tile in self.tiles(image, view))
+        glass = frozenset(number for number, core in enumerate(cores) if not tissue.touches(core))
+        return view._replace(glass=glass, sample=max(places, key=lambda place: float(image.read(place).std())))
 
     def tiles(self, image: BlockImage, view: View) -> list[Tile]:
         """Plan the tiles of an image, in pixels that the network sees."""
@@ -190,13 +208,13 @@ class LargeImages:
             item: the image.
             image: the same, opened.
             view: as of `view`.
-            objects: of each tile, in the order of `tiles`.
+            objects: of each tile that is not glass, in the order of `tiles`.
             workshop: an empty folder on the disk of the results.
 
         Returns:
             What `ResultFolder.add` takes.
         """
-        self.results.compare_with_training_images(item, sample_of(image))
+        self.results.compare_with_training_images(item, sample_of(image, view.sample))
         cores, regions = (
             [_in_image(box, image.size, view.scale) for box in boxes]
             for boxes in zip(*self.tiles(image, view), strict=True)
@@ -206,8 +224,12 @@ class LargeImages:
             PixelStore(workshop / "classes.tif", image.size, np.uint8, palette=CLASS_COLOURS) as classes,
         ):
             stitcher = Stitcher(instances, classes)
-            for objects_of_tile, core, region in zip(objects, cores, regions, strict=True):
-                stitcher.add(objects_of_tile, region=region, core=core)
+            shown = [number for number in range(len(cores)) if number not in view.glass]
+            for objects_of_tile, number in zip(objects, shown, strict=True):
+                stitcher.add(objects_of_tile, region=regions[number], core=cores[number])
+            if view.glass:
+                text = f"of {len(cores)} tiles {len(view.glass)} are glass, and were left out"
+                self.results.remark(item, f"{text}; --skip_glass False looks at all")
             found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
             summary = write_large_objects(
                 self.results.output_dir,
@@ -229,14 +251,16 @@ class LargeImages:
         with pixel_io(), temporary_folder(self.results.output_dir) as folder:
             image = self.open(item)
             view = self.view(item, image)
-            tiles = self._watched(self.tiles(image, view), desc=item["id"], unit="tile")
+            shown = [tile for number, tile in enumerate(self.tiles(image, view)) if number not in view.glass]
+            tiles = self._watched(shown, desc=item["id"], unit="tile")
             objects = (self.objects_of(image, view, tile, workshop=folder) for tile in tiles)
             return self.join(item, image, view, objects, workshop=folder)
 
-    def _look_at(self, image: BlockImage) -> tuple[float, float, list[Box]]:
-        """Look at the whole image; give its black and white, and places that show something."""
+    def _look_at(self, image: BlockImage, tissue: Tissue | None) -> tuple[float, float, list[Box]]:
+        """Look at the whole image, or its tissue; give its black and white, and places that show something."""
         watch = partial(self._watched, desc="contrast", unit="part", leave=False)
-        return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch)
+        wanted = {} if tissue is None else {"wanted": tissue.touches}
+        return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch, **wanted)
 
     def _diameter_of(self, item: Item, places: Sequence[Box], seen: _Seen) -> float | None:
         """Say how large a typical object is: one size for the image, of the objects that several places show."""
@@ -294,7 +318,7 @@ class _Seen:
         """Read a box of what the network sees, float32 (1, 3, h, w)."""
         place = _in_image(box, self.image.size, self.view.scale)
         # First by a whole factor while it is read: an image of which a tile is a large part is not held in full.
-        factor = max(1, int(min(place.size[0] / box.size[0], place.size[1] / box.size[1])))
+        factor = self.image.finest_enough(min(place.size[0] / box.size[0], place.size[1] / box.size[1]))
         pixels = _Stretched(self.image, self.view).read_shrunk(place, factor)
         return resize_image(torch.from_numpy(np.moveaxis(pixels, -1, 0).copy()), box.size)[None]
 
@@ -306,18 +330,33 @@ class _Stretched(BlockImage):
         self._image = image
         self._stretch = ScaleIntensityRange(a_min=view.black, a_max=view.white, b_min=0.0, b_max=1.0, clip=True)
         self.size = image.size
+        self.reductions = image.reductions
 
     def read(self, box: Box) -> np.ndarray:
         """Read a box, see `BlockImage`."""
         return np.asarray(self._stretch(self._image.read(box)))
 
+    def read_level(self, box: Box, reduction: int) -> np.ndarray:
+        """Read a box of a level, see `BlockImage`."""
+        return np.asarray(self._stretch(self._image.read_level(box, reduction)))
 
-def sample_of(image: BlockImage) -> np.ndarray:
-    """Read the part that shows most, float32 (h, w, 3), of nine that are spread over an image."""
-    height, width = (min(SAMPLE_PX, side) for side in image.size)
-    tops, lefts = (np.linspace(0, side - part, 5)[1:4] for side, part in zip(image.size, (height, width), strict=True))
+
+def sample_of(image: BlockImage, place: Box | None = None) -> np.ndarray:
+    """Read the part that shows most, float32 (h, w, 3), of nine that are spread over an image, or over a box of it."""
+    whole = place or Box(0, 0, *image.size)
+    height, width = (min(SAMPLE_PX, side) for side in whole.size)
+    tops, lefts = (
+        start + np.linspace(0, side - part, 5)[1:4]
+        for start, side, part in zip(whole[:2], whole.size, (height, width), strict=True)
+    )
     boxes = [Box(int(top), int(left), int(top) + height, int(left) + width) for top in tops for left in lefts]
     return max(map(image.read, boxes), key=lambda pixels: float(pixels.std()))
+
+
+def _scale_of_levels(scale: float, reductions: Sequence[int]) -> float:
+    """Move a scale, by a fiftieth at most, so that `GRID_PX` pixels that are seen are whole ones of the level read."""
+    level = max(each for each in reductions if each <= max(1, 1 / scale))
+    return scale if level == 1 else GRID_PX / (level * round(GRID_PX / scale / level))
 
 
 def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:

@@ -110,8 +110,9 @@ def test_evaluate_writes_metrics_and_report(bundle, trained, dataset_dir, tmp_pa
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    value, (low, high) = (metrics["metrics"]["foreground_iou"][key] for key in ("value", "interval_95"))
-    assert 0 <= low <= value <= high <= 1
+    value, interval = (metrics["metrics"]["foreground_iou"][key] for key in ("value", "interval_95"))
+    assert 0 <= value <= 1
+    assert interval == [None, None]  # of so few images there is none
     rows = list(csv.DictReader((tmp_path / "metrics_per_image.csv").open()))
     assert np.mean([float(row["foreground_iou"]) for row in rows]) == pytest.approx(value, abs=1e-5)
     testing = json.loads((dataset_dir / "dataset.json").read_text())["testing"]

@@ -6,7 +6,7 @@ import pytest
 
 from medseg_ext.errors import DataError
 from medseg_ext.objects.done_images import DONE_FILE, DoneImages, note_image
-from medseg_ext.objects.formats import FORMATS, ResultFormats
+from medseg_ext.objects.formats import FORMATS, LABEL_MAP, ResultFormats
 
 FILES = ResultFormats(formats=FORMATS)
 SETTINGS = {"tta": False, "patch_size": [64, 64]}
@@ -70,6 +70,28 @@ def test_an_image_whose_files_have_changed_is_done_again(items, tmp_path, change
     record(tmp_path / "out", items)
     change(Path(items[1]["image"]), [*FILES.paths(tmp_path / "out", "1").values()][ending])
     assert set(resumed(tmp_path / "out", items)) == {"0", "2"}
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda chunk: chunk.write_bytes(b"")])
+@pytest.mark.parametrize("of", ["image", "result"])
+def test_an_image_is_done_again_if_a_chunk_has_changed_but_not_for_labels_in_it(tmp_path, of, change):
+    formats = ResultFormats("ome-zarr", ())
+    (tmp_path / "out").mkdir()
+    item = {"image": str(tmp_path / "a.zarr"), "id": "a"}
+    label_map = formats.paths(tmp_path / "out", "a")[LABEL_MAP]
+    chunks = {"image": Path(item["image"], "0", "0"), "result": label_map / "0" / "0"}
+    for chunk in chunks.values():
+        chunk.parent.mkdir(parents=True)
+        chunk.write_bytes(b"chunk")
+    done = DoneImages(tmp_path / "out", SETTINGS, formats=formats)
+    done.start()
+    done.add(note_image(item, {"id": "a"}, output_dir=tmp_path / "out", formats=formats))
+    done.close()
+    Path(item["image"], "labels", "nucleus").mkdir(parents=True)
+    Path(item["image"], "labels", "nucleus", "0").write_bytes(b"label")
+    assert set(DoneImages(tmp_path / "out", SETTINGS, formats=formats).resume([item])) == {"a"}
+    change(chunks[of])
+    assert DoneImages(tmp_path / "out", SETTINGS, formats=formats).resume([item]) == {}
 
 
 def test_another_image_of_the_same_id_is_not_taken_for_the_one_that_is_done(items, tmp_path):

@@ -19,6 +19,9 @@ def results(tmp_path):
     for image_id in "ab":
         for label_map in LABEL_MAP_ENDINGS:
             for path in ResultFormats(label_map, FORMATS).paths(tmp_path, image_id).values():
+                if path.suffix == ".zarr":
+                    path.mkdir(exist_ok=True)
+                    path /= "zarr.json"
                 path.touch()
     return tmp_path
 

@@ -56,7 +56,10 @@ def same_objects(found, expected):
     return len(pairs[0]) == len(np.unique(found)) == len(np.unique(expected)) and (pairs[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize(("kind", "ending"), [("roi", "_rois.zip"), ("geojson", "_objects.geojson"), ("coco", None)])
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [("roi", "_rois.zip"), ("geojson", "_objects.geojson"), ("geojson", "_objects.geojson.gz"), ("coco", None)],
+)
 def test_a_preparation_reads_the_very_objects_back(tmp_path, kind, ending):
     raw = tmp_path / "raw"
     (raw / "images").mkdir(parents=True)

@@ -76,7 +76,7 @@ def draw(folder, name, boxes, *, shape=(60, 80), pictures):
     return {"image": f"{name}.png", "id": name, "status": "ok", "remarks": "", **sizes}
 
 
-@pytest.mark.parametrize("output_format", ["tiff", "nifti"])
+@pytest.mark.parametrize("output_format", ["tiff", "nifti", "ome-zarr"])
 def test_pictures_of_a_run_without_overlays_are_those_of_one_with_them(tmp_path, output_format):
     instances = np.zeros((50, 70), np.int32)
     instances[5:20, 5:30], instances[20:40, 30:60] = 1, 2
@@ -90,9 +90,10 @@ def test_pictures_of_a_run_without_overlays_are_those_of_one_with_them(tmp_path,
     for formats in (ResultFormats(output_format), ResultFormats(output_format, ())):
         folder = tmp_path / str(len(shown))
         folder.mkdir()
+        size = {"pixel_size_um": (0.5, 0.25)}
         names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
-        write_objects(folder, "a", objects, pixels, formats=formats, **names)
-        shown.append(read_pictures(folder, item, formats=formats, page=0, channel=None))
+        write_objects(folder, "a", objects, pixels, formats=formats, **names, **size)
+        shown.append(read_pictures(folder, item, formats=formats, page=0, channel=None, **size))
     for with_overlay, without in zip(*shown, strict=True):
         np.testing.assert_array_equal(with_overlay, without)
 
