@@ -3,6 +3,7 @@
 # Only what is loaded in no time: what a command needs is imported when it runs, and Ctrl-C may come meanwhile.
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -72,7 +73,8 @@ def _told(error: Exception, advice: Callable[[], str]) -> str:
     """Say in one line what went wrong; after what may be another time, with the command that goes on."""
     from medseg_ext.errors import is_disk_full, is_out_of_memory
 
-    message = " ".join(str(error).split("\n")) or type(error).__name__
+    # One line, but for a list, such as that of the bundles, whose lines are indented.
+    message = re.sub(r"\n(?!  )", " ", str(error)) or type(error).__name__
     if is_disk_full(error):
         return f"the disk is full ({message}){advice()}"
     if is_out_of_memory(error) and "lower" not in message and "fewer" not in message:
