@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,9 +29,11 @@ _ROWS_AT_ONCE = 1024  # while the range of values is sought
 
 def is_ome_zarr(path: Path) -> bool:
     """Say whether a path is a folder of Zarr, by its name or by what is in it."""
-    return path.is_dir() and (
-        path.name.lower().endswith(ZARR_SUFFIX) or any((path / name).is_file() for name in _METADATA)
-    )
+    with contextlib.suppress(OSError):  # whoever reads it reports that
+        return path.is_dir() and (
+            path.name.lower().endswith(ZARR_SUFFIX) or any((path / name).is_file() for name in _METADATA)
+        )
+    return False
 
 
 def zarr_package(where: str) -> Any:
