@@ -15,6 +15,7 @@ from monai.bundle import ckpt_export
 from PIL import Image
 
 from medseg_ext.objects.formats import ResultFormats
+from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 
 pytest.importorskip("monai.deploy.core", reason="needs the MONAI Deploy App SDK: make test-deploy")
 
@@ -46,6 +47,7 @@ def exported(tmp_path_factory):
                 config_file=str(bundle / "configs" / "inference.json"),
                 key_in_ckpt="",
             )
+            shutil.copy(bundle / "models" / TRAINING_IMAGES_FILE, file.parent)
         return file
 
     return export
