@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.datasets.annotations import Remarks
+from medseg_ext.datasets.annotations import OneFile, Remarks
 from medseg_ext.datasets.label_maps import ObjectMask
 from medseg_ext.datasets.pairing import Pairing, pair_files
 from medseg_ext.datasets.polygons import outlined_object
@@ -28,19 +28,8 @@ ZIP_START = b"PK"
 
 
 @dataclass(frozen=True)
-class RoiFile:
-    """Objects as the ROIs of an archive (`RoiSet.zip`), or a single one (`.roi`).
-
-    Attributes:
-        file: name in the source.
-    """
-
-    file: str
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The archive."""
-        return (self.file,)
+class RoiFile(OneFile):
+    """Objects as the ROIs of an archive (`RoiSet.zip`), or a single one (`.roi`)."""
 
     def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Draw the ROIs. Raises: DataError: the archive or a ROI is broken."""
