@@ -4,6 +4,9 @@
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
 #   VENV_PEERS=folder    the environment of other people's segmentation, for bench (default .venv-peers)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
+#   TORCH=cpu            PyTorch without CUDA, from its own index (default: from the package index)
+#   LOCK=none            the newest versions that pyproject.toml allows (default requirements.lock, what was tested)
+#   INSTALLER=pip        leave uv out (default auto: uv where it can be had)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of the tests; "-n 0" runs them one after the other
 #   BUNDLE, RAW, ...     of reproduce: see tools/reproduce.sh
@@ -13,6 +16,7 @@ VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
 VENV_PEERS ?= .venv-peers
 PYTHON ?= python3
+LOCK ?= requirements.lock
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 # A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
@@ -23,13 +27,16 @@ STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
 STAMP_PEERS := $(VENV_PEERS)/.medseg-setup-done
 
-export VENV VENV_DEPLOY VENV_PEERS PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+SETUP := pyproject.toml setup.py $(wildcard $(LOCK)) tools/setup.sh tools/install_packages.sh tools/uv_settings.py \
+	tools/install_detectron2.sh tools/detectron2.txt
+
+export VENV VENV_DEPLOY VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
+.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -37,8 +44,12 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
 
-$(STAMP): pyproject.toml tools/setup.sh tools/install_detectron2.sh tools/detectron2.txt
+$(STAMP): $(SETUP)
 	@bash tools/setup.sh
+
+# Keeps what is locked already, as far as pyproject.toml allows it.
+lock: $(STAMP)  ## lock what pyproject.toml asks for, in requirements.lock; the newest versions: make lock LOCK_ARGS=--upgrade
+	bash tools/lock.sh "$(BIN)/python" $(LOCK_ARGS)
 
 detectron2: $(STAMP)  ## try again to install Detectron2, after a set-up that went on without it
 	@bash tools/install_detectron2.sh "$(BIN)/python"
@@ -55,13 +66,17 @@ test-all: $(STAMP)  ## run all tests
 faults: $(STAMP)  ## kill, starve and refuse commands, and give them hostile files: make faults KILLS=50 SEED=0 (long)
 	KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),0) $(TEST) -n 0 -m faults $(PYTEST_ARGS) tests/faults
 
-test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
+test-without-# Keeps what is locked already, as far as pyproject.toml allows it.
+lock: $(STAMP)  ## lock what pyproject.toml asks for, in requirements.lock; the newest versions: make lock LOCK_ARGS=--upgrade
+	bash tools/lock.sh "$(BIN)/python" $(LOCK_ARGS)
+
+detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
 
 test-spawned: $(STAMP)  ## run the tests of bundles with processes spawned, as on macOS and Windows (long)
 	PYTHONPATH=$(CURDIR)/tests/spawned $(TEST) $(PYTEST_ARGS) tests/bundles tests/unit/datasets
 
-$(STAMP_DEPLOY): pyproject.toml tools/setup.sh tools/setup_deploy.sh tools/install_detectron2.sh tools/detectron2.txt
+$(STAMP_DEPLOY): $(SETUP) tools/setup_deploy.sh
 	@bash tools/setup_deploy.sh
 
 # Holoscan, on which the SDK stands, asks for a stack of 32 MiB.

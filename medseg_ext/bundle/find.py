@@ -15,17 +15,19 @@ from medseg_ext.errors import DataError
 
 CONFIG = Path("configs", "inference.json")
 VARIABLE = "MEDSEG_BUNDLES"
+PACKED = "_bundles"
 
 
 def bundle_folders() -> list[Path]:
     """List the folders in which bundles are looked for, the first to be asked first.
 
     They are those that the environment variable `MEDSEG_BUNDLES` names, then `bundles` in the working directory, then
-    `bundles` beside this package, as in an editable install; those that exist, as absolute paths.
+    `bundles` beside this package, as in an editable install, then what a wheel brings inside of it (`setup.py`); those
+    that exist, as absolute paths.
     """
     named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    beside = Path(medseg_ext.__file__).resolve().parents[1] / "bundles"
-    folders = [folder.absolute() for folder in (*named, Path("bundles"), beside)]
+    package = Path(medseg_ext.__file__).resolve().parent
+    folders = [folder.absolute() for folder in (*named, Path("bundles"), package.parent / "bundles", package / PACKED)]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
@@ -55,17 +57,22 @@ def find_bundle(name: str | None) -> Path:
     found = find_bundles()
     if name in found:
         return found[name]
+    refuse_none(found)
+    nearest = difflib.get_close_matches(name or "", found, n=1)
+    which = "which bundle? Give its name; train, evaluate and segment take it as --bundle NAME"
+    what = f"there is no bundle '{name}'" if name else which
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise DataError("\n".join([f"{what}{hint}", *describe_bundles(found)]))
+
+
+def refuse_none(found: Mapping[str, Path]) -> None:
+    """Raise DataError where no bundle was found; says where they were looked for."""
     if not found:
         looked = ", ".join(map(str, bundle_folders())) or "no folder"
         raise DataError(
             f"there are no bundles (looked in: {looked}): name the folder of one, or set {VARIABLE} to the"
             " folder that holds them"
         )
-    nearest = difflib.get_close_matches(name or "", found, n=1)
-    which = "which bundle? Give its name; train, evaluate and segment take it as --bundle NAME"
-    what = f"there is no bundle '{name}'" if name else which
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise DataError("\n".join([f"{what}{hint}", *describe_bundles(found)]))
 
 
 def describe_bundles(bundles: Mapping[str, Path]) -> list[str]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # In the order of `medseg --help`: each is a module of this room.
 COMMANDS = (
-    "segment", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify",
-    "inspect", "pack", "sample", "demo", "render",
+    "segment", "bundles", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export",
+    "verify", "inspect", "pack", "sample", "demo", "render",
 )  # fmt: skip
 
 

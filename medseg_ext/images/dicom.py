@@ -196,8 +196,7 @@ def _open_frame(path: str) -> tuple[Any, Dataset]:
 
 def _open(path: str) -> Any:
     """Open an image with ITK; None of one that only pydicom knows. Raises: DataError: it is none; names it."""
-    import itk  # slow to import
-
+    itk = _packages(path)
     with Path(path).open("rb"):  # the system's own message where it cannot be opened
         image_io = itk.GDCMImageIO.New()
     try:
@@ -210,6 +209,16 @@ def _open(path: str) -> Any:
     if not readable and not _has_pixels(path):
         raise DataError(f"{path} is not a DICOM image, or is cut short: get it again from its origin")
     return image_io if readable else None
+
+
+def _packages(path: str) -> Any:
+    """Import what reads DICOM; returns ITK. Raises: DataError: it is not installed; names the file."""
+    try:
+        import itk  # slow to import
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise DataError(f"{path} is DICOM, which needs packages: pip install 'medseg-ext[dicom]'") from error
+    return itk
 
 
 def _has_pixels(path: str) -> bool:

