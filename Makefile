@@ -42,13 +42,13 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
 		printf '  make %-24s %s\n' "$$target" "$$what"; done
 
-setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
+setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7 GB; TORCH=cpu 3 GB)
 
 $(STAMP): $(SETUP)
 	@bash tools/setup.sh
 
 # Keeps what is locked already, as far as pyproject.toml allows it.
-lock: $(STAMP)  ## lock what pyproject.toml asks for, in requirements.lock; the newest versions: make lock LOCK_ARGS=--upgrade
+lock: $(STAMP)  ## write requirements.lock anew, with what pyproject.toml asks for; the newest of all: LOCK_ARGS=--upgrade
 	bash tools/lock.sh "$(BIN)/python" $(LOCK_ARGS)
 
 detectron2: $(STAMP)  ## try again to install Detectron2, after a set-up that went on without it
@@ -66,11 +66,7 @@ test-all: $(STAMP)  ## run all tests
 faults: $(STAMP)  ## kill, starve and refuse commands, and give them hostile files: make faults KILLS=50 SEED=0 (long)
 	KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),0) $(TEST) -n 0 -m faults $(PYTEST_ARGS) tests/faults
 
-test-without-# Keeps what is locked already, as far as pyproject.toml allows it.
-lock: $(STAMP)  ## lock what pyproject.toml asks for, in requirements.lock; the newest versions: make lock LOCK_ARGS=--upgrade
-	bash tools/lock.sh "$(BIN)/python" $(LOCK_ARGS)
-
-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
+test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
 
 test-spawned: $(STAMP)  ## run the tests of bundles with processes spawned, as on macOS and Windows (long)
@@ -80,7 +76,7 @@ $(STAMP_DEPLOY): $(SETUP) tools/setup_deploy.sh
 	@bash tools/setup_deploy.sh
 
 # Holoscan, on which the SDK stands, asks for a stack of 32 MiB.
-test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (9 GB)
+test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (8 GB)
 	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
 
 check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing

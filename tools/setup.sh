@@ -27,6 +27,15 @@ http:* | https:* | file:*) torch_index=$TORCH ;;
 *) fail "TORCH must be default, cpu or the address of a package index, got $TORCH" ;;
 esac
 
+# Stop where TORCH=cpu got another PyTorch, before what that needs is installed as well.
+refuse_cuda() {
+    [ "${TORCH:-default}" != cpu ] || "$python" -c 'import runpy, sys
+from importlib.util import find_spec
+version = runpy.run_path(find_spec("torch").submodule_search_locations[0] + "/version.py")
+sys.exit(version["cuda"] is not None)' ||
+        fail "$venv has a PyTorch for CUDA, from an earlier set-up or another index; remove it: rm -r $venv"
+}
+
 anew=true
 if [ -e "$unfinished" ]; then
     running=$(cat "$unfinished")
@@ -64,20 +73,18 @@ if [ "${INSTALLER:-auto}" != pip ]; then
     INSTALLER=pip bash tools/install_packages.sh "$python" uv || say "no uv for this machine: pip does it, more slowly"
 fi
 
-say "3/4 dependencies (minutes; 7.7 GB on disk, on Linux x86_64 with TORCH=cpu 3.2)"
+say "3/4 dependencies (minutes; 7 GB on disk, where PyTorch is not for CUDA 3)"
 if [ -n "$torch_index" ]; then
     # Alone: that index has few other packages, and not of all versions.
     bash tools/install_packages.sh "$python" --no-deps --index-url "$torch_index" torch torchvision ||
         fail "no torch and torchvision of the wanted versions from $torch_index, see above"
+    refuse_cuda
 fi
 bash tools/install_packages.sh "$python" --editable ".[${EXTRAS:-dev}]"
 # Also shows that torch and torchvision are matched builds: if not, the import fails.
 "$python" -c 'import monai, torch, torchvision
 print(f"   torch {torch.__version__}, torchvision {torchvision.__version__}, monai {monai.__version__}")'
-if [ "${TORCH:-default}" = cpu ]; then
-    "$python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' ||
-        fail "$venv has a PyTorch for CUDA, from an earlier set-up or another index; remove it: rm -r $venv"
-fi
+refuse_cuda # as a package may have brought another PyTorch
 
 say "4/4 Detectron2"
 # The script says what its absence means; all the rest works without it.
