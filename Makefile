@@ -54,6 +54,7 @@ test-all: $(STAMP)  ## run all tests
 
 faults: $(STAMP)  ## kill, starve and refuse commands, and give them hostile files: make faults KILLS=50 SEED=0 (long)
 	KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),0) $(TEST) -n 0 -m faults $(PYTEST_ARGS) tests/faults
+	$(TEST) --hypothesis-profile faults $(PYTEST_ARGS) tests/properties
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
