@@ -72,6 +72,7 @@ class MaskRCNN(nn.Module):
         inner_score_threshold: float = 0.5,
         mask_threshold: float = 0.5,
         min_object_area_px: float = 10,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         if len(class_names) not in (2, 3):
@@ -106,6 +107,7 @@ class MaskRCNN(nn.Module):
             score_threshold=score_threshold,
             yaml_file=detectron2_config,
             overrides=detectron2_overrides,
+            in_channels=in_channels,
         )
         try:
             self.detector = Detector(config)
