@@ -102,8 +102,8 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--channel",
         metavar="CHANNELS",
-        help="which channels of the images are taken, by number, counted from 0, or name: one as grey, such as DAPI, or "
-        "several as they are, such as DAPI,GFP or [0,2] (default: grey or RGB)",
+        help="which channels of the images are taken, by number, counted from 0, or name: one as grey, such as DAPI, "
+        "or several as they are, such as DAPI,GFP or [0,2] (default: grey or RGB)",
     )
     own.add_argument("--leave-out", nargs="+", metavar="CLASS", help="classes whose objects are to be left out")
 

@@ -126,7 +126,12 @@ def prepare_own_data(
             for image, layers in each.images
         ]
         raw_parts.append(RawPart(opened, images, each.skipped))
-    told = {"layout": layout, "objects": objects, "binary": own.binary, "leave_out": sorted(own.leave_out)}
+    told: dict[str, Any] = {
+        "layout": layout,
+        "objects": objects,
+        "binary": own.binary,
+        "leave_out": sorted(own.leave_out),
+    }
     if own.channel is not None:
         told[CHANNEL] = list(own.channel) if is_list(own.channel) else own.channel
     return write_data_set(facts, raw_parts, target, recipe=told, **options)

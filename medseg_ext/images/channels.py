@@ -81,9 +81,11 @@ def choose_channels(names: Sequence[str], channel: Choice, where: str) -> Channe
     if is_list(channel):
         taken = tuple(_number_of(names, each, where) for each in channel)
         if len(set(taken)) < len(taken):
-            raise DataError(f"--channel names a channel of {where} twice: of {listed(names)} it takes {', '.join(map(str, taken))}")
+            raise DataError(
+                f"--channel names a channel of {where} twice: of {listed(names)} it takes {', '.join(map(str, taken))}"
+            )
         return Channels(names, taken, chosen=True, apart=True)
-    if channel is not None:
+    if isinstance(channel, (int, str)):
         return Channels(names, (_number_of(names, channel, where),), chosen=True)
     if len(names) > MOST_CHANNELS:
         raise DataError(

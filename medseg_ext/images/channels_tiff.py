@@ -16,7 +16,8 @@ def encode_channels_tiff(pixels: NDArray[np.uint8]) -> bytes:
         pixels: uint8 (H, W, C).
     """
     encoded = io.BytesIO()
-    several = {"planarconfig": "contig"} if pixels.shape[2] > 1 else {}
-    options = {"photometric": "minisblack", "compression": "zlib", "predictor": True, **several}
-    tifffile.imwrite(encoded, pixels, **options, metadata=None, software=False)
+    tifffile.imwrite(
+        encoded, pixels, photometric="minisblack", planarconfig="contig" if pixels.shape[2] > 1 else None,
+        compression="zlib", predictor=True, metadata=None, software=False,
+    )  # fmt: skip
     return encoded.getvalue()

@@ -144,7 +144,8 @@ def stretch(pixels: np.ndarray, black: Limit, white: Limit) -> np.ndarray:
 
     Args:
         pixels: channels last.
-        black, white: one value, or one of each channel.
+        black: one value, or one of each channel.
+        white: likewise.
     """
     low, span = (np.asarray(each).astype(np.float32) for each in (black, np.subtract(white, black)))
     stretched: np.ndarray = ((pixels - low) / span).clip(0, 1)

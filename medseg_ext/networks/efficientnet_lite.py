@@ -175,7 +175,7 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
 FLEXUNET_BACKBONE.register_class(EfficientNetLiteEncoder)
 
 
-def _set_inputs(layer: nn.Conv2d, n_channels: int) -> None:
+def _set_inputs(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, n_channels: int) -> None:
     """Give the first layer another number of channels to look at."""
     layer.in_channels = n_channels
     layer.weight = nn.Parameter(for_inputs(layer.weight.detach(), n_channels))

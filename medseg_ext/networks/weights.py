@@ -14,7 +14,6 @@ import torch
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
 
-
 MOST_CHANNELS = 32  # of an image; layers that see more are not the first
 
 

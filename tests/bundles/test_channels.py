@@ -10,6 +10,7 @@ import tifffile
 import torch
 from bundle_settings import BUNDLES, QUICK, ROOT
 
+from medseg_ext.bundle.exported_bundle import read_exported_bundle
 from medseg_ext.cli.main import main
 
 NAMES = ["membrane", "DAPI", "dirt", "marker"]
@@ -97,6 +98,23 @@ def test_a_bundle_learns_the_channels_of_the_data_and_is_shipped_with_them(bundl
         assert "mean_red" not in header
     one, other = (tifffile.imread(tmp_path / folder / "image0_instances.tif") for folder in ("objects", "again"))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", NETWORKS)
+def test_a_bundle_of_several_channels_is_verified_and_exported(bundle, data, tmp_path):
+    if bundle.name.endswith("mask_rcnn"):
+        pytest.importorskip("detectron2")
+    own, run = shutil.copytree(bundle, tmp_path / "own"), tmp_path / "run"
+    medseg("train", "--bundle", own, "--data", data, "--output", run, *SHORT)
+    medseg("ship", run / "model.pt", own)
+    medseg("verify", own)
+    medseg("export", own, "--to", tmp_path / "exports")
+    exported = read_exported_bundle(tmp_path / "exports" / "own" / "models" / "model.ts")
+    assert exported.channel == NAMES
+    loaded = exported.preprocess(exported.load({"image": str(data.parent / "raw" / "image0.tif")}))["image"]
+    assert loaded.shape == (4, 96, 96)
+    assert exported.decode(loaded, exported.predict(loaded)).instances.shape == (1, 96, 96)
 
 
 def test_an_image_of_several_channels_is_the_same_tile_by_tile(data, images, tmp_path):

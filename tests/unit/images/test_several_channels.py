@@ -26,7 +26,9 @@ def write(path, kind):
     elif kind == "tiles":
         tifffile.imwrite(path, last, photometric="minisblack", planarconfig="contig", tile=(16, 16), compression="zlib")
     elif kind == "OME pages":
-        tifffile.imwrite(path, FOUR, ome=True, photometric="minisblack", metadata={"axes": "CYX", "Channel": {"Name": NAMES}})
+        tifffile.imwrite(
+            path, FOUR, ome=True, photometric="minisblack", metadata={"axes": "CYX", "Channel": {"Name": NAMES}}
+        )
     elif kind == "ImageJ pages":
         tifffile.imwrite(path, FOUR, imagej=True, metadata={"axes": "CYX"})
     elif kind == "colours and one more":
@@ -35,9 +37,7 @@ def write(path, kind):
 
 
 @pytest.mark.parametrize("asked", [[0, 1, 2, 3], [3, 0], [2], [1, 2, 3]])
-@pytest.mark.parametrize(
-    "kind", ["contiguous", "planar", "tiles", "OME pages", "ImageJ pages", "colours and one more"]
-)
+@pytest.mark.parametrize("kind", ["contiguous", "planar", "tiles", "OME pages", "ImageJ pages", "colours and one more"])
 def test_they_are_read_whole_and_by_blocks(kind, asked, tmp_path):
     path = write(tmp_path / "four.tif", kind)
     expected = np.moveaxis(FOUR[asked], 0, -1) / np.float32(65535)
