@@ -17,7 +17,8 @@ def encode_channels_tiff(pixels: NDArray[np.uint8]) -> bytes:
     """
     encoded = io.BytesIO()
     tifffile.imwrite(
-        encoded, pixels, photometric="minisblack", planarconfig="contig" if pixels.shape[2] > 1 else None,
+        encoded, pixels if pixels.shape[2] > 1 else pixels[..., 0], photometric="minisblack",
+        planarconfig="contig" if pixels.shape[2] > 1 else None,
         compression="zlib", predictor=True, metadata=None, software=False,
     )  # fmt: skip
     return encoded.getvalue()
