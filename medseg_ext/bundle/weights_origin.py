@@ -14,7 +14,7 @@ from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.trained_settings import network_settings
 from medseg_ext.errors import DataError
-from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.channels import Choice, is_list, name_of
 from medseg_ext.networks.weights import read_saved
 from medseg_ext.pages.model_card import CARD_FILE
 from medseg_ext.runs.comparison_tables import markdown_text
@@ -201,9 +201,9 @@ def _tell_channels(metadata: dict[str, Any], channel: Choice) -> None:
         image |= {
             "format": "magnitude",
             "num_channels": len(channel),
-            "channel_def": {str(number): str(name) for number, name in enumerate(channel)},
+            "channel_def": {str(number): name_of(each) for number, each in enumerate(channel)},
         }
-        metadata["image_classes"] = metadata["image_classes"].replace("RGB", ", ".join(map(str, channel)), 1)
+        metadata["image_classes"] = metadata["image_classes"].replace("RGB", ", ".join(map(name_of, channel)), 1)
 
 
 def _render(template: str, **values: Any) -> str:

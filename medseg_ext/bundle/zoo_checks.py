@@ -152,7 +152,7 @@ def _write_one_image(folder: Path, class_names: Sequence[str], channel: Choice) 
         (folder / item[key]).parent.mkdir(parents=True, exist_ok=True)
         if key == "image" and is_list(channel):
             pixels = np.repeat(array[..., :1], len(channel), axis=2)
-            (folder / item[key]).write_bytes(encode_channels_tiff(pixels))
+            (folder / item[key]).write_bytes(encode_channels_tiff(pixels, channel))
         else:
             Image.fromarray(array).save(folder / item[key])
     content = {CHANNEL: channel, "class_names": list(class_names), **{section: [item] for section in SECTIONS}}

@@ -116,8 +116,9 @@ def write_data_set(
             workspace.discard()
             raise
         sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
+        apart = workspace.apart is not None
         for image in images:
-            sections[section_of[image.id]].append(_item(image.id, group_of[image.id], apart=workspace.apart))
+            sections[section_of[image.id]].append(_item(image.id, group_of[image.id], apart=apart))
         dataset = {
             "name": facts.name,
             "class_names": list(facts.class_names),

@@ -45,7 +45,8 @@ class Workspace:
         self.target = target
         self.recipe = json.loads(json.dumps(recipe))  # as it will be read back
         self._notes = target / ".partial"
-        self.apart = isinstance(self.recipe.get(CHANNEL), list)  # images of several channels
+        channel = self.recipe.get(CHANNEL)
+        self.apart: list[int | str] | None = channel if isinstance(channel, list) else None  # several channels
 
     def finished(self) -> dict[str, Any] | None:
         """Give the content of dataset.json if this very data set is complete already.
@@ -82,7 +83,7 @@ class Workspace:
     def done(self, image_id: str) -> Note | None:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
-        files = [self.target / path_in_data_set(key, image_id, apart=self.apart) for key in FOLDER_OF_KEY]
+        files = [self.target / path_in_data_set(key, image_id, apart=self.apart is not None) for key in FOLDER_OF_KEY]
         try:
             content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
         except ValueError:
@@ -102,7 +103,7 @@ class Workspace:
             note: what to remember about the image.
         """
         for key, data in files.items():
-            path = self.target / path_in_data_set(key, image_id, apart=self.apart)
+            path = self.target / path_in_data_set(key, image_id, apart=self.apart is not None)
             write_atomically(path, data, temporary_in=self._notes, at_once=False)
         sizes = {"bytes": [len(files[key]) for key in FOLDER_OF_KEY]}
         path = self._notes / "done" / f"{image_id}.json"

@@ -114,7 +114,7 @@ def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
         "digest": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
     }
     files = {
-        "image": encode_channels_tiff(pixels) if workspace.apart else encode_png(pixels),
+        "image": encode_png(pixels) if workspace.apart is None else encode_channels_tiff(pixels, workspace.apart),
         "instances": encode_png(maps.instances),
         "classes": encode_png(maps.classes),
     }

@@ -127,6 +127,15 @@ def n_channels_read(channel: Choice) -> int:
     return len(channel) if is_list(channel) else 3
 
 
+def name_of(channel: int | str) -> str:
+    """Name a channel, in files and tables.
+
+    >>> name_of("DAPI"), name_of(2)
+    ('DAPI', 'channel_2')
+    """
+    return channel if isinstance(channel, str) else f"channel_{channel}"
+
+
 def is_list(channel: Choice) -> TypeGuard[Sequence[int | str]]:
     """Say whether several channels are asked for, or a list of one."""
     return not (channel is None or isinstance(channel, (int, str)))
@@ -156,6 +165,8 @@ def _number_of(names: Sequence[str], channel: int | str, where: str) -> int:
             if len(found) == 1:
                 return found[0]
     number = int(channel) if str(channel).isdecimal() else -1
+    if name_of(number) in names:  # an image that was prepared, of which another may be missing
+        return names.index(name_of(number))
     if number not in range(len(names)):
         what = f"no channel {channel}" if number >= 0 else f"no channel named {channel!r}"
         raise DataError(

@@ -66,7 +66,9 @@ def channels_prepared(path: Path) -> Choice:
     with told_if_unreadable(path):
         check_regular(path)
         names = TiffImage(path, str(path), channel=[0]).channels.names if is_tiff(path) else ()
-    return list(range(len(names))) if len(names) > 1 else None
+    if len(names) < 2:
+        return None
+    return list(names) if all(names) and len(set(names)) == len(names) else list(range(len(names)))
 
 
 def decode_file(path: Path, *, page: int = 0, channel: Choice = None) -> np.ndarray:

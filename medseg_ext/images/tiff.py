@@ -13,7 +13,7 @@ import tifffile
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.channels import Channels, Choice, LeftOut, choose_channels
+from medseg_ext.images.channels import Channels, Choice, LeftOut, choose_channels, is_list
 from medseg_ext.images.colours import (
     are_shares,
     check_colours,
@@ -80,7 +80,7 @@ class TiffImage:
                 stack = pages.stack_of(plane)
                 if stack is not None and channel is not None:  # a page a channel
                     self.channels = choose_channels(stack.names, channel, where)
-                    self._each = self._apart(source, page)
+                    self._each = self._apart(source, page, channel)
                     plane, channel = stack.planes[self.channels.taken[0]], None
                     n_others -= len(stack.planes) - 1
                 elif stack is not None:
@@ -91,7 +91,7 @@ class TiffImage:
                 if stack is None:
                     self.channels = choose_channels(names, channel, where)
                     if self._mixes_colours():
-                        self._each, channel = self._apart(source, page), self.channels.taken[0]
+                        self._each, channel = self._apart(source, page, channel), self.channels.taken[0]
                 self._in_page = self._choose_samples(names, channel)
                 self._segments = TiffSegments(source, self._header, plane.number, where)
                 self._find_levels(source, pages.levels_of(plane) if plane.number == 0 else [])
@@ -115,11 +115,11 @@ class TiffImage:
         of_8_bits = self._header.dtype == bool or (self._of_colours and self._header.photometric == _KIND.PALETTE)
         self.dtype = np.dtype(np.uint8 if of_8_bits else self._header.dtype).newbyteorder("=")
 
-    def _apart(self, source: Path | bytes, page: int) -> list[TiffImage]:
+    def _apart(self, source: Path | bytes, page: int, channel: Choice) -> list[TiffImage]:
         """Open each of several channels by itself; none if they are not read as several."""
-        if not self.channels.apart:
+        if not is_list(channel):
             return []
-        return [TiffImage(source, self._where, page=page, channel=number) for number in self.channels.taken]
+        return [TiffImage(source, self._where, page=page, channel=each) for each in channel]
 
     def _mixes_colours(self) -> bool:
         """Say whether of the channels that are taken some are colours and some are not."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.channels import Choice, is_list, name_of
 from medseg_ext.tables import Table
 
 RATIO, TOUCHES = "nucleus_cytoplasm_ratio", "touches_border"
@@ -118,7 +118,7 @@ def intensity_names(channel: Choice) -> tuple[str, ...]:
     """
     if not is_list(channel):
         return COLOURS
-    return tuple(f"mean_{each}" if isinstance(each, str) else f"mean_channel_{each}" for each in channel)
+    return tuple(f"mean_{name_of(each)}" for each in channel)
 
 
 def join_measurements(parts: Sequence[Table]) -> Table:

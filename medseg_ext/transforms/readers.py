@@ -76,7 +76,7 @@ class PreparedReader(RGBReader):
     """
 
     def __init__(self, *, channel: Choice = None) -> None:
-        super().__init__(channel=list(range(len(channel))) if is_list(channel) else None)
+        super().__init__(channel=channel if is_list(channel) else None)
 
 
 class LabelReader(_FileReader):

@@ -109,7 +109,7 @@ def test_a_bundle_of_several_channels_is_verified_and_exported(bundle, data, tmp
     medseg("train", "--bundle", own, "--data", data, "--output", run, *SHORT)
     medseg("ship", run / "model.pt", own)
     medseg("verify", own)
-    medseg("export", own, "--to", tmp_path / "exports")
+    medseg("export", own, "--output", tmp_path / "exports")
     exported = read_exported_bundle(tmp_path / "exports" / "own" / "models" / "model.ts")
     assert exported.channel == NAMES
     loaded = exported.preprocess(exported.load({"image": str(data.parent / "raw" / "image0.tif")}))["image"]
