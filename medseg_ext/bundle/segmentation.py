@@ -20,6 +20,7 @@ from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.done_images import DoneImages, Item, Row
@@ -145,7 +146,7 @@ class ListedImages:
     large: Sequence[Item] = ()
     unreadable: Sequence[tuple[Item, str]] = ()
     page: int = 0
-    channel: int | str | None = None
+    channel: Choice = None
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

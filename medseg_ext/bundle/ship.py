@@ -105,8 +105,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
     changes = changed_settings(bundle, origin)
-    has_other_classes = "class_names" in changes  # and with them another last layer
-    if origin.is_start and origin.started_from_replaced and not has_other_classes:
+    has_other_layer = bool({"class_names", "channel"} & changes.keys())  # the last, or the first
+    if origin.is_start and origin.started_from_replaced and not has_other_layer:
         raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
     if evaluation:
         check_is_evaluation_of(weights, evaluation)
