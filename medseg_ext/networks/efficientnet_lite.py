@@ -86,7 +86,8 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         frozen_levels: how many of the first levels don't learn when `pretrained`; edges and colours are the same
             everywhere, and learning them would take half of the time.
         scales_image: False takes images in the range of the weights, (value - 127) / 128 of 0..255, and not in [0, 1].
-        spatial_dims, in_channels: 2 and 3; arguments because `FlexibleUNet` gives them.
+        spatial_dims: 2, an argument because `FlexibleUNet` gives it.
+        in_channels: 3, likewise.
         drop_connect_rate: largest probability of stochastic depth.
 
     Raises:

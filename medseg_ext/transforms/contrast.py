@@ -21,7 +21,8 @@ class StretchContrastd(MapTransform):
 
     Args:
         keys: images, floats (C, H, W), which become floats in [0, 1]; what lies beyond the percentiles is clipped.
-        lower, upper: the percentages of values that become black and white, in [0, 100].
+        lower: the percentage of values that becomes black, in [0, 100].
+        upper: the percentage above which values become white, likewise.
     """
 
     def __init__(self, keys: KeysCollection = "image", *, lower: float = 0.1, upper: float = 99.9) -> None:
