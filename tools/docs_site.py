@@ -18,9 +18,9 @@ def on_config(config: Any) -> Any:
     (models,) = (part[MODELS] for part in config.nav if MODELS in part)
     for card in sorted(root.glob(CARDS)):
         log = card.with_name("training_log.md")
-        pages = [card.relative_to(root).as_posix()]
+        pages: list[Any] = [card.relative_to(root).as_posix()]
         if log.is_file():
-            pages.append({"How it was trained": log.relative_to(root).as_posix()})  # type: ignore[arg-type]
+            pages.append({"How it was trained": log.relative_to(root).as_posix()})
         models.append({card.parents[1].name: pages})
     return config
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from medseg_ext.files import write_atomically
 from medseg_ext.images.read import read_labels
 from medseg_ext.objects.overlay import draw_outlines
-from medseg_ext.files import write_atomically
 from medseg_ext.pages.marked_parts import fill_sections
 from medseg_ext.pages.model_card import OBJECT_SCORE, image_scores
 from medseg_ext.pages.panels import image_panel, save_small_png, side_by_side, stack

@@ -13,6 +13,7 @@ from medseg_ext.pages.marked_parts import CLOSING, OPENING
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import front_page  # noqa: E402
 import publish  # noqa: E402
 from overview import PublishedFigures, write_overview  # noqa: E402
 
@@ -103,6 +104,21 @@ def test_a_page_without_marker_lines_is_refused_before_anything_is_written(evalu
     ):
         write_overview(results, evaluations, figures=FIGURES)
     assert list(results.parent.iterdir()) == [results]
+
+
+def test_the_front_page_counts_the_objects_as_the_reports_do(evaluations, tmp_path, monkeypatch):
+    by_name = {bundle.name: evaluation for bundle, evaluation in evaluations.items()}
+    monkeypatch.setattr(front_page, "SHOWN", {"Nuclei": ("nuclei_unet", "fluorescence"), "Cells": ("cells_unet", "")})
+    monkeypatch.setattr(front_page, "COUNTED", {"nuclei_segformer": "nuclei"})
+    (readme := tmp_path / "README.md").write_text(f"{OPENING.format('found')}\n{CLOSING}\n")
+    _, picture = front_page.write_front_page(readme, by_name)
+    counts = json.loads((by_name["nuclei_segformer"] / "metrics.json").read_text())["objects"]
+    predicted = counts["found"] + counts["spurious"]
+    assert 0 < counts["found"] < counts["true"]
+    assert f"| {counts['found'] / counts['true']:.0%} of {counts['true']} nuclei |" in readme.read_text()
+    assert f"| {counts['spurious'] / predicted:.0%} of {predicted} |" in readme.read_text()
+    with Image.open(picture) as drawn:
+        assert drawn.width > 2 * front_page.PANEL_PX
 
 
 def test_every_bundle_of_the_collection_is_published():
