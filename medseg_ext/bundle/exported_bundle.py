@@ -23,7 +23,7 @@ from medseg_ext.objects.diameters import noted_sizes
 from medseg_ext.objects.objects import Objects
 
 CONFIG_FILE = "inference.json"
-REMEDY = "export a bundle of this collection to model.ts, see the README"
+REMEDY = "export a bundle of this collection to model.ts, see docs/deployment.md"
 
 
 @dataclass(frozen=True)

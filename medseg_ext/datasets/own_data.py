@@ -222,5 +222,5 @@ def _refuse_nothing(found: Found, source: Source, layout: str) -> None:
         left = "; ".join(f"{reason}: {names[0]}" for reason, names in found.skipped.items())
         raise DataError(
             f"{source.path} has no image with labels in the layout {layout}{f' ({left})' if left else ''}: give images"
-            " and labels names that fit, as the README's table of layouts shows"
+            " and labels names that fit, as the table in docs/file_formats.md shows"
         )

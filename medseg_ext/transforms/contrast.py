@@ -22,7 +22,8 @@ class StretchContrastd(MapTransform):
 
     Args:
         keys: images, floats (C, H, W), which become floats in [0, 1]; what lies beyond the percentiles is clipped.
-        lower, upper: the percentages of values that become black and white, in [0, 100].
+        lower: the percentage of values that becomes black, in [0, 100].
+        upper: the percentage above which values become white, likewise.
         channel: as which the images were read, see `medseg_ext.images.read_rgb`: each channel of a list is stretched by
             itself.
     """
