@@ -2,6 +2,7 @@
 #
 #   VENV=folder          the environment (default .venv)
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
+#   VENV_DOCS=folder     the environment of docs (default .venv-docs)
 #   VENV_PEERS=folder    the environment of other people's segmentation, for bench (default .venv-peers)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   TORCH=cpu            PyTorch without CUDA, from its own index (default: from the package index)
@@ -14,6 +15,7 @@
 
 VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
+VENV_DOCS ?= .venv-docs
 VENV_PEERS ?= .venv-peers
 PYTHON ?= python3
 LOCK ?= requirements.lock
@@ -25,18 +27,19 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
+STAMP_DOCS := $(VENV_DOCS)/.medseg-setup-done
 STAMP_PEERS := $(VENV_PEERS)/.medseg-setup-done
 
 SETUP := pyproject.toml setup.py $(wildcard $(LOCK)) tools/setup.sh tools/install_packages.sh tools/uv_settings.py \
 	tools/install_detectron2.sh tools/detectron2.txt
 
-export VENV VENV_DEPLOY VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+export VENV VENV_DEPLOY VENV_DOCS VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
+.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards docs bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -65,6 +68,7 @@ test-all: $(STAMP)  ## run all tests
 
 faults: $(STAMP)  ## kill, starve and refuse commands, and give them hostile files: make faults KILLS=50 SEED=0 (long)
 	KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),0) $(TEST) -n 0 -m faults $(PYTEST_ARGS) tests/faults
+	$(TEST) --hypothesis-profile faults $(PYTEST_ARGS) tests/properties
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
@@ -105,8 +109,18 @@ reproduce:  ## prepare, train and evaluate as for a published figure: BUNDLE=dsb
 table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data/, and compare them
 	@bash tools/table.sh
 
-cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
+cards: $(STAMP)  ## bring the figures and pictures of the cards and of docs/results.md up to date from `make table`'s runs
 	$(BIN)/python tools/publish.py
+
+# The API's pages are read from the sources, not imported: this environment has no PyTorch.
+docs: $(STAMP_DOCS)  ## build the documentation into site/, and check its links (170 MB)
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
+
+$(STAMP_DOCS): pyproject.toml $(wildcard $(LOCK))
+	test -x $(VENV_DOCS)/bin/python || $(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip install --upgrade 'pip>=25.1'
+	$(VENV_DOCS)/bin/python -m pip install $(if $(filter none,$(LOCK)),,--constraint $(LOCK)) --group docs
+	touch $@
 
 bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -123,5 +137,5 @@ bench-docs: $(STAMP)  ## put the last run of bench into docs/performance.md
 
 # Not the environment, and neither data/ nor runs/: those cost hours.
 clean:  ## remove caches, builds and the demo's output
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist demo site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find benchmarks bundles data_scripts medseg_ext tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Write requirements.lock: one version of each package, of all extras, for Python 3.11 to 3.13 on Linux, macOS and
-# Windows: lock.sh PYTHON [--upgrade]. Versions stay as they are, but with --upgrade, or where they no longer fit.
+# Write requirements.lock: one version of each package, of all extras and of the documentation, for Python 3.11 to 3.13
+# on Linux, macOS and Windows: lock.sh PYTHON [--upgrade]. Versions stay, but with --upgrade, or where they no longer fit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,7 @@ new=$(mktemp)
 trap 'rm -f "$new"' EXIT
 cp requirements.lock "$new" # what uv prefers
 "$python" -m uv pip compile --quiet --universal --python-version 3.11 "${extras[@]}" --no-annotate --no-header \
-    --output-file "$new" "$@" pyproject.toml
+    --output-file "$new" --group docs "$@" pyproject.toml
 {
     echo "# One version of each package, for all extras but bioimageio; \`make lock\` writes it, \`make setup\` keeps to it."
     cat "$new"

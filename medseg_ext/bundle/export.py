@@ -20,6 +20,7 @@ from medseg_ext.bundle.ship import WEIGHTS_FILE
 from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES, temporary_folder, to_disk
 from medseg_ext.folder_lock import FolderLock
+from medseg_ext.images.channels import n_channels_read
 from medseg_ext.networks.weights import read_saved, save_safetensors
 from medseg_ext.synthetic.scenes import nucleus_images, smears
 
@@ -111,7 +112,7 @@ def _export_forms(bundle: Path, forms: list[str]) -> list[Verified]:
     """Write the network of a bundle in some forms into it, and verify each; and its weights as safetensors."""
     eager = FORMS["eager"](bundle)
     with torch.no_grad():
-        batches = [(image, eager(image)) for image in drawn_images()]
+        batches = [(image, eager(image)) for image in drawn_images(_n_channels(bundle))]
     weights = bundle / WEIGHTS_FILE
     save_safetensors(read_saved(weights, remedy=REMEDY), weights.with_suffix(".safetensors"))
     verified = []
@@ -142,7 +143,7 @@ def _export_onnx(bundle: Path) -> None:
     onnx_export(
         filepath=str(bundle / "models" / "model.onnx"),
         use_trace=True,
-        input_shape=[2, 3, 128, 160],  # an example: its batch, height and width are dynamic
+        input_shape=[2, _n_channels(bundle), 128, 160],  # an example: its batch, height and width are dynamic
         converter_kwargs={
             "input_names": ["image"],
             "output_names": ["pred"],
@@ -167,13 +168,21 @@ def _of_bundle(bundle: Path) -> dict[str, Any]:
     }
 
 
-def drawn_images() -> Iterator[torch.Tensor]:
-    """Draw batches of `VERIFIED_SHAPES`: nuclei, then a smear, as noise would show nothing where nothing is found."""
+def _n_channels(bundle: Path) -> int:
+    return n_channels_read(read_inference_config(bundle).get("channel"))
+
+
+def drawn_images(n_channels: int = 3) -> Iterator[torch.Tensor]:
+    """Draw batches of `VERIFIED_SHAPES`: nuclei, then a smear, as noise would show nothing where nothing is found.
+
+    Args:
+        n_channels: those of the images are red, green and blue, again and again.
+    """
     scenes = [next(nucleus_images(0)).image, next(smears(0)).image]
     pixels = [torch.from_numpy(scene.copy()).permute(2, 0, 1)[None] / 255 for scene in scenes]
     for batch, height, width in VERIFIED_SHAPES:
         resized = [interpolate(image, size=(height, width), mode="bilinear") for image in pixels[-batch:]]
-        yield torch.cat(resized)
+        yield torch.cat(resized)[:, torch.arange(n_channels) % 3]
 
 
 def check_onnx_is_installed() -> None:

@@ -27,6 +27,8 @@ from medseg_ext.bundle.export_readme import describe_preprocessing
 from medseg_ext.bundle.exported_networks import FORMS
 from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES
+from medseg_ext.images.channels import is_list, n_channels_read
+from medseg_ext.images.composite import as_rgb
 from medseg_ext.images.png import encode_png
 
 FORMAT_VERSION = "0.5.4"
@@ -78,8 +80,9 @@ def export_bioimageio(bundle: Path, folder: Path, *, force: bool = False) -> Pat
 
 def _write_content(bundle: Path, facts: BundleFacts, copy: Path, folder: Path) -> None:
     shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*MADE_IN_BUNDLES))
-    raw = _test_image()
-    image = torch.from_numpy(stretched(raw, facts.parser["contrast_percentiles"]))
+    channel = facts.parser.get("channel")
+    raw = _test_image(n_channels_read(channel))
+    image = torch.from_numpy(stretched(raw, facts.parser["contrast_percentiles"], apart=is_list(channel)))
     with torch.no_grad():
         expected = FORMS["eager"](bundle)(image)
     for form, name in WEIGHTS.items():
@@ -106,24 +109,28 @@ def _write_content(bundle: Path, facts: BundleFacts, copy: Path, folder: Path) -
     (folder / "rdf.yaml").write_text(description, encoding="utf-8")
 
 
-def stretched(raw: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.float32]:
+def stretched(
+    raw: NDArray[np.float32], percentiles: tuple[float, float], *, apart: bool = False
+) -> NDArray[np.float32]:
     """Stretch the contrast as the format does: `scale_range` and `clip`.
 
     Args:
-        raw: values of any range, shape (1, 3, H, W).
+        raw: values of any range, shape (1, C, H, W).
         percentiles: that become 0 and 1.
+        apart: whether of each channel by itself.
     """
-    low, high = np.percentile(raw, percentiles)
+    low, high = np.percentile(raw, percentiles, axis=(2, 3) if apart else None, keepdims=True)
     return np.clip((raw - low) / (high - low + EPSILON), 0, 1).astype(np.float32)
 
 
-def _test_image() -> NDArray[np.float32]:
-    return np.round(next(drawn_images()).numpy() * 200 + 20).astype(np.float32)  # a duller one than the network takes
+def _test_image(n_channels: int) -> NDArray[np.float32]:
+    drawn = next(drawn_images(n_channels)).numpy()
+    return np.round(drawn * 200 + 20).astype(np.float32)  # a duller one than the network takes
 
 
 def _cover(raw: NDArray[np.float32], output: torch.Tensor) -> NDArray[np.uint8]:
     """Show the image beside the probability of its foreground."""
-    picture = np.moveaxis(raw[0], 0, -1)
+    picture = as_rgb(np.moveaxis(raw[0], 0, -1) / 255) * 255
     foreground = 1 - torch.softmax(output[0, :-1], dim=0)[0].numpy()
     return np.concatenate([picture, np.repeat(foreground[..., None] * 255, 3, axis=2)], axis=1).astype(np.uint8)
 
@@ -134,7 +141,8 @@ def _description(facts: BundleFacts, folder: Path, shape: tuple[int, ...]) -> di
     lower, upper = facts.parser["contrast_percentiles"]
     sides = [{"type": "space", "id": side, "size": {"min": 64, "step": 32}} for side in "yx"]
     output_sides = [{"type": "space", "id": side, "size": {"tensor_id": "image", "axis_id": side}} for side in "yx"]
-    joint = {"axes": ["channel", "y", "x"]}
+    seen = list(formats["inputs"]["image"]["channel_def"].values())
+    joint = {"axes": ["y", "x"] if is_list(facts.parser.get("channel")) else ["channel", "y", "x"]}
     preprocessing = [
         {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
         {"id": "scale_range", "kwargs": {**joint, "min_percentile": lower, "max_percentile": upper, "eps": EPSILON}},
@@ -164,9 +172,9 @@ def _description(facts: BundleFacts, folder: Path, shape: tuple[int, ...]) -> di
         "inputs": [
             {
                 "id": "image",
-                "description": "RGB microscopy, a typical object of which is "
+                "description": f"microscopy ({', '.join(seen)}), a typical object of which is "
                 f"{facts.parser['working_diameter_px']:g} px across",
-                "axes": [{"type": "batch"}, _channels(["red", "green", "blue"]), *sides],
+                "axes": [{"type": "batch"}, _channels([name.replace(" ", "_") for name in seen]), *sides],
                 "data": {"type": "float32"},
                 "preprocessing": preprocessing,
                 "test_tensor": _file(folder, TEST_INPUT),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medseg_ext.bundle.keys import read_defaults
-from medseg_ext.datasets.data_set_folder import load_class_names, read_dataset_json
+from medseg_ext.datasets.data_set_folder import CHANNEL, load_class_names, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.runs.provenance import provenance_file, read_provenance, repeatable_settings
@@ -85,6 +85,9 @@ def plan_training(
         plan.lines.append(
             f"classes: those of the data, {', '.join(of_data)} (the bundle's: {', '.join(of_bundle or [])})"
         )
+    if "channel" not in given and dataset.get(CHANNEL) is not None:
+        plan.settings["channel"] = dataset[CHANNEL]
+        plan.lines.append(f"channels: those of the data, {dataset[CHANNEL]}")
     if start == SCRATCH or ("ckpt_path" in given and not weights):
         plan.lines.append("start: from scratch")
         return plan
@@ -109,7 +112,7 @@ def plan_training(
 def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
     """Take what a training that goes on began with."""
     before = repeatable_settings(read_provenance(output, "train"))
-    keys = ("ckpt_path", "class_names", *fine_tuning_settings(1))
+    keys = ("ckpt_path", "class_names", "channel", *fine_tuning_settings(1))
     settings = {key: before[key] for key in keys if key in before and key not in given}
     if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
         settings["ckpt_path"] = None

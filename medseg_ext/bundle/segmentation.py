@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telli
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.folder_lock import FolderLock
+from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.done_images import DoneImages, Item, Row
@@ -143,7 +146,7 @@ class ListedImages:
     large: Sequence[Item] = ()
     unreadable: Sequence[tuple[Item, str]] = ()
     page: int = 0
-    channel: int | str | None = None
+    channel: Choice = None
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -161,14 +164,22 @@ def run_serially(run: SegmentationRun) -> None:
     # disable=None: no bar where the output is no terminal
     bar = tqdm(total=len(run.items), initial=len(run.rows), desc="segmenting", unit="image", disable=None)
 
+    writers: list[ObjectWriter] = []
+
     def prepare(workflow: ConfigWorkflow) -> None:
+        writers.append(workflow.parser.get_parsed_content("object_writer"))
         results = workflow.parser.get_parsed_content("result_folder")
         results.done = run.done
         results.when_done = bar.update
         results.viewer = run.pictures.add if run.pictures else None
         results.take_over(run.rows.values())
 
-    with bar:
+    def finish_writing() -> None:
+        for writer in writers:
+            writer.close()
+
+    with bar, ExitStack() as stack:
+        stack.callback(finish_writing)  # before the file of notes is closed
         run_workflow(
             run.bundle,
             "inference",

@@ -26,6 +26,7 @@ from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
 from medseg_ext.runs.training_curve import CURVE_FILES
 
+LOG_FILE = "training_log.md"  # how the weights came to be, written by hand
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
 LARGE_FILES_HEAD = """\
 # Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
@@ -105,8 +106,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
     changes = changed_settings(bundle, origin)
-    has_other_classes = "class_names" in changes  # and with them another last layer
-    if origin.is_start and origin.started_from_replaced and not has_other_classes:
+    has_other_layer = bool({"class_names", "channel"} & changes.keys())  # the last, or the first
+    if origin.is_start and origin.started_from_replaced and not has_other_layer:
         raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
     if evaluation:
         check_is_evaluation_of(weights, evaluation)
@@ -126,7 +127,7 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
             shipped.written.append(copy)
         else:
             _remove(copy, shipped)
-    for name in (WORST_FILE, SAMPLES_FILE):
+    for name in (WORST_FILE, SAMPLES_FILE, LOG_FILE):
         _remove(bundle / "docs" / name, shipped)
     shipped.written.extend(describe_weights(bundle, origin))
     if evaluation:

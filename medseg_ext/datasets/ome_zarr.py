@@ -17,6 +17,7 @@ from medseg_ext.datasets.pairing import WITHOUT_LABELS, Pair, section_of
 from medseg_ext.datasets.roles import role_of
 from medseg_ext.datasets.sources import FolderSource, Source
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels import Choice, is_list
 from medseg_ext.images.eight_bit import as_rgb_8_bit
 from medseg_ext.images.ome_zarr import ZARR_SUFFIX, OmeZarrImage, ome_attributes, open_zarr
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
@@ -83,13 +84,13 @@ def find_images(source: Source) -> tuple[list[tuple[Pair, tuple[str, ...]]], dic
     return found, {WITHOUT_LABELS: without} if without else {}
 
 
-def read_zarr_image(source: Source, name: str) -> tuple[NDArray[np.uint8], list[str]]:
+def read_zarr_image(source: Source, name: str, *, channel: Choice = None) -> tuple[NDArray[np.uint8], list[str]]:
     """Read the full resolution of an image; as `medseg_ext.datasets.raw_images.read_image_file`.
 
     Raises: DataError: several planes or times; not grey or RGB; broken.
     """
-    array, left_out = _read_plane(source.path / name, source.where(name))
-    return as_rgb_8_bit(array, source.where(name)), left_out
+    array, left_out = _read_plane(source.path / name, source.where(name), channel=channel)
+    return as_rgb_8_bit(array, source.where(name), apart=is_list(channel)), left_out
 
 
 def _top(name: str) -> str | None:
@@ -113,14 +114,16 @@ def _label_names(path: Path, where: str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else inside
 
 
-def _read_plane(path: Path, where: str) -> tuple[np.ndarray, list[str]]:
-    """Read the full resolution of an image or label map. Returns: grey (H, W) or RGB (H, W, 3); what was left out."""
-    image = OmeZarrImage(path, where, channel=0)
+def _read_plane(path: Path, where: str, *, channel: Choice = None) -> tuple[np.ndarray, list[str]]:
+    """Read the full resolution of an image or label map. Returns: grey (H, W) or (H, W, C); what was left out."""
+    image = OmeZarrImage(path, where, channel=0 if channel is None else channel)
     if image.n_planes > 1:
         raise DataError(f"{where} has several planes or times ({image.n_planes}): save the one that is labelled alone")
     if math.prod(image.size) > LARGEST_WHOLE_PX:
         raise DataError(f"{where} has {image.size[0]} x {image.size[1]} pixels: cut it into smaller images")
     n_channels = len(image.channels.names)
+    if channel is not None:
+        return image.read_all(), []
     if n_channels == 3:
         return OmeZarrImage(path, where).read_all(), []
     return image.read_all(), [f"of {n_channels} channels the first was taken"] if n_channels > 1 else []

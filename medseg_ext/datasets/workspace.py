@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
+from medseg_ext.datasets.data_set_folder import CHANNEL, DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import folder_to_disk, write_atomically
 from medseg_ext.folder_lock import LOCK_FILE
@@ -45,6 +45,8 @@ class Workspace:
         self.target = target
         self.recipe = json.loads(json.dumps(recipe))  # as it will be read back
         self._notes = target / ".partial"
+        channel = self.recipe.get(CHANNEL)
+        self.apart: list[int | str] | None = channel if isinstance(channel, list) else None  # several channels
 
     def finished(self) -> dict[str, Any] | None:
         """Give the content of dataset.json if this very data set is complete already.
@@ -81,7 +83,7 @@ class Workspace:
     def done(self, image_id: str) -> Note | None:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
-        files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
+        files = [self.target / path_in_data_set(key, image_id, apart=self.apart is not None) for key in FOLDER_OF_KEY]
         try:
             content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
         except ValueError:
@@ -93,7 +95,7 @@ class Workspace:
         return cast(Note, content) if is_whole else None
 
     def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
-        """Write the PNG files of one image, and then that it is done.
+        """Write the files of one image, and then that it is done.
 
         Args:
             image_id: name of the image.
@@ -101,9 +103,8 @@ class Workspace:
             note: what to remember about the image.
         """
         for key, data in files.items():
-            write_atomically(
-                self.target / path_in_data_set(key, image_id), data, temporary_in=self._notes, at_once=False
-            )
+            path = self.target / path_in_data_set(key, image_id, apart=self.apart is not None)
+            write_atomically(path, data, temporary_in=self._notes, at_once=False)
         sizes = {"bytes": [len(files[key]) for key in FOLDER_OF_KEY]}
         path = self._notes / "done" / f"{image_id}.json"
         write_atomically(path, _as_json({**note, **sizes}), temporary_in=self._notes, at_once=False)
@@ -137,13 +138,18 @@ class Workspace:
             )
 
 
-def path_in_data_set(key: str, image_id: str) -> str:
+def path_in_data_set(key: str, image_id: str, *, apart: bool = False) -> str:
     """Name a file relative to the data set folder.
+
+    Args:
+        key: image, instances or classes.
+        image_id: name of the image.
+        apart: whether images are several channels, which no PNG holds.
 
     >>> path_in_data_set("image", "a1")
     'images/a1.png'
     """
-    return f"{FOLDER_OF_KEY[key]}/{image_id}.png"
+    return f"{FOLDER_OF_KEY[key]}/{image_id}.{'tif' if apart and key == 'image' else 'png'}"
 
 
 def _as_json(content: Mapping[str, Any]) -> bytes:

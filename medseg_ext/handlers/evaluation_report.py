@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from medseg_ext.images.read import read_rgb
+from medseg_ext.images.read import read_prepared
 from medseg_ext.objects.diameters import DIAMETER, noted_sizes
 from medseg_ext.pages.evaluation_page import first_figures, write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
@@ -119,7 +119,7 @@ class EvaluationReport:
             write_found_and_missed(
                 self.output_dir,
                 item["id"],
-                read_rgb(item["image"].meta["filename_or_obj"]),
+                read_prepared(item["image"].meta["filename_or_obj"]),
                 np.asarray(maps["pred_instances"])[0],
                 np.asarray(maps["true_instances"])[0],
                 matched_pred=matched_pred.numpy(),

@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.boxes import Box
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.dicom import is_dicom
 from medseg_ext.images.nifti import is_nifti
 from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
@@ -148,7 +149,7 @@ class _WholeImage(BlockImage):
         return _as_rgb(self._pixels[box.top : box.bottom, box.left : box.right], self._limits)
 
 
-def open_block_image(path: Path, *, page: int = 0, channel: int | str | None = None) -> BlockImage:
+def open_block_image(path: Path, *, page: int = 0, channel: Choice = None) -> BlockImage:
     """Open an image, by blocks where its format has them: TIFF and OME-Zarr.
 
     Args:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
+
+import numpy as np
 
 from medseg_ext.errors import DataError
 
 MOST_CHANNELS = 4  # of which the first three are taken for red, green and blue: with more, a person has to say
+
+# One channel, by its number, from 0, or name, is read as grey; several are read as they are, side by side; None is grey
+# or RGB.
+Choice = int | str | Sequence[int | str] | None
 
 
 class LeftOut(NamedTuple):
@@ -29,11 +35,17 @@ class Channels(NamedTuple):
         names: of each, empty where the file tells none.
         taken: numbers of those that are read, from 0.
         chosen: whether a person chose.
+        apart: whether they are read as channels of their own, (H, W, C), and not as grey or RGB.
     """
 
     names: tuple[str, ...]
     taken: tuple[int, ...]
     chosen: bool = False
+    apart: bool = False
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """Give the channels that are taken, (H, W, K), as they are read: (H, W) where one is read as grey."""
+        return pixels if self.apart or pixels.shape[2] > 1 else pixels[..., 0]
 
     @property
     def left_out(self) -> LeftOut | None:
@@ -44,16 +56,17 @@ class Channels(NamedTuple):
         verb = "was" if len(self.taken) == 1 else "were"
         return LeftOut(
             f"of {len(self.names)} channels ({listed(self.names)}) {taken} {verb} taken, counted from 0",
-            "--channel chooses one",
+            "--channel chooses",
         )
 
 
-def choose_channels(names: Sequence[str], channel: int | str | None, where: str) -> Channels:
+def choose_channels(names: Sequence[str], channel: Choice, where: str) -> Channels:
     """Choose the channels that are read: those of a person, or the first three, or the first of two.
 
     Args:
         names: of each channel, empty where the file tells none.
-        channel: number, from 0, or name; None where nobody chose.
+        channel: number, from 0, or name, or several of them in the order in which they are read; None where nobody
+            chose.
         where: name of the file, for messages.
 
     Raises:
@@ -61,9 +74,18 @@ def choose_channels(names: Sequence[str], channel: int | str | None, where: str)
 
     >>> choose_channels(["DAPI", "GFP"], "GFP", "a.tif").taken
     (1,)
+    >>> choose_channels(["DAPI", "GFP", "Cy5"], ["Cy5", 0], "a.tif").taken
+    (2, 0)
     """
     names = tuple(names)
-    if channel is not None:
+    if is_list(channel):
+        taken = tuple(_number_of(names, each, where) for each in channel)
+        if len(set(taken)) < len(taken):
+            raise DataError(
+                f"--channel names a channel of {where} twice: of {listed(names)} it takes {', '.join(map(str, taken))}"
+            )
+        return Channels(names, taken, chosen=True, apart=True)
+    if isinstance(channel, (int, str)):
         return Channels(names, (_number_of(names, channel, where),), chosen=True)
     if len(names) > MOST_CHANNELS:
         raise DataError(
@@ -83,14 +105,55 @@ def listed(names: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     return ", ".join(f"{number} {name}".strip() for number, name in zip(numbers, names, strict=True))
 
 
+def read_channels(word: str) -> int | str | list[int | str]:
+    """Read what a person types: a number or a name, or several in brackets or with commas between them.
+
+    >>> read_channels("DAPI"), read_channels("1"), read_channels("[0, 2]"), read_channels("DAPI,GFP")
+    ('DAPI', 1, [0, 2], ['DAPI', 'GFP'])
+    """
+    inside = word.strip().removeprefix("[").removesuffix("]")
+    parts = [part.strip(" '\"") for part in inside.split(",")]
+    channels: list[int | str] = [int(part) if part.isdecimal() else part for part in parts]
+    check_channel(channels)
+    return channels[0] if inside == word.strip() and len(channels) == 1 else channels
+
+
+def n_channels_read(channel: Choice) -> int:
+    """Count the channels in which an image is read: those of a list, else three.
+
+    >>> n_channels_read(None), n_channels_read("DAPI"), n_channels_read(["DAPI", "GFP"])
+    (3, 3, 2)
+    """
+    return len(channel) if is_list(channel) else 3
+
+
+def name_of(channel: int | str) -> str:
+    """Name a channel, in files and tables.
+
+    >>> name_of("DAPI"), name_of(2)
+    ('DAPI', 'channel_2')
+    """
+    return channel if isinstance(channel, str) else f"channel_{channel}"
+
+
+def is_list(channel: Choice) -> TypeGuard[Sequence[int | str]]:
+    """Say whether several channels are asked for, or a list of one."""
+    return not (channel is None or isinstance(channel, (int, str)))
+
+
 def check_channel(channel: object) -> None:
-    """Refuse what is neither the number of a channel nor a name. Raises: DataError."""
-    is_number = isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0
-    if not (channel is None or is_number or (isinstance(channel, str) and channel)):
+    """Refuse what is neither the number of a channel, nor a name, nor a list of them. Raises: DataError."""
+    several = list(channel) if isinstance(channel, (list, tuple)) else [channel]
+    if channel is not None and not (several and all(map(_is_channel, several))):
         raise DataError(
-            f"channel must be a number from 0, the first channel, or a name, got {channel!r}: "
+            f"channel must be a number from 0, the first channel, or a name, or a list of them, got {channel!r}: "
             "give --channel another value"
         )
+
+
+def _is_channel(channel: object) -> bool:
+    is_number = isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0
+    return is_number or (isinstance(channel, str) and bool(channel))
 
 
 def _number_of(names: Sequence[str], channel: int | str, where: str) -> int:
@@ -102,6 +165,8 @@ def _number_of(names: Sequence[str], channel: int | str, where: str) -> int:
             if len(found) == 1:
                 return found[0]
     number = int(channel) if str(channel).isdecimal() else -1
+    if name_of(number) in names:  # an image that was prepared, of which another may be missing
+        return names.index(name_of(number))
     if number not in range(len(names)):
         what = f"no channel {channel}" if number >= 0 else f"no channel named {channel!r}"
         raise DataError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -48,6 +49,23 @@ class Contrast(NamedTuple):
     black: float
     white: float
     places: list[Box]
+
+
+class ContrastApart(NamedTuple):
+    """The same for channels that have nothing to do with each other.
+
+    Attributes:
+        black, white: of each channel.
+        places: of each channel in turn, at most `PLACES`.
+    """
+
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+    places: list[Box]
+
+
+Limit = float | tuple[float, ...]
+"""A value of all channels, or of each."""
 
 
 def find_contrast(
@@ -104,6 +122,34 @@ def find_contrast(
     if white == black:
         white = black + 1
     return Contrast(black, white, _samples(regions, shown))
+
+
+def find_contrast_apart(
+    read: Callable[[Box], np.ndarray], size: tuple[int, int], percentages: Sequence[float], **options: Any
+) -> ContrastApart:
+    """Find what stretches each channel of an image by itself; see `find_contrast`."""
+    n_channels = read(Box(0, 0, 1, 1)).shape[-1]
+
+    def of_channel(number: int) -> Callable[[Box], np.ndarray]:
+        return lambda box: read(box)[..., number : number + 1]
+
+    found = [find_contrast(of_channel(number), size, percentages, **options) for number in range(n_channels)]
+    in_turn = [place for places in zip_longest(*(each.places for each in found)) for place in places if place]
+    black, white = (tuple(getattr(each, name) for each in found) for name in ("black", "white"))
+    return ContrastApart(black, white, list(dict.fromkeys(in_turn))[:PLACES])
+
+
+def stretch(pixels: np.ndarray, black: Limit, white: Limit) -> np.ndarray:
+    """Stretch an image or a part of it, float32 (..., C), so that black becomes 0 and white 1; beyond, it is clipped.
+
+    Args:
+        pixels: channels last.
+        black: one value, or one of each channel.
+        white: likewise.
+    """
+    low, span = (np.asarray(each).astype(np.float32) for each in (black, np.subtract(white, black)))
+    stretched: np.ndarray = ((pixels - low) / span).clip(0, 1)
+    return stretched
 
 
 def _regions(shown: Mapping[Box, float]) -> list[list[Box]]:

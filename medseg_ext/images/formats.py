@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medseg_ext.files import check_regular, told_if_unreadable
-from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
 from medseg_ext.images.ome_zarr import ZARR_SUFFIX, OmeZarrImage, is_ome_zarr
@@ -58,7 +58,7 @@ class Header(NamedTuple):
     left_out: Sequence[LeftOut] = ()
 
 
-def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) -> Header:
+def read_header(file: Path, *, page: int = 0, channel: Choice = None) -> Header:
     """Read the header of an image of any format, and no pixels.
 
     Raises: as `medseg_ext.images.read_rgb`, as far as the header tells; others of the libraries that read, such as
@@ -72,7 +72,7 @@ def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) 
         return _read_header(file, page=page, channel=channel)
 
 
-def _read_header(file: Path, *, page: int, channel: int | str | None) -> Header:
+def _read_header(file: Path, *, page: int, channel: Choice) -> Header:
     where = str(file)
     if not (is_nifti(file) or is_dicom(file)) and is_tiff(file):
         image = TiffImage(file, where, page=page, channel=channel)

@@ -12,7 +12,7 @@ import numpy as np
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.reductions import whole_reduction
 from medseg_ext.memory import check_bytes
 
@@ -73,8 +73,8 @@ class OmeZarrImage:
         path: the folder of the image.
         where: its name, for messages.
         page: number of the plane, from 0.
-        channel: number, from 0, or name, as in the `omero` metadata, of the one channel to read, as grey; None takes
-            grey or RGB.
+        channel: number, from 0, or name, as in the `omero` metadata, of the one channel to read, as grey, or
+            several; None takes grey or RGB.
 
     Attributes:
         size: (H, W).
@@ -89,7 +89,7 @@ class OmeZarrImage:
             the folder and the remedy.
     """
 
-    def __init__(self, path: Path, where: str, *, page: int = 0, channel: int | str | None = None) -> None:
+    def __init__(self, path: Path, where: str, *, page: int = 0, channel: Choice = None) -> None:
         self._where = where
         group = open_zarr(path, where)
         attributes = ome_attributes(group)
@@ -132,7 +132,7 @@ class OmeZarrImage:
         return level
 
     def read(self, box: Box) -> np.ndarray:
-        """Read a box: grey (h, w) or RGB (h, w, 3), of `dtype`.
+        """Read a box: grey (h, w) or of channels (h, w, C), of `dtype`.
 
         Raises: DataError: the image is damaged, or box or chunk take more than a file may, see `medseg_ext.memory`;
             names it.
@@ -155,8 +155,7 @@ class OmeZarrImage:
             ) from error
         if self._axes.index("y") > self._axes.index("x"):
             channels = [channel.T for channel in channels]
-        pixels = channels[0] if len(channels) == 1 else np.stack(channels, axis=-1)
-        return pixels.astype(self.dtype, copy=False)
+        return self.channels.of(np.stack(channels, axis=-1)).astype(self.dtype, copy=False)
 
     def read_all(self) -> np.ndarray:
         """Read the whole plane, see `read`."""

@@ -14,6 +14,8 @@ import torch
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
 
+MOST_CHANNELS = 32  # of an image; layers that see more are not the first
+
 
 def read_saved(path: Path, *, remedy: str) -> Any:
     """Read what PyTorch has saved, on the CPU, if it is whole: its parts have checksums, which PyTorch passes over.
@@ -60,8 +62,9 @@ def read_weights(
         network: whose weights they must be; it is not changed.
         name: the network's name in the file.
         remedy: what to do about a file that cannot be used, for the message.
-        own_last_layer: whether the file may be of a network with another number of classes; the layers that tell
-            classes, which then have another number of outputs, are left out.
+        own_last_layer: whether the file may be of a network with another number of classes, or of channels: the layers
+            that tell classes, which then have another number of outputs, are left out, and each channel that the first
+            layer sees gets the mean of its weights.
 
     Returns:
         The state dict.
@@ -79,6 +82,7 @@ def read_weights(
     found = found if isinstance(found, Mapping) else {}
     own = network.state_dict()
     if own_last_layer:
+        found = {**found, **{key: for_inputs(found[key], own[key].shape[1]) for key in with_other_inputs(found, own)}}
         others = with_other_outputs(found, own)
         found = {key: value for key, value in found.items() if key not in others}
         own = {key: value for key, value in own.items() if key not in others}
@@ -103,6 +107,27 @@ def with_other_outputs(found: Mapping[str, Any], wanted: Mapping[str, torch.Tens
     for name, value in wanted.items():
         got, own = tuple(getattr(found.get(name), "shape", ())), tuple(value.shape)
         if got and own and got[0] != own[0] and got[1:] == own[1:]:
+            names.append(name)
+    return names
+
+
+def for_inputs(weight: torch.Tensor, n_channels: int) -> torch.Tensor:
+    """Make weights of a layer, (out, in, ...), of another number of inputs: each gets the mean, of the same sum.
+
+    >>> for_inputs(torch.tensor([[1.0, 2.0, 3.0]]), 2)
+    tensor([[3., 3.]])
+    """
+    mean = weight.mean(dim=1, keepdim=True) * (weight.shape[1] / n_channels)
+    return mean.repeat(1, n_channels, *[1] * (weight.ndim - 2))
+
+
+def with_other_inputs(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> list[str]:
+    """Name the weights that differ from wanted ones in the number of an image's channels, their second side."""
+    names = []
+    for name, value in wanted.items():
+        got, own = tuple(getattr(found.get(name), "shape", ())), tuple(value.shape)
+        is_first_layer = len(got) == len(own) == 4 and got[1] <= MOST_CHANNELS and own[1] <= MOST_CHANNELS
+        if is_first_layer and got[1] != own[1] and got[:1] + got[2:] == own[:1] + own[2:]:
             names.append(name)
     return names
 

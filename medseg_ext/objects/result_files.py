@@ -15,7 +15,7 @@ from medseg_ext.objects.annotations import annotate
 from medseg_ext.objects.formats import LABEL_MAP, ResultFormats
 from medseg_ext.objects.label_map_files import ENCODERS, PixelSize, encode_label_ome_tiff
 from medseg_ext.objects.label_zarr import encode_label_zarr
-from medseg_ext.objects.measurements import measure_objects
+from medseg_ext.objects.measurements import COLOURS, measure_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.outline_files import OUTLINE_FORMATS, outline_files
 from medseg_ext.objects.outlined import outlined_objects
@@ -30,11 +30,12 @@ def write_objects(
     folder: Path,
     image_id: str,
     objects: Objects,
-    image_rgb: np.ndarray,
+    image: np.ndarray,
     *,
     class_names: Sequence[str],
     object_name: str,
     pixel_size_um: PixelSize | None = None,
+    intensities: Sequence[str] = COLOURS,
     formats: ResultFormats | None = None,
     source: Path | str | None = None,
     show: ShowPictures | None = None,
@@ -45,10 +46,11 @@ def write_objects(
         folder: an existing folder.
         image_id: beginning of the files' names.
         objects: the objects, in the size of the image.
-        image_rgb: the image as it came, float (H, W, 3) in [0, 1].
+        image: as it came, float (H, W, C) in [0, 1].
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        intensities: names of the columns of the channels' means.
         formats: which files; by default those of `ResultFormats`.
         source: path of the image's file, which COCO tells; by default its id.
         show: takes the pictures, once the files are written.
@@ -65,12 +67,13 @@ def write_objects(
         instances,
         classes,
         objects.scores.cpu().numpy(),
-        image_rgb,
+        image,
         class_names=class_names,
         object_name=object_name,
         pixel_size_um=pixel_size_um,
+        intensities=intensities,
     )
-    picture = brightened(image_rgb)
+    picture = brightened(image)
     overlay = annotate(draw_outlines(picture, instances, classes), instances, pixel_size_um=pixel_size_um)
     formats = formats or ResultFormats()
     encoders: dict[str, Callable[[], bytes]] = {

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
@@ -32,7 +33,7 @@ from medseg_ext.objects.formats import (
     remove_result,
 )
 from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
-from medseg_ext.objects.measurements import RATIO, summarise_objects
+from medseg_ext.objects.measurements import RATIO, intensity_names, summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
@@ -67,6 +68,10 @@ class InputImages(Protocol):
     @property
     def page(self) -> int:
         """Which page of a TIFF is read, from 0."""
+
+    @property
+    def channel(self) -> Choice:
+        """As which channels images are read, see `medseg_ext.images.read_rgb`."""
 
     @property
     def remarks(self) -> Mapping[str, Sequence[str]]:
@@ -107,6 +112,7 @@ class ResultFolder:
 
     Attributes:
         formats: which files an image gets.
+        intensities: names of the columns of the channels' means.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
         when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
@@ -140,6 +146,7 @@ class ResultFolder:
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
+        self.intensities = intensity_names(images.channel)
         self.bundle = Path(bundle).resolve().name if bundle else ""
         self.overwrite = overwrite
         self._given_pixel_size_um = given_pixel_size_um(pixel_size_um)
@@ -269,16 +276,16 @@ class ResultFolder:
         self._remarks[item["id"]].append(text)
         logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
-    def compare_with_training_images(self, item: Item, image_rgb: np.ndarray, diameter_px: float | None = None) -> None:
+    def compare_with_training_images(self, item: Item, image: np.ndarray, diameter_px: float | None = None) -> None:
         """Remark that an image is unlike the training images, where it is.
 
         Args:
             item: the image.
-            image_rgb: the image as it came, or a part of it, float (H, W, 3) in [0, 1].
+            image: as it came, or a part of it, float (H, W, C) in [0, 1].
             diameter_px: of a typical object, None of a part.
         """
         if self._training_images is not None:
-            remark = self._training_images.remark(measures(image_rgb, diameter_px))
+            remark = self._training_images.remark(measures(image, diameter_px))
             if remark is not None:
                 self.remark(item, remark)
 
@@ -291,7 +298,7 @@ class ResultFolder:
         self,
         item: Item,
         objects: Objects,
-        image_rgb: np.ndarray,
+        image: np.ndarray,
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -300,7 +307,7 @@ class ResultFolder:
         Args:
             item: path of the file under `image`, and its `id`.
             objects: what was found, in the size of the image.
-            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
+            image: as it came, float (H, W, C) in [0, 1].
             metadata: of the image that went through the network, which tell at which scale it did; for the summary.
         """
         try:
@@ -308,17 +315,18 @@ class ResultFolder:
                 self.output_dir,
                 item["id"],
                 objects,
-                image_rgb,
+                image,
                 class_names=self.class_names,
                 object_name=self.object_name,
                 pixel_size_um=self.pixel_size_um(item),
+                intensities=self.intensities,
                 formats=self.formats,
                 source=item["image"],
                 show=partial(self.show, item),
             )
             sizes = noted_sizes(metadata or {})
-            self.compare_with_training_images(item, image_rgb, sizes.get(DIAMETER))
-            self.add(item, summarise_objects(table, image_rgb.shape[:2]) | sizes)
+            self.compare_with_training_images(item, image, sizes.get(DIAMETER))
+            self.add(item, summarise_objects(table, image.shape[:2]) | sizes)
         except Exception as error:
             logger.exception("the objects of %s cannot be written", as_text(item["image"]))
             self.add_failure(item, reason_of(error, item["image"]))

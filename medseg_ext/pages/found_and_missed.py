@@ -10,6 +10,7 @@ from skimage.segmentation import find_boundaries
 from skimage.transform import rescale
 
 from medseg_ext.files import write_atomically
+from medseg_ext.images.composite import as_rgb
 from medseg_ext.images.png import encode_png
 from medseg_ext.runs.run_folder import picture_path
 
@@ -77,7 +78,10 @@ def write_found_and_missed(
 
 
 def _stretch(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Stretch the contrast for the eye: dim fluorescence would be black on a screen."""
+    """Stretch the contrast for the eye: dim fluorescence would be black on a screen; channels are shown in colours."""
+    if image.shape[2] != 3:
+        low, high = np.percentile(image, (0.1, 99.8), axis=(0, 1))
+        return (as_rgb(((image - low) / np.maximum(high - low, 1e-6)).clip(0, 1)) * 255).astype(np.uint8)
     low, high = np.percentile(image, (0.1, 99.8))
     return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from monai.transforms import ScaleIntensityRange
 from tqdm import tqdm
 
 from medseg_ext.datasets.readable_images import ReadableImages
@@ -21,7 +20,8 @@ from medseg_ext.errors import reason_of
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import BlockImage, open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
-from medseg_ext.images.contrast import find_contrast
+from medseg_ext.images.channels import is_list
+from medseg_ext.images.contrast import Contrast, ContrastApart, Limit, find_contrast, find_contrast_apart, stretch
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.images.tissue import Tissue, find_tissue
@@ -59,16 +59,16 @@ class View(NamedTuple):
     """How the network sees a large image, the same in all its tiles.
 
     Attributes:
-        black: value in [0, 1] that becomes 0.
-        white: value that becomes 1.
+        black: value in [0, 1] that becomes 0; of each channel one where they are read apart.
+        white: value that becomes 1, likewise.
         diameter_px: of a typical object, in pixels of the image; None where there is none.
         scale: at which the network sees the image.
         glass: numbers of the tiles that show no tissue, and are left out.
         sample: a part of the image that shows something, to be compared with the training images; None for any.
     """
 
-    black: float
-    white: float
+    black: Limit
+    white: Limit
     diameter_px: float | None
     scale: float
     glass: frozenset[int] = frozenset()
@@ -240,6 +240,7 @@ class LargeImages:
                 class_names=self.results.class_names,
                 object_name=self.results.object_name,
                 pixel_size_um=self.results.pixel_size_um(item),
+                intensities=self.results.intensities,
                 formats=self.results.formats,
                 source=item["image"],
                 remark=partial(self.results.remark, item),
@@ -256,11 +257,14 @@ class LargeImages:
             objects = (self.objects_of(image, view, tile, workshop=folder) for tile in tiles)
             return self.join(item, image, view, objects, workshop=folder)
 
-    def _look_at(self, image: BlockImage, tissue: Tissue | None) -> tuple[float, float, list[Box]]:
+    def _look_at(self, image: BlockImage, tissue: Tissue | None) -> tuple[Limit, Limit, list[Box]]:
         """Look at the whole image, or its tissue; give its black and white, and places that show something."""
         watch = partial(self._watched, desc="contrast", unit="part", leave=False)
         wanted = {} if tissue is None else {"wanted": tissue.touches}
-        return find_contrast(image.read, image.size, self.contrast_percentiles, watch=watch, **wanted)
+        find: Callable[..., Contrast | ContrastApart] = (
+            find_contrast_apart if is_list(self.images.channel) else find_contrast
+        )
+        return find(image.read, image.size, self.contrast_percentiles, watch=watch, **wanted)
 
     def _diameter_of(self, item: Item, places: Sequence[Box], seen: _Seen) -> float | None:
         """Say how large a typical object is: one size for the image, of the objects that several places show."""
@@ -328,17 +332,17 @@ class _Stretched(BlockImage):
 
     def __init__(self, image: BlockImage, view: View) -> None:
         self._image = image
-        self._stretch = ScaleIntensityRange(a_min=view.black, a_max=view.white, b_min=0.0, b_max=1.0, clip=True)
+        self._stretch = partial(stretch, black=view.black, white=view.white)
         self.size = image.size
         self.reductions = image.reductions
 
     def read(self, box: Box) -> np.ndarray:
         """Read a box, see `BlockImage`."""
-        return np.asarray(self._stretch(self._image.read(box)))
+        return self._stretch(self._image.read(box))
 
     def read_level(self, box: Box, reduction: int) -> np.ndarray:
         """Read a box of a level, see `BlockImage`."""
-        return np.asarray(self._stretch(self._image.read_level(box, reduction)))
+        return self._stretch(self._image.read_level(box, reduction))
 
 
 def sample_of(image: BlockImage, place: Box | None = None) -> np.ndarray:

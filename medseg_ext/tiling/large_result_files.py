@@ -29,7 +29,7 @@ from medseg_ext.objects.label_map_files import (
     tiff_options,
 )
 from medseg_ext.objects.label_zarr import write_label_zarr
-from medseg_ext.objects.measurements import measure_objects, summarise_objects
+from medseg_ext.objects.measurements import COLOURS, measure_objects, summarise_objects
 from medseg_ext.objects.outline_files import outline_files
 from medseg_ext.objects.outlined import OutlinedObject, outlined_objects
 from medseg_ext.objects.overlay import brightened, draw_outlines
@@ -54,6 +54,7 @@ def write_large_objects(
     class_names: Sequence[str],
     object_name: str,
     pixel_size_um: PixelSize | None = None,
+    intensities: Sequence[str] = COLOURS,
     formats: ResultFormats | None = None,
     source: Path | str | None = None,
     remark: Callable[[str], None],
@@ -73,6 +74,7 @@ def write_large_objects(
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        intensities: names of the columns of the channels' means.
         formats: which files; by default those of `ResultFormats`. For NIfTI the whole label map has to be in memory.
         source: path of the image's file, which COCO tells; by default its id.
         remark: takes what people are to be told: that the outline of a boundless object is coarse.
@@ -96,6 +98,7 @@ def write_large_objects(
         "object_name": object_name,
         "pixel_size_um": pixel_size_um,
         "image_size": image.size,
+        "intensities": intensities,
     }
     tables: list[Table] = []
     with outline_files(unfinished, image_id=image_id, source=source or image_id, size=image.size) as files:

@@ -55,7 +55,10 @@ class DecodeSemanticd(DecodeObjectsd):
     Args:
         keys: the logits, float (C + 1, h, w).
         image_key: see `DecodeObjectsd`.
-        foreground_threshold, seed_prominence, min_area_px, score_threshold: see `decode_semantic`.
+        foreground_threshold: see `decode_semantic`.
+        seed_prominence: likewise.
+        min_area_px: likewise.
+        score_threshold: likewise.
     """
 
     def __init__(
@@ -89,7 +92,8 @@ class DecodeDetectionsd(DecodeObjectsd):
     Args:
         keys: the output, float (1 + C, h, w).
         image_key: see `DecodeObjectsd`.
-        score_threshold, min_area_px: see `decode_detections`.
+        score_threshold: see `decode_detections`.
+        min_area_px: likewise.
     """
 
     def __init__(

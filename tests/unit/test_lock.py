@@ -8,7 +8,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONTENT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = CONTENT["project"], CONTENT["dependency-groups"]
 NOT_LOCKED = {"bioimageio"}  # see tools/lock.sh
 LOCKED = [
     Requirement(line)
@@ -17,7 +18,7 @@ LOCKED = [
 ]
 ASKED_FOR = [
     (extra, Requirement(line))
-    for extra, lines in {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items()
+    for extra, lines in {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"], **GROUPS}.items()
     for line in lines
     if extra not in NOT_LOCKED
 ]

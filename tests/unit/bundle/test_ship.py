@@ -48,7 +48,7 @@ def test_a_bundle_tells_of_its_weights_and_nothing_of_others(bundle, tmp_path):
     docs.mkdir()
     (docs / "README.md").write_text("On their test images the AP is 0.99.")
     (docs / "data_license.txt").write_text("Data: Theirs. The weights in models/ were trained on these images.")
-    for name in ("samples.png", "worst_images.png"):
+    for name in ("samples.png", "worst_images.png", "training_log.md"):
         (docs / name).touch()
     assert main(["ship", str(training(tmp_path / "run")), str(bundle)]) == 0
     told = claims_of(bundle)
