@@ -194,7 +194,7 @@ def _transformers() -> Any:
 
 def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
     try:
-        found = type(config).from_pretrained(source)  # nosec B615 # the person says which; no code comes along
+        found = type(config).from_pretrained(source)  # the person says which; no code comes along
     except OSError as error:
         raise OSError(
             f"{source}: no pretrained SegFormer there. Give a folder that holds config.json and the weights (download "
@@ -204,7 +204,7 @@ def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
         wanted, got = getattr(config, field), getattr(found, field)
         if list(wanted) != list(got) if isinstance(wanted, (list, tuple)) else wanted != got:
             raise ValueError(f"{source}: its encoder has {field} {got}, but this SegFormer has {wanted}")
-    loaded: Any = _transformers().SegformerModel.from_pretrained(  # nosec B615 # likewise
+    loaded: Any = _transformers().SegformerModel.from_pretrained(
         source, config=config, dtype=torch.float32, output_loading_info=True, weights_only=True
     )
     encoder, loading = loaded
