@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make or update the environment in $VENV, from $PYTHON, with the project's extras $EXTRAS. `make setup` calls it.
 #
-#   TORCH=default         PyTorch from the package index; on Linux x86_64 that is a build for CUDA
+#   TORCH=default         PyTorch from the package index; on Linux that is a build for CUDA
 #   TORCH=cpu             without CUDA, from PyTorch's own index
 #   TORCH=https://...     from another index, such as https://download.pytorch.org/whl/cu126
 #   INSTALLER=, LOCK=     see install_packages.sh
