@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
+.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards calibration bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -96,6 +96,9 @@ table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data
 
 cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
 	$(BIN)/python tools/publish.py
+
+calibration: $(STAMP)  ## fit the scores of the shipped checkpoints to validation images, and tell of it: docs/calibration.md
+	@bash tools/calibration.sh
 
 bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -94,12 +94,15 @@ class ScoreCalibration:
             raise DataError(f"{file} is broken ({error}): remove it, and scores stay as the network gives them") from error
 
 
-def fit_calibration(scores: np.ndarray, is_right: np.ndarray) -> ScoreCalibration | None:
+def fit_calibration(
+    scores: np.ndarray, is_right: np.ndarray, *, with_bias: bool = True
+) -> ScoreCalibration | None:
     """Fit the map to objects of which is known whether they are right, by maximum likelihood.
 
     Args:
         scores: as the network gives them, floats (N,) in [0, 1].
         is_right: bool (N,).
+        with_bias: whether there is a bias beside the temperature.
 
     Returns:
         The map, with `DIGITS` digits; None for fewer than `LEAST_OBJECTS` objects.
@@ -118,7 +121,7 @@ def fit_calibration(scores: np.ndarray, is_right: np.ndarray) -> ScoreCalibratio
         moved = slope * logits + bias
         errors = expit(moved) - targets
         value = np.mean(np.logaddexp(0, moved) - targets * moved)
-        return float(value), np.array([np.mean(errors * logits), np.mean(errors)])
+        return float(value), np.array([np.mean(errors * logits), np.mean(errors) if with_bias else 0.0])
 
     bounds = [(1 / TEMPERATURES[1], 1 / TEMPERATURES[0]), (None, None)]
     slope, bias = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
