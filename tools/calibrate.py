@@ -162,13 +162,14 @@ def draw(folder: Path, fitted: Mapping[str, ScoreCalibration], path: Path) -> No
     columns = 4
     count = -(-len(fitted) // columns)
     figure = Figure(figsize=(4 * columns, 4.6 * count), dpi=80, layout="constrained")
-    for part, (bundle, calibration) in zip(figure.subfigures(count, columns).flat, fitted.items(), strict=False):
+    parts = np.ravel(figure.subfigures(count, columns, squeeze=False))
+    for part, (bundle, calibration) in zip(parts, fitted.items(), strict=False):
         images = read_scored_images(folder / "testing" / bundle)
         curves = {
             "as the network gives them": reliability_curve(images.terms(ScoreCalibration())),
             "calibrated": reliability_curve(images.terms(calibration)),
         }
-        draw_reliability_panel(*part.subplots(2, 1, sharex=True, height_ratios=(3, 1)), curves, title=bundle)
+        draw_reliability_panel(part, curves, title=bundle)
     figure.savefig(path)
 
 

@@ -85,7 +85,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     into `docs`. So does `training_images.json`, what is known of the training images, but beside the weights again.
     What the weights come from is read from `provenance_train.json` beside them: it goes into `metadata.json`,
     into `docs/data_license.txt`, and into a model card that is written anew. The configs get the training's classes,
-    what else of its settings decides what the network sees, and its calibration of scores, or none. Figures and pictures of other weights are removed.
+    what else of its settings decides what the network sees, and its calibration of scores, or none. Figures and
+    pictures of other weights are removed.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.

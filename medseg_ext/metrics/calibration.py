@@ -82,7 +82,9 @@ def calibration_terms(scores: Tensor, is_right: Tensor, *, bins: int = BINS) -> 
     # Edges as numbers: scores times the number of bins are rounded to another one.
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     places = (torch.bucketize(scores, edges, right=True) - 1).clamp(max=bins - 1)
-    sums = [torch.bincount(places, weights=each, minlength=bins) for each in (torch.ones_like(scores), scores, is_right)]
+    sums = [
+        torch.bincount(places, weights=each, minlength=bins) for each in (torch.ones_like(scores), scores, is_right)
+    ]
     return torch.cat([*sums, ((scores - is_right) ** 2).sum().reshape(1)])
 
 

@@ -91,12 +91,12 @@ class ScoreCalibration:
         except DataError:
             raise
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file} is broken ({error}): remove it, and scores stay as the network gives them") from error
+            raise DataError(
+                f"{file} is broken ({error}): remove it, and scores stay as the network gives them"
+            ) from error
 
 
-def fit_calibration(
-    scores: np.ndarray, is_right: np.ndarray, *, with_bias: bool = True
-) -> ScoreCalibration | None:
+def fit_calibration(scores: np.ndarray, is_right: np.ndarray, *, with_bias: bool = True) -> ScoreCalibration | None:
     """Fit the map to objects of which is known whether they are right, by maximum likelihood.
 
     Args:

@@ -8,8 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # not pyplot: no global state, no display
+from matplotlib.figure import Figure, FigureBase  # not pyplot: no global state, no display
 from matplotlib.ticker import MaxNLocator
 
 from medseg_ext.files import write_atomically
@@ -98,20 +97,21 @@ def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]], path: Path,
         title: heading.
     """
     figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
-    draw_reliability_panel(*figure.subplots(2, 1, sharex=True, height_ratios=(3, 1)), curves, title=title)
+    draw_reliability_panel(figure, curves, title=title)
     _save(figure, path)
 
 
 def draw_reliability_panel(
-    axes: Axes, counts: Axes, curves: Mapping[str, Sequence[ReliabilityBin]], *, title: str = ""
+    part: FigureBase, curves: Mapping[str, Sequence[ReliabilityBin]], *, title: str = ""
 ) -> None:
-    """Draw shares into `axes` and numbers of objects into `counts`; see `draw_reliability`."""
+    """Draw shares above numbers of objects into a figure, or into a part of one; see `draw_reliability`."""
+    axes, counts = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], ":", color="0.5", label="calibrated" if any(curves) else None)
     for name, bins in curves.items():
         (line,) = axes.plot([each.mean_score for each in bins], [each.right for each in bins], "o-", label=name or None)
         lows, widths = [each.low for each in bins], [each.high - each.low for each in bins]
-        style = {"align": "edge", "alpha": 0.5, "color": line.get_color()}
-        counts.bar(lows, [each.objects for each in bins], widths, **style)
+        colour = line.get_color()
+        counts.bar(lows, [each.objects for each in bins], widths, align="edge", alpha=0.5, color=colour)
     axes.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02), title=title)
     counts.set(xlabel="score of objects", ylabel="objects")
     for each in (axes, counts):

@@ -90,7 +90,7 @@ def test_scores_of_other_weights_are_calibrated_by_their_own_fit_or_not_at_all(t
     (bundle / "models").mkdir()
     for workflow in ("evaluate", "inference"):
         keys = {"score_temperature": 1.4, "score_bias": -0.5}
-        content = {"_desc_": dict.fromkeys(keys, {"type": "number"}), **keys}
+        content = {"_desc_": {key: {"type": "number"} for key in keys}, **keys}
         (bundle / "configs" / f"{workflow}.json").write_text(json.dumps(content))
     given = {"ckpt_path": str(tmp_path / "model.pt")}
 

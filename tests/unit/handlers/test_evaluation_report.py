@@ -35,7 +35,8 @@ def evaluate(tmp_path, cases, **options) -> EvaluationReport:
         name, kind, predicted, true, *scores = case
         engine.state.batch = [{"id": name, "image": image, "kind": kind}]
         maps = {"pred_instances": predicted, "true_instances": true}
-        maps |= {"pred_scores": torch.tensor(each) for each in scores}
+        if scores:
+            maps["pred_scores"] = torch.tensor(scores[0])
         return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
 
     report = EvaluationReport(str(tmp_path / "out"), class_names=["background", "nucleus"], **options)
