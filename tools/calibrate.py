@@ -41,6 +41,7 @@ from medseg_ext.runs.provenance import read_provenance
 
 ROOT = Path(__file__).parents[1]
 PAGE, PICTURE = Path("docs") / "calibration.md", Path("docs") / "calibration.png"
+DRAWS = 200  # of objects that are right by chance
 CERTAINTIES = (0.5, 0.8, 0.9, 0.95)
 BLOCK = """\
 evaluate: &scores  # fitted to the validation images by tools/calibrate.py
@@ -66,6 +67,13 @@ class ScoredImages(NamedTuple):
     def error(self, calibration: ScoreCalibration) -> Interval:
         """Give the expected calibration error of calibrated scores, with its interval over groups."""
         return bootstrap_interval(self.terms(calibration), expected_calibration_error, groups=self.groups)
+
+    def error_by_chance(self, calibration: ScoreCalibration) -> float:
+        """Give the mean error of calibrated scores where objects are right exactly as often as these say."""
+        scores = torch.from_numpy(calibration(np.concatenate(self.scores)))
+        generator = torch.Generator().manual_seed(0)
+        draws = (torch.rand(DRAWS, len(scores), generator=generator) < scores).unbind()
+        return float(np.mean([float(expected_calibration_error(calibration_terms(scores, r)[None])) for r in draws]))
 
 
 def read_scored_images(evaluation: Path) -> ScoredImages:
@@ -126,12 +134,13 @@ def test_table(folder: Path, fitted: Mapping[str, ScoreCalibration]) -> list[str
                 score_text(images.error(ScoreCalibration())),
                 f"{images.error(temperature_alone).value:.3f}",
                 score_text(images.error(calibration)),
+                f"{images.error_by_chance(calibration):.3f}",
                 f"{float(brier_score(raw)):.3f}",
                 f"{float(brier_score(images.terms(calibration))):.3f}",
             ]
         )
     head = ["bundle", "objects", "right", "temperature, bias", "ECE before", "temperature alone", "ECE after"]
-    return markdown_table([*head, "Brier before", "Brier after"], rows)
+    return markdown_table([*head, "by chance", "Brier before", "Brier after"], rows)
 
 
 def unseen_table(folder: Path, fitted: Mapping[str, ScoreCalibration]) -> list[str]:
@@ -161,7 +170,7 @@ def draw(folder: Path, fitted: Mapping[str, ScoreCalibration], path: Path) -> No
     """Draw the reliability of each bundle on its test images, before and after."""
     columns = 4
     count = -(-len(fitted) // columns)
-    figure = Figure(figsize=(4 * columns, 4.6 * count), dpi=80, layout="constrained")
+    figure = Figure(figsize=(4.4 * columns, 5 * count), dpi=80, layout="constrained")
     parts = np.ravel(figure.subfigures(count, columns, squeeze=False))
     for part, (bundle, calibration) in zip(parts, fitted.items(), strict=False):
         images = read_scored_images(folder / "testing" / bundle)

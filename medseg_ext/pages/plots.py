@@ -89,7 +89,7 @@ def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
 
 
 def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]], path: Path, *, title: str = "") -> None:
-    """Draw which share of objects is right over their score, and how many there are.
+    """Draw which share of objects is right over their score, and how many there are; a dot of few is small.
 
     Args:
         curves: bins by name, at least one of each; an empty name has no legend.
@@ -106,9 +106,12 @@ def draw_reliability_panel(
 ) -> None:
     """Draw shares above numbers of objects into a figure, or into a part of one; see `draw_reliability`."""
     axes, counts = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.plot([0, 1], [0, 1], ":", color="0.5", label="calibrated" if any(curves) else None)
+    axes.plot([0, 1], [0, 1], ":", color="0.5", label="as often as the score says")
     for name, bins in curves.items():
-        (line,) = axes.plot([each.mean_score for each in bins], [each.right for each in bins], "o-", label=name or None)
+        points = [each.mean_score for each in bins], [each.right for each in bins]
+        (line,) = axes.plot(*points, lw=1, alpha=0.6, label=name or None)
+        most = max((each.objects for each in bins), default=1)
+        axes.scatter(*points, s=[4 + 76 * each.objects / most for each in bins], color=line.get_color(), zorder=2)
         lows, widths = [each.low for each in bins], [each.high - each.low for each in bins]
         colour = line.get_color()
         counts.bar(lows, [each.objects for each in bins], widths, align="edge", alpha=0.5, color=colour)
@@ -117,8 +120,7 @@ def draw_reliability_panel(
     for each in (axes, counts):
         each.grid(color="0.92")
         each.set_axisbelow(True)
-    if any(curves):
-        axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="upper left")
 
 
 def _save(figure: Figure, path: Path) -> None:
