@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg_ext.metrics.score_calibration import ScoreCalibration
-
 SCORE_KEYS = ("score_temperature", "score_bias")
 
 
@@ -21,6 +19,8 @@ def score_settings(weights: Path, config: Mapping[str, Any]) -> dict[str, float]
     Raises:
         DataError: the file is broken; names it.
     """
+    from medseg_ext.metrics.score_calibration import ScoreCalibration  # which loads PyTorch
+
     own = ScoreCalibration.read(weights.parent) or ScoreCalibration()
     values = dict(zip(SCORE_KEYS, (own.temperature, own.bias), strict=True))
     return {key: value for key, value in values.items() if key in config and config[key] != value}

@@ -9,7 +9,7 @@ from typing import Any
 from medseg_ext.bundle.fine_tuning import Plan
 from medseg_ext.bundle.keys import read_defaults
 from medseg_ext.bundle.score_settings import score_settings
-from medseg_ext.files import WEIGHTS_FILE
+from medseg_ext.files import CALIBRATION_FILE, WEIGHTS_FILE
 from medseg_ext.runs.provenance import provenance_file, read_provenance
 
 OF_NETWORK = (
@@ -50,5 +50,6 @@ def plan_for_weights(bundle: Path, given: Mapping[str, Any], workflow: str) -> P
     of_network = {key: value for key, value in network_settings(trained, config).items() if key not in given}
     of_scores = {key: value for key, value in score_settings(Path(weights), config).items() if key not in given}
     lines = [f"as {weights} was trained: {key} {value}" for key, value in of_network.items()]
-    lines += [f"scores, as fitted for {weights}: {key} {value}" for key, value in of_scores.items()]
+    whose = f"fitted for {weights}" if (folder / CALIBRATION_FILE).is_file() else f"{weights} gives them, without a fit"
+    lines += [f"scores, as {whose}: {key} {value}" for key, value in of_scores.items()]
     return Plan(of_network | of_scores, lines)

@@ -11,9 +11,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import told_if_unreadable, write_atomically
+from medseg_ext.files import CALIBRATION_FILE, told_if_unreadable, write_atomically
 
-CALIBRATION_FILE = "score_calibration.json"  # beside the weights of a training
 LEAST_OBJECTS = 100  # fewer tell too little
 CERTAIN = 1e-6  # scores are kept so far from 0 and 1, whose logits are infinite
 TEMPERATURES = (0.1, 10.0)  # bounds of a fit

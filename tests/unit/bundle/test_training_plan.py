@@ -98,6 +98,7 @@ def test_scores_of_other_weights_are_calibrated_by_their_own_fit_or_not_at_all(t
         return plan_for_weights(bundle, given | further, "inference")
 
     assert planned().settings == {"score_temperature": 1.0, "score_bias": 0.0}
+    assert planned().lines[0].endswith("model.pt gives them, without a fit: score_temperature 1.0")
     ScoreCalibration(2.0, -0.5).write(tmp_path, objects=300)
     assert planned().settings == {"score_temperature": 2.0}
     assert planned().lines == [f"scores, as fitted for {tmp_path / 'model.pt'}: score_temperature 2.0"]

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 from torchmetrics.classification import BinaryCalibrationError
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import CALIBRATION_FILE
 from medseg_ext.metrics import (
     ScoreCalibration,
     brier_score,
@@ -20,7 +21,6 @@ from medseg_ext.metrics import (
     reliability_curve,
     which_are_right,
 )
-from medseg_ext.metrics.score_calibration import CALIBRATION_FILE
 
 
 def objects(count: int, *, slope: float = 1.0, bias: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
