@@ -32,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards docs bench bench-peers bench-docs clean
+.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards calibration docs bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -110,6 +110,9 @@ $(STAMP_DOCS): pyproject.toml
 	$(VENV_DOCS)/bin/python -m pip install --upgrade 'pip>=25.1'
 	$(VENV_DOCS)/bin/python -m pip install --group docs
 	touch $@
+
+calibration: $(STAMP)  ## fit the scores of the shipped checkpoints to validation images, and tell of it: docs/calibration.md
+	@bash tools/calibration.sh
 
 bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -23,6 +23,7 @@ LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending suc
 NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}  # on this file system
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # name of what is being written
 WEIGHTS_FILE = "models/model.pt"  # in a bundle: the shipped ones
+CALIBRATION_FILE = "score_calibration.json"  # beside the weights of a training
 ENGINES_FOLDER = ".engines"  # beside weights: what engines have made of them
 MADE_IN_BUNDLES = (
     "eval",

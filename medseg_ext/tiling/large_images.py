@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -230,7 +230,9 @@ class LargeImages:
             if view.glass:
                 text = f"of {len(cores)} tiles {len(view.glass)} are glass, and were left out"
                 self.results.remark(item, f"{text}; --skip_glass False looks at all")
-            found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
+            stitched = stitcher.finish()
+            stitched = replace(stitched, scores=self.decoder.calibrate(stitched.scores))
+            found = LargeObjects(instances, classes, stitched, cores=cores, regions=regions)
             summary = write_large_objects(
                 self.results.output_dir,
                 workshop,
