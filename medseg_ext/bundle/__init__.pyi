@@ -1,3 +1,4 @@
+from .array_segmentation import ArraySegmenter, SegmentedArray
 from .export import export_bundle
 from .find import find_bundle
 from .given import given_overrides, write_provenance
@@ -17,8 +18,10 @@ from .values import OverrideError
 from .verbatim import Verbatim
 
 __all__ = [
+    "ArraySegmenter",
     "OverrideError",
     "RenderError",
+    "SegmentedArray",
     "Verbatim",
     "config_files",
     "end_with_failed_images",
