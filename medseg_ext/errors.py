@@ -20,10 +20,6 @@ def origin_of(error: BaseException) -> BaseException:
     return error
 
 
-class Cancelled(BaseException):  # as KeyboardInterrupt, it is no error of an image
-    """A person does not want the result any more."""
-
-
 class NotFiniteError(DataError):
     """A network gives values that are not finite."""
 

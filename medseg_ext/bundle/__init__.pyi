@@ -1,4 +1,4 @@
-from .array_segmentation import ArraySegmenter, SegmentedArray
+from .array_segmentation import ArraySegmenter
 from .export import export_bundle
 from .find import find_bundle
 from .given import given_overrides, write_provenance
@@ -21,7 +21,6 @@ __all__ = [
     "ArraySegmenter",
     "OverrideError",
     "RenderError",
-    "SegmentedArray",
     "Verbatim",
     "config_files",
     "end_with_failed_images",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -20,29 +20,12 @@ from medseg_ext.errors import DataError
 from medseg_ext.files import usable_id
 from medseg_ext.images.label_images import read_label_image
 from medseg_ext.images.tiff_writing import write_image_tiff
-from medseg_ext.objects.done_images import Row
 from medseg_ext.objects.formats import LABEL_MAP
 from medseg_ext.objects.result_folder import DONE, FAILED
-from medseg_ext.tables import Table, read_table
+from medseg_ext.objects.segmented_array import SegmentedArray
+from medseg_ext.tables import read_table
 
 NUCLEUS = "nucleus"  # a class that is a part of an object where there are others
-
-
-class SegmentedArray(NamedTuple):
-    """What was found in an array.
-
-    Attributes:
-        objects: label map, int32 (H, W); 0 is background.
-        nuclei: likewise, of those objects' nuclei, under the numbers of the objects; None of a bundle whose objects
-            have no parts.
-        table: the columns of `<name>_objects.csv`, one value an object, in the order of `id`, its label.
-        summary: the row of `summary.csv`, such as `object_diameter_px` and `remarks`.
-    """
-
-    objects: NDArray[np.int32]
-    nuclei: NDArray[np.int32] | None
-    table: Table
-    summary: Row
 
 
 class ArraySegmenter:
@@ -91,8 +74,7 @@ class ArraySegmenter:
             name: of the image, for messages.
             pixel_size_um: (height, width) of a pixel, None where it is unknown.
             object_diameter_px: diameter of a typical object; None estimates it.
-            when_tile_done: of a large array, is called with the number of tiles that are done, and the number of all;
-                may raise `Cancelled`.
+            when_tile_done: of a large array, is called with the number of tiles that are done, and the number of all.
 
         Raises:
             DataError: it cannot be segmented; names it and the reason.

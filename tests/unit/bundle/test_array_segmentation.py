@@ -7,7 +7,7 @@ from bundle_settings import QUICK, ROOT
 
 from medseg_ext.bundle.array_segmentation import ArraySegmenter
 from medseg_ext.cli.main import main
-from medseg_ext.errors import Cancelled, DataError
+from medseg_ext.errors import DataError
 from medseg_ext.images.tiff_writing import write_image_tiff
 from medseg_ext.synthetic.scenes import smears
 
@@ -68,14 +68,6 @@ def test_a_large_array_is_done_tile_by_tile_with_the_objects_of_its_file(tmp_pat
     assert_same_table(found.table, rows)
     assert tiles == [(number, len(tiles)) for number in range(1, len(tiles) + 1)]
     assert len(tiles) > 1
-
-    def cancel(done, _):
-        if done == 1:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        segmenter.segment(pixels, when_tile_done=cancel)
-    np.testing.assert_array_equal(segmenter.segment(pixels[:160]).objects, segmenter.segment(pixels[:160]).objects)
 
 
 def test_plasma_cells_have_nuclei_under_the_numbers_of_the_cells():
