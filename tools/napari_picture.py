@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -45,7 +46,7 @@ def main() -> None:
     viewer.close()
 
 
-def wait(condition) -> None:  # type: ignore[no-untyped-def]
+def wait(condition: Callable[[], bool]) -> None:
     """Let the window work until something is so."""
     end = time.monotonic() + LONGEST_WAIT_S
     while not condition():

@@ -39,7 +39,6 @@ def write_image_tiff(
     if pixel_size_um is not None:
         for axis, length in zip("YX", pixel_size_um, strict=True):
             metadata |= {f"PhysicalSize{axis}": length, f"PhysicalSize{axis}Unit": "µm"}
-    tile = {"tile": (TILE_PX, TILE_PX)} if pixels.shape[0] * pixels.shape[1] >= TILED_FROM_PX else {}
     tifffile.imwrite(
         path,
         np.ascontiguousarray(pixels),
@@ -47,5 +46,5 @@ def write_image_tiff(
         ome=pixel_size_um is not None,
         metadata=metadata if pixel_size_um is not None else None,
         compression="zlib" if compressed else None,
-        **tile,
+        tile=(TILE_PX, TILE_PX) if pixels.shape[0] * pixels.shape[1] >= TILED_FROM_PX else None,
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import (
     ComboBox,
     Container,
@@ -228,7 +227,7 @@ def add_layers(viewer: napari.viewer.Viewer, order: Order, found: SegmentedArray
         "weights": str(order.weights) if order.weights else "",
         **{key: found.summary[key] for key in ("object_diameter_px", "scale", "remarks")},
     }
-    added = []
+    added: list[Any] = []
     for name, labels in layers.items():
         is_first = not added
         features = {"index": found.table["id"], **found.table} if is_first else None
@@ -239,6 +238,6 @@ def add_layers(viewer: napari.viewer.Viewer, order: Order, found: SegmentedArray
     if len(added) > 1:
         added[0].metadata["medseg"] = {**about, "nuclei": added[1].name}
     viewer.layers.selection.active = added[0]
-    count = int(np.count_nonzero(found.table["id"]))
+    count = len(found.table["id"])
     text = f"{count} object{'' if count == 1 else 's'} in {plane.name}" if count else f"nothing found in {plane.name}"
     (show_warning if remarks else show_info)(f"{text}; {remarks}" if remarks else text)
