@@ -77,7 +77,7 @@ $(STAMP_NAPARI): pyproject.toml tools/setup.sh tools/setup_napari.sh
 # On Linux in a window of Xvfb, which nobody sees; docs/napari.md names the packages. Without a display the tests are
 # skipped.
 test-napari: $(STAMP_NAPARI)  ## run the tests of the plugin of napari, in an environment of its own (8 GB)
-	$(if $(shell command -v xvfb-run),xvfb-run --auto-servernum --server-args "-screen 0 1600x1100x24") $(VENV_NAPARI)/bin/python -m pytest $(PYTEST_ARGS) tests/napari
+	$(if $(shell command -v xvfb-run),xvfb-run --auto-servernum --server-args "-screen 0 1600x1100x24") $(VENV_NAPARI)/bin/python -m pytest $(PYTEST_ARGS) tests/viewer
 
 check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check

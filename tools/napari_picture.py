@@ -17,6 +17,8 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 WINDOW_PX = (1500, 1000)
+DOCK_PX = 420
+SHOWN_OF_NAME = 12  # as in the captions of the other pictures
 LONGEST_WAIT_S = 600
 COLOURS = 96  # of the palette: the window has few, and the file is to be small
 
@@ -30,14 +32,17 @@ def main() -> None:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW_PX)
     pixels = np.asarray(Image.open(arguments.image).convert("RGB"))
-    layer = viewer.add_image(pixels, name=arguments.image.stem, rgb=True)
-    _, widget = viewer.window.add_plugin_dock_widget("medseg-ext", "Segment cells and nuclei")
+    layer = viewer.add_image(pixels, name=arguments.image.stem[:SHOWN_OF_NAME], rgb=True)
+    dock, widget = viewer.window.add_plugin_dock_widget("medseg-ext", "Segment cells and nuclei")
+    dock.setMaximumWidth(DOCK_PX)
     widget.image.value = layer
     widget.start.native.click()
     wait(lambda: widget.start.enabled)
     labels = viewer.layers[-1]
-    labels.contour = 2
-    viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    labels.contour, labels.opacity = 2, 1
+    table, _ = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    table.setMinimumHeight(DOCK_PX)
+    table.setMaximumWidth(DOCK_PX)
     viewer.layers.selection.active = labels
     viewer.reset_view()
     wait_s(3)

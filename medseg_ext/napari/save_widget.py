@@ -13,6 +13,7 @@ from napari.utils.notifications import show_error, show_info
 from medseg_ext.datasets.labelled_folder import IMAGES, save_labelled_image
 from medseg_ext.errors import DataError, one_line
 from medseg_ext.files import usable_id
+from medseg_ext.napari.narrow import keep_narrow
 from medseg_ext.napari.planes import refuse_apart, shown_plane
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class SaveWidget(Container):
             [self.image, self.objects, self.nuclei, self.folder, self.name, self.overwrite, self.save, self.told]
         )
         self.told.native.setWordWrap(True)
+        keep_narrow(self.image, self.objects, self.nuclei)
         self.save.changed.connect(self._save)
         self.image.changed.connect(self._propose_name)
         self.objects.changed.connect(self._propose_partners)

@@ -25,6 +25,7 @@ from qtpy.QtCore import QObject, Signal
 from medseg_ext.errors import DataError, one_line
 from medseg_ext.napari.bundles import bundle_choices
 from medseg_ext.napari.client import Client
+from medseg_ext.napari.narrow import keep_narrow
 from medseg_ext.napari.planes import Plane, shown_plane
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class SegmentWidget(Container):
             ]
         )
         self.told.native.setWordWrap(True)
+        self.diameter.native.setSpecialValueText("estimated")
+        self.pixel_size.native.setSpecialValueText("as the layer tells")
+        keep_narrow(self.image, self.bundle)
         self.start.changed.connect(self._start)
         self.stop.changed.connect(self._cancel)
         self.image.changed.connect(self._describe)

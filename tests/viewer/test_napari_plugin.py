@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,18 +41,21 @@ def nuclei():
 
 
 @pytest.fixture
-def viewer(qtbot, tmp_path, monkeypatch):
+def viewer(tmp_path, monkeypatch):
     """A window of napari, in a folder of its own."""
+    errors = []  # of what Qt calls
+    monkeypatch.setattr(sys, "excepthook", lambda *error: errors.append(error))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEDSEG_BUNDLES", str(ROOT / "bundles"))
     notification_manager.records.clear()
     shown = napari.Viewer(show=True)
     yield shown
     shown.close()
+    assert errors == []
 
 
 @pytest.fixture
-def segment(viewer, qtbot):
+def segment(viewer):
     """Dock the widget, and press its button; returns the layers that are new."""
 
     def press(layer, *, bundle=NUCLEI, **values):
@@ -60,7 +65,7 @@ def segment(viewer, qtbot):
             getattr(widget, name).value = value
         before = list(viewer.layers)
         widget.start.native.click()
-        qtbot.waitUntil(lambda: widget.start.enabled, timeout=LONGEST_WAIT_S * 1000)
+        wait_until(lambda: widget.start.enabled)
         return [each for each in viewer.layers if each not in before]
 
     return press
@@ -73,6 +78,15 @@ def docked(viewer, name):
             return dock
     _, widget = viewer.window.add_plugin_dock_widget("medseg-ext", name)
     return widget
+
+
+def wait_until(condition):
+    """Let the window work until something is so."""
+    end = time.monotonic() + LONGEST_WAIT_S
+    while not condition():
+        assert time.monotonic() < end
+        QApplication.processEvents()
+        time.sleep(0.02)
 
 
 def notified():
@@ -126,13 +140,20 @@ def test_objects_and_features_are_those_of_medseg_segment(viewer, segment, nucle
     assert any("objects in dapi" in text for _, text in notified())
 
 
-def test_a_network_is_loaded_once(viewer, segment, nuclei):
+def test_a_network_is_loaded_once_and_own_weights_beside_it(viewer, segment, nuclei, tmp_path):
     layer = viewer.add_image(nuclei[0])
-    segment(layer)
+    (labels,) = segment(layer)
     process = CLIENT._process
     (again,) = segment(layer)
     assert CLIENT._process is process
-    assert again.data.any()
+    np.testing.assert_array_equal(again.data, labels.data)
+    (by_own,) = segment(layer, weights=shutil.copy(NUCLEI / "models" / "model.pt", tmp_path))
+    np.testing.assert_array_equal(by_own.data, labels.data)
+    assert by_own.metadata["medseg"]["weights"] == str(tmp_path / "model.pt")
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    assert segment(layer) == []
+    assert any("model.pt" in text and "\n" not in text for severity, text in notified() if "error" in severity)
+    assert CLIENT._process is process
     assert "torch" not in sys.modules
 
 
@@ -175,15 +196,15 @@ def test_what_has_no_objects_is_told_in_one_line(viewer, segment, pixels, words)
     assert "\n" not in message
 
 
-def test_cancelled_it_leaves_the_window_as_it_was(viewer, qtbot, nuclei):
+def test_cancelled_it_leaves_the_window_as_it_was(viewer, nuclei):
     layer = viewer.add_image(np.tile(nuclei[0], (7, 7)), name="large")  # of more than 4.2 megapixels
     widget = docked(viewer, "Segment cells and nuclei")
     widget.image.value, widget.bundle.value = layer, NUCLEI
     widget.start.native.click()
-    qtbot.wait(1000)
+    wait_until(lambda: CLIENT._process is not None)
     folder = CLIENT._process.folder
     widget.stop.native.click()
-    qtbot.waitUntil(lambda: widget.start.enabled, timeout=LONGEST_WAIT_S * 1000)
+    wait_until(lambda: widget.start.enabled)
     assert list(viewer.layers) == [layer]
     assert not folder.exists()
     assert [text for severity, text in notified() if "error" in severity.lower()] == []
