@@ -1,12 +1,14 @@
-"""Draw the picture of docs/napari.md: an image in napari, segmented by the plugin, with the table of its objects.
+"""Draw the pictures of docs/napari.md: an image segmented by the plugin, with the table; its labels being saved.
 
-`xvfb-run -s "-screen 0 1600x1100x24" .venv-napari/bin/python tools/napari_picture.py IMAGE docs/napari.png`; without a
-display of its own the window opens on that of the person.
+`xvfb-run -s "-screen 0 1600x1100x24" .venv-napari/bin/python tools/napari_picture.py IMAGE docs`; without
+`xvfb-run` the window opens on the display of the person.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +29,9 @@ def main() -> None:
     """Read the arguments, and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("image", type=Path, help="image of nuclei")
-    parser.add_argument("picture", type=Path, help="PNG to write")
+    parser.add_argument("folder", type=Path, help="takes napari.png and napari_save.png")
     arguments = parser.parse_args()
+    pictures = arguments.folder.absolute()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW_PX)
     pixels = np.asarray(Image.open(arguments.image).convert("RGB"))
@@ -45,10 +48,24 @@ def main() -> None:
     table.setMaximumWidth(DOCK_PX)
     viewer.layers.selection.active = labels
     viewer.reset_view()
-    wait_s(3)
-    picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(arguments.picture, optimize=True)
+    draw(viewer, pictures / "napari.png")
+    viewer.window.remove_dock_widget(table)
+    viewer.window.remove_dock_widget(dock)
+    dock, save = viewer.window.add_plugin_dock_widget("medseg-ext", "Save image and labels for training")
+    dock.setMaximumWidth(DOCK_PX)
+    labels.contour, labels.opacity, labels.mode = 0, 0.6, "paint"
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        save.folder.value = "labelled"
+        save.save.native.click()
+        draw(viewer, pictures / "napari_save.png")
     viewer.close()
+
+
+def draw(viewer: napari.Viewer, picture: Path) -> None:
+    """Write the window as it is."""
+    wait_s(3)
+    shown = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(picture, optimize=True)
 
 
 def wait(condition: Callable[[], bool]) -> None:

@@ -103,6 +103,11 @@ class SaveWidget(Container):
             return
         count = len(np.unique(maps[0][maps[0] > 0]))
         n_images = sum(1 for _ in (folder / IMAGES).iterdir())
-        show_info(f"{count} object{'' if count == 1 else 's'} saved: {', '.join(map(str, files))}")
-        command = shlex.join(["medseg", "prepare", str(folder), "data/mine"])
+        show_info(f"{count} object{'' if count == 1 else 's'} saved: {', '.join(map(_shown, files))}")
+        command = shlex.join(["medseg", "prepare", _shown(folder), "data/mine"])
         self.told.value = f"{n_images} image{'' if n_images == 1 else 's'} in the folder; when all are: {command}"
+
+
+def _shown(path: Path) -> str:
+    """Name a path from where napari was started, if it is there, as it would be typed."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
