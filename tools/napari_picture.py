@@ -22,7 +22,7 @@ WINDOW_PX = (1500, 1000)
 DOCK_PX = 420
 SHOWN_OF_NAME = 12  # as in the captions of the other pictures
 LONGEST_WAIT_S = 600
-COLOURS = 96  # of the palette: the window has few, and the file is to be small
+COLOURS = 256  # of the palette, which makes the file small
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     dock.setMaximumWidth(DOCK_PX)
     labels.contour, labels.opacity, labels.mode = 0, 0.6, "paint"
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        save.folder.value = "labelled"
+        save.folder.line_edit.value = "labelled"  # shown as typed
         save.save.native.click()
         draw(viewer, pictures / "napari_save.png")
     viewer.close()
