@@ -59,7 +59,7 @@ class Plane(NamedTuple):
         height, width = self.size
         lines = [f"{height} x {width} pixels" + (", RGB" if self.values.ndim == 3 else "")]
         if self.numbers:
-            lines.append(f"the plane shown alone: number {', '.join(map(str, self.numbers))}, from 0")
+            lines.append(f"the plane shown alone: {', '.join(map(str, self.numbers))}, counted from 0")
         if self.level:
             lines.append(self.level)
         if self.pixel_size_um is None:

@@ -23,8 +23,9 @@ from napari.utils.notifications import notification_manager  # noqa: E402
 from npe2 import PluginManager  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
+from medseg_ext.errors import DataError  # noqa: E402
 from medseg_ext.images.tiff_writing import write_image_tiff  # noqa: E402
-from medseg_ext.napari.planes import shown_plane  # noqa: E402
+from medseg_ext.napari.planes import refuse_apart, shown_plane  # noqa: E402
 from medseg_ext.napari.segment_widget import CLIENT  # noqa: E402
 from medseg_ext.synthetic.scenes import nucleus_images, smears  # noqa: E402
 from medseg_ext.tables import read_table  # noqa: E402
@@ -182,6 +183,33 @@ def test_rgb_with_alpha_of_several_levels_is_seen_at_the_finest(viewer, nuclei):
     np.testing.assert_array_equal(plane.pixels(), rgba[..., :3])
     assert "finest of 2 levels" in plane.describe()
     assert plane.pixel_size_um is None
+
+
+def test_labels_that_napari_makes_lie_on_the_plane_of_the_image(viewer):
+    layer = viewer.add_image(np.zeros((3, 40, 60)), scale=(2, 0.5, 0.5), translate=(1, 7, 9), units="um", name="z")
+    viewer.dims.set_current_step(0, 2)
+    viewer._new_labels()  # the button of the layer list
+    labels = viewer.layers[-1]
+    image, plane = shown_plane(layer, viewer.dims), shown_plane(labels, viewer.dims)
+    assert (image.numbers, plane.numbers, image.name) == ((2,), (2,), "z_2")
+    refuse_apart(image, plane, name=labels.name)
+    labels.translate = (1, 7, 12)
+    with pytest.raises(DataError, match="lies elsewhere than z_2"):
+        refuse_apart(image, shown_plane(labels, viewer.dims), name=labels.name)
+
+
+def test_a_rotated_stack_keeps_its_labels_and_other_axes_are_refused(viewer):
+    layer = viewer.add_image(np.zeros((4, 40, 60)), scale=(2, 1, 1), rotate=30, name="z")
+    viewer.dims.set_current_step(0, 3)
+    plane = shown_plane(layer, viewer.dims)
+    labels = viewer.add_labels(plane.as_layer(np.ones((40, 60), int)), **plane.placement)
+    np.testing.assert_allclose(labels.data_to_world((0, 5, 6)), layer.data_to_world((3, 5, 6)))
+    viewer.dims.set_current_step(0, 0)
+    with pytest.raises(DataError, match="nothing at the plane shown"):
+        shown_plane(labels, viewer.dims)
+    viewer.dims.order = (1, 0, 2)
+    with pytest.raises(DataError, match="roll the axes back"):
+        shown_plane(layer, viewer.dims)
 
 
 @pytest.mark.parametrize(
