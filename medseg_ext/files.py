@@ -61,6 +61,15 @@ def check_id(image_id: object, where: str) -> str:
     return str(image_id)
 
 
+def usable_id(name: str) -> str:
+    """Make an id that can name files on every system of any name, such as that of a layer.
+
+    >>> usable_id("stack [z=3] / DAPI"), usable_id("...")
+    ('stack _z_3_ _ DAPI', 'image')
+    """
+    return re.sub(r"[^\w .()-]", "_", name).strip(" .")[: LONGEST_ID_BYTES // 4] or "image"
+
+
 def check_ids(ids: Iterable[tuple[object, str]]) -> None:
     """Refuse ids of images that cannot name files, or of which two would name the same one.
 
