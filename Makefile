@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy test-napari check audit fix render reproduce table cards calibration docs bench bench-peers bench-docs clean
+.PHONY: help setup detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy test-napari check audit fix render reproduce table cards docs calibration bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
