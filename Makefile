@@ -3,6 +3,7 @@
 #   VENV=folder          the environment (default .venv)
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
 #   VENV_DOCS=folder     the environment of docs (default .venv-docs)
+#   VENV_NAPARI=folder   the environment of test-napari (default .venv-napari)
 #   VENV_PEERS=folder    the environment of other people's segmentation, for bench (default .venv-peers)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
 #   TORCH=cpu            PyTorch without CUDA, from its own index (default: from the package index)
@@ -16,6 +17,7 @@
 VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
 VENV_DOCS ?= .venv-docs
+VENV_NAPARI ?= .venv-napari
 VENV_PEERS ?= .venv-peers
 PYTHON ?= python3
 LOCK ?= requirements.lock
@@ -28,18 +30,19 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
 STAMP_DOCS := $(VENV_DOCS)/.medseg-setup-done
+STAMP_NAPARI := $(VENV_NAPARI)/.medseg-setup-done
 STAMP_PEERS := $(VENV_PEERS)/.medseg-setup-done
 
 SETUP := pyproject.toml setup.py $(wildcard $(LOCK)) tools/setup.sh tools/install_packages.sh tools/uv_settings.py \
 	tools/install_detectron2.sh tools/detectron2.txt
 
-export VENV VENV_DEPLOY VENV_DOCS VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+export VENV VENV_DEPLOY VENV_DOCS VENV_NAPARI VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards docs bench bench-peers bench-docs clean
+.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy test-napari check audit fix render reproduce table cards docs calibration bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
@@ -83,6 +86,14 @@ $(STAMP_DEPLOY): $(SETUP) tools/setup_deploy.sh
 test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (8 GB)
 	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
 
+$(STAMP_NAPARI): $(SETUP) tools/setup_napari.sh
+	@bash tools/setup_napari.sh
+
+# On Linux in a window of Xvfb, which nobody sees; docs/napari.md names the packages. Without a display the tests are
+# skipped.
+test-napari: $(STAMP_NAPARI)  ## run the tests of the plugin of napari, in an environment of its own (8 GB)
+	$(if $(shell command -v xvfb-run),xvfb-run --auto-servernum --server-args "-screen 0 1600x1100x24") $(VENV_NAPARI)/bin/python -m pytest $(PYTEST_ARGS) tests/viewer
+
 check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -121,6 +132,9 @@ $(STAMP_DOCS): pyproject.toml $(wildcard $(LOCK))
 	$(VENV_DOCS)/bin/python -m pip install --upgrade 'pip>=25.1'
 	$(VENV_DOCS)/bin/python -m pip install $(if $(filter none,$(LOCK)),,--constraint $(LOCK)) --group docs
 	touch $@
+
+calibration: $(STAMP)  ## fit the scores of the shipped checkpoints to validation images, and tell of it: docs/calibration.md
+	@bash tools/calibration.sh
 
 bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -71,3 +72,21 @@ def reason_of(error: BaseException, path: str) -> str:
     error = origin_of(error)
     message = " ".join(str(error).split()) or type(error).__name__
     return message.removeprefix(f"{path} ").replace(path, Path(path).name)
+
+
+def one_line(error: BaseException, advice: Callable[[], str] = str) -> str:
+    """Say in one line what went wrong, but for a list, such as that of the bundles, whose lines are indented.
+
+    Args:
+        error: what went wrong.
+        advice: says how to go on after what may be another time, such as a full disk.
+
+    >>> one_line(MemoryError("no"), lambda: "; to begin anew: medseg demo")
+    'out of memory (no): end other programs, or give it smaller files; to begin anew: medseg demo'
+    """
+    message = re.sub(r"\n(?!  )", " ", str(error)) or type(error).__name__
+    if is_disk_full(error):
+        return f"the disk is full ({message}){advice()}"
+    if is_out_of_memory(error) and "lower" not in message and "fewer" not in message:
+        return f"out of memory ({message}): end other programs, or give it smaller files{advice()}"
+    return message

@@ -23,6 +23,7 @@ LONGEST_ID_BYTES = 220  # file systems end names at 255 bytes, and an ending suc
 NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}  # on this file system
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # name of what is being written
 WEIGHTS_FILE = "models/model.pt"  # in a bundle: the shipped ones
+CALIBRATION_FILE = "score_calibration.json"  # beside the weights of a training
 ENGINES_FOLDER = ".engines"  # beside weights: what engines have made of them
 MADE_IN_BUNDLES = (
     "eval",
@@ -58,6 +59,15 @@ def check_id(image_id: object, where: str) -> str:
             f"{LONGEST_ID_BYTES} bytes without slashes and control characters"
         )
     return str(image_id)
+
+
+def usable_id(name: str) -> str:
+    """Make an id that can name files on every system of any name, such as that of a layer.
+
+    >>> usable_id("stack [z=3] / DAPI"), usable_id("...")
+    ('stack _z_3_ _ DAPI', 'image')
+    """
+    return re.sub(r"[^\w .()-]", "_", name).strip(" .")[: LONGEST_ID_BYTES // 4] or "image"
 
 
 def check_ids(ids: Iterable[tuple[object, str]]) -> None:

@@ -8,7 +8,7 @@ python=${1:?usage: lock.sh PYTHON [--upgrade]}
 shift
 extras=()
 # Not bioimageio, which wants an older pydantic than the others may.
-for extra in all detectron2 deploy dev onnxruntime; do extras+=(--extra "$extra"); done
+for extra in all detectron2 deploy dev napari onnxruntime; do extras+=(--extra "$extra"); done
 settings=$("$python" tools/uv_settings.py)
 eval "$settings"
 new=$(mktemp)

@@ -23,7 +23,7 @@ from medseg_ext.bundle.export import (
     drawn_images,
 )
 from medseg_ext.bundle.export_facts import CARD, DATA_LICENCE, BundleFacts, put_in_place, read_facts
-from medseg_ext.bundle.export_readme import describe_preprocessing
+from medseg_ext.bundle.export_readme import decoder_options, describe_preprocessing
 from medseg_ext.bundle.exported_networks import FORMS
 from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES
@@ -220,7 +220,7 @@ def _opset(folder: Path) -> int:
 
 
 def _documentation(facts: BundleFacts) -> str:
-    decoder = facts.parser["decoder"]
+    decoder = decoder_options(facts.parser)
     options = ", ".join(f"{key} {value}" for key, value in decoder.items() if key != "_target_")
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(describe_preprocessing(facts.parser.get()), 1))
     figures = "\n".join(f"| {name} | {value} |" for name, value in facts.figures.items())

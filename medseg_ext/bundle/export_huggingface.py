@@ -20,6 +20,7 @@ WEIGHTS, CONFIG, README = "model.safetensors", "config.json", "README.md"
 LINK_OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
 CONFIG_KEYS = (
     "title", "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "network_def", "decoder",
+    "score_temperature", "score_bias",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], 
         image=formats["inputs"]["image"],
         pred=formats["outputs"]["pred"],
         preprocessing=describe_preprocessing(parser.get()),
-        decoder=parser["decoder"],
+        decoder=decoder_options(parser),
         inferer=parser["image_inferer"],
         trt_size=_trt_size(bundle),
         data_licence=(bundle / "docs" / "data_license.txt").read_text(encoding="utf-8").strip(),
@@ -59,6 +59,14 @@ def _trt_size(bundle: Path) -> list[int] | None:
     """Give height and width of the tiles that a TensorRT engine takes; None where the bundle has no overlay for one."""
     overlay = bundle / "configs" / "inference_trt.json"
     return ConfigParser.load_config_file(overlay)["image_inferer#tile_size"] if overlay.is_file() else None
+
+
+def decoder_options(parser: ConfigParser) -> dict[str, Any]:
+    """Give the decoder's part of a config, with the values of the keys that it refers to."""
+    return {
+        name: parser[value[1:]] if isinstance(value, str) and value.startswith("@") else value
+        for name, value in parser["decoder"].items()
+    }
 
 
 def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:

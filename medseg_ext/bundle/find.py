@@ -91,6 +91,11 @@ def describe_bundles(bundles: Mapping[str, Path]) -> list[str]:
     return lines
 
 
+def describe_recommendation(bundle: Path) -> str:
+    """Say what a bundle is recommended for, such as "recommended to begin with"; empty of others."""
+    return _recommendation(_metadata(bundle)).strip()
+
+
 def _recommendation(metadata: Mapping[str, Any]) -> str:
     return f"   recommended {metadata['recommended']}" if metadata.get("recommended") else ""
 

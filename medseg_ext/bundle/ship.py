@@ -86,7 +86,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     into `docs`. So does `training_images.json`, what is known of the training images, but beside the weights again.
     What the weights come from is read from `provenance_train.json` beside them: it goes into `metadata.json`,
     into `docs/data_license.txt`, and into a model card that is written anew. The configs get the training's classes,
-    and what else of its settings decides what the network sees. Figures and pictures of other weights are removed.
+    what else of its settings decides what the network sees, and its calibration of scores, or none. Figures and
+    pictures of other weights are removed.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
@@ -105,7 +106,7 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
-    changes = changed_settings(bundle, origin)
+    changes = changed_settings(bundle, origin, weights)
     has_other_layer = bool({"class_names", "channel"} & changes.keys())  # the last, or the first
     if origin.is_start and origin.started_from_replaced and not has_other_layer:
         raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")

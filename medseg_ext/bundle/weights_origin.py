@@ -12,6 +12,7 @@ import jinja2
 
 from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.score_settings import score_settings
 from medseg_ext.bundle.trained_settings import network_settings
 from medseg_ext.errors import DataError
 from medseg_ext.images.channels import Choice, is_list, name_of
@@ -125,10 +126,13 @@ def check_is_evaluation_of(weights: Path, evaluation: Path) -> None:
         )
 
 
-def changed_settings(bundle: Path, origin: WeightsOrigin) -> dict[str, Any]:
-    """Give the keys of the bundle's configs that a training had otherwise, and a title that is that of its data."""
+def changed_settings(bundle: Path, origin: WeightsOrigin, weights: Path) -> dict[str, Any]:
+    """Give the keys of the bundle's configs that a training had otherwise, and a title that is that of its data.
+
+    How scores are calibrated comes of what was fitted for the weights, or ends.
+    """
     config = _read(bundle / "configs" / "inference.json")
-    changes = network_settings(origin.settings, config)
+    changes = network_settings(origin.settings, config) | score_settings(weights, config)
     if origin.data_set and "title" in config:
         own = origin.settings.get("title")
         changes["title"] = own if own and own != config["title"] else origin.name

@@ -3,9 +3,8 @@
 # Only what is loaded in no time: what a command needs is imported when it runs, and Ctrl-C may come meanwhile.
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,9 +49,11 @@ def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
                 return options.run(options)
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
+        from medseg_ext.errors import one_line
+
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             return 141  # as shells say it
-        print(f"error: {_told(error, interruption.advice)}", file=sys.stderr)
+        print(f"error: {one_line(error, interruption.advice)}", file=sys.stderr)
         return 2
 
 
@@ -67,19 +68,6 @@ def _same_again(_: argparse.Namespace, words: Sequence[str]) -> str:
     import shlex
 
     return f"; to begin anew: {shlex.join(['medseg', *words])}"
-
-
-def _told(error: Exception, advice: Callable[[], str]) -> str:
-    """Say in one line what went wrong; after what may be another time, with the command that goes on."""
-    from medseg_ext.errors import is_disk_full, is_out_of_memory
-
-    # One line, but for a list, such as that of the bundles, whose lines are indented.
-    message = re.sub(r"\n(?!  )", " ", str(error)) or type(error).__name__
-    if is_disk_full(error):
-        return f"the disk is full ({message}){advice()}"
-    if is_out_of_memory(error) and "lower" not in message and "fewer" not in message:
-        return f"out of memory ({message}): end other programs, or give it smaller files{advice()}"
-    return message
 
 
 def build_parser() -> argparse.ArgumentParser:

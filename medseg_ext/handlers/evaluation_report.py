@@ -29,9 +29,9 @@ class EvaluationReport:
     """Hand each image of an evaluator to an `Evaluation`, and write its files and `report.html` at the end.
 
     Attach it to an evaluator whose data have an `id`, and whose output has `pred_instances`, `pred_classes`,
-    `true_instances` and `true_classes` at the size of the original image. Data may have a `kind` and a `group`: those
-    of one group, such as a mosaic or a patient, are drawn together for the intervals. With several processes, the
-    first one gathers and writes.
+    `true_instances` and `true_classes` at the size of the original image, and `pred_scores`, if they are known. Data
+    may have a `kind` and a `group`: those of one group, such as a mosaic or a patient, are drawn together for the
+    intervals. With several processes, the first one gathers and writes.
 
     Args:
         output_dir: folder of the files.
@@ -112,6 +112,7 @@ class EvaluationReport:
                 item["id"],
                 str(item.get("kind", "")),
                 **maps,
+                pred_scores=prediction.get("pred_scores"),
                 group=str(item.get("group", "")),
                 object_diameter_px=diameter,
             )

@@ -10,15 +10,17 @@ from typing import Any
 
 from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import LEAST_GROUPS
+from medseg_ext.metrics.calibration import ReliabilityBin
+from medseg_ext.metrics.score_calibration import LEAST_OBJECTS
 from medseg_ext.pages.data_urls import picture_as_data
 from medseg_ext.pages.found_and_missed import LEGEND
-from medseg_ext.pages.plots import draw_histogram
+from medseg_ext.pages.plots import draw_histogram, draw_reliability
 from medseg_ext.pages.templating import fill_template
 from medseg_ext.runs.comparison_tables import TOO_FEW
 from medseg_ext.runs.evaluation import EvaluationSummary
 from medseg_ext.runs.run_folder import picture_path
 
-REPORT_FILE, HISTOGRAM_FILE = "report.html", "iou_histogram.png"
+REPORT_FILE, HISTOGRAM_FILE, RELIABILITY_FILE = "report.html", "iou_histogram.png", "reliability.png"
 
 
 def write_report(
@@ -50,6 +52,10 @@ def write_report(
     draw_histogram([row[key] for row in summary.rows], histogram, label=key)
     figures = {"foreground IoU during training": training_curve} if training_curve else {}
     figures[f"{key} of every image"] = histogram
+    (folder / RELIABILITY_FILE).unlink(missing_ok=True)
+    if bins := [ReliabilityBin(**each) for each in summary.scores["reliability"]]:
+        draw_reliability({"": bins}, folder / RELIABILITY_FILE)
+        figures[what_scores_mean(summary, object_name)] = folder / RELIABILITY_FILE
     shown = ("id", "kind", "true_objects", "pred_objects", *headline)
     content = {
         "title": title,
@@ -93,6 +99,21 @@ def first_figures(summary: EvaluationSummary, object_name: str) -> list[str]:
             f"{LEAST_GROUPS} there are {TOO_FEW} for an interval, and figures of others may differ much."
         )
     return sentences
+
+
+def what_scores_mean(summary: EvaluationSummary, object_name: str) -> str:
+    """Say in sentences how far the scores of predicted objects are right; there is one at least."""
+    scores, names = summary.scores, plural(object_name)
+    fullest = max(scores["reliability"], key=lambda each: each["objects"])
+    error = scores["expected_calibration_error"]
+    text = (
+        f"Scores of {scores['objects']} {names}. Of {fullest['objects']} with a score of about "
+        f"{fullest['mean_score']:.2f}, {100 * fullest['right']:.0f} % are right: they overlap a true one with an IoU "
+        f"of at least 0.5. Expected calibration error {error['value']:.3f} ({_interval(error['interval_95'])})."
+    )
+    if scores["objects"] < LEAST_OBJECTS:
+        text += f" Below {LEAST_OBJECTS} {names} these are too few to judge scores by."
+    return text
 
 
 def plural(name: str) -> str:

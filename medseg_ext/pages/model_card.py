@@ -105,7 +105,7 @@ def write_card(
     values = image_scores(run)
     worst, samples = lowest(values[HEADLINE]), nearest_to_quartiles(values[HEADLINE])
     texts = {
-        "metrics": _metrics_text(content["metrics"], run, card, note),
+        "metrics": _metrics_text(content["metrics"], run, card, [note, scores_sentence(content["scores"])]),
         "samples": _pictures_text(
             f"Test images nearest to the quartiles of {HEADLINE}: image, truth, result",
             SAMPLES_FILE,
@@ -232,7 +232,8 @@ def _read_metrics(evaluation: Path) -> dict[str, Any]:
     path = evaluation / "metrics.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: content[key] for key in ("metrics", "by_kind", "object_diameter")}
+        found = {key: content[key] for key in ("metrics", "by_kind", "object_diameter")}
+        return found | {"scores": content.get("scores") or {}}  # evaluations of earlier versions have none
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read ({error}): {EVALUATE_AGAIN}") from error
 
@@ -243,7 +244,19 @@ def _interval(score: Mapping[str, Any]) -> Interval:
     return Interval(*(math.nan if number is None else number for number in numbers))
 
 
-def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, note: str) -> str:
+def scores_sentence(scores: Mapping[str, Any]) -> str:
+    """Say how far the scores of objects are right, by `scores` of `metrics.json`; empty without objects."""
+    if not scores.get("reliability"):
+        return ""
+    fullest = max(scores["reliability"], key=lambda each: each["objects"])
+    return (
+        f"Scores: of {fullest['objects']} objects with a score of about {fullest['mean_score']:.2f}, "
+        f"{100 * fullest['right']:.0f} % are right (IoU of at least 0.5 with a true one); expected calibration error "
+        f"{score_text(_interval(scores['expected_calibration_error']))}, of {scores['objects']} objects."
+    )
+
+
+def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, notes: Sequence[str]) -> str:
     classes = [f"class_iou_{name}" for name in run.class_names[1:]] if len(run.class_names) > 2 else []
     names = [name for row in METRICS for name in (classes if row == "{classes}" else [row])]
     missing = [name for name in names if name not in metrics]
@@ -255,7 +268,7 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
         bounds = TOO_FEW if math.isnan(low) else f"{low:.3f} to {high:.3f}"
         rows.append([code_text(name), "undefined" if math.isnan(value) else f"{value:.3f}", bounds])
     lines = markdown_table(["metric", "value", "95 % interval"], rows)
-    return "\n".join([*lines, *(["", note] if note else [])])
+    return "\n".join([*lines, *(line for note in notes if note for line in ("", note))])
 
 
 def _kinds_table(kinds: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,8 @@
 What is in the folder of a training (its `output_dir`): `model.pt`, the best weights, and `checkpoint.pt`, all that a
 resumed training needs (`medseg_ext.handlers.checkpoint`); `iou_curve.csv` and `.png`
 (`medseg_ext.runs.training_curve`); `training_images.json`, by which an inference knows images that are unlike
-(`medseg_ext.runs.training_images`); `provenance_train.json`, what it was made with (`medseg_ext.runs.provenance`);
+(`medseg_ext.runs.training_images`); `score_calibration.json`, by which its scores are shares of objects that are right
+(`medseg_ext.handlers.FittedScores`); `provenance_train.json`, what it was made with (`medseg_ext.runs.provenance`);
 TensorBoard's events.
 
 The files of an evaluation, beside those that are for people to read (`metrics.json`, `metrics_per_image.csv`,

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -103,6 +103,8 @@ class LargeImages:
 
     Attributes:
         shows_progress: show bars where the output is a terminal.
+        when_tile_done: is called with the number of an image's tiles that are done, and the number of all; None for
+            nothing.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class LargeImages:
         self.skip_glass = skip_glass
         self.amp = amp
         self.shows_progress = True
+        self.when_tile_done: Callable[[int, int], object] | None = None
 
     def run(self) -> None:
         """Segment every large image, and write the summary if there are no others.
@@ -230,7 +233,9 @@ class LargeImages:
             if view.glass:
                 text = f"of {len(cores)} tiles {len(view.glass)} are glass, and were left out"
                 self.results.remark(item, f"{text}; --skip_glass False looks at all")
-            found = LargeObjects(instances, classes, stitcher.finish(), cores=cores, regions=regions)
+            stitched = stitcher.finish()
+            stitched = replace(stitched, scores=self.decoder.calibrate(stitched.scores))
+            found = LargeObjects(instances, classes, stitched, cores=cores, regions=regions)
             summary = write_large_objects(
                 self.results.output_dir,
                 workshop,
@@ -253,9 +258,16 @@ class LargeImages:
             image = self.open(item)
             view = self.view(item, image)
             shown = [tile for number, tile in enumerate(self.tiles(image, view)) if number not in view.glass]
-            tiles = self._watched(shown, desc=item["id"], unit="tile")
-            objects = (self.objects_of(image, view, tile, workshop=folder) for tile in tiles)
+            objects = self._objects_of_all(item, image, view, shown, workshop=folder)
             return self.join(item, image, view, objects, workshop=folder)
+
+    def _objects_of_all(
+        self, item: Item, image: BlockImage, view: View, tiles: Sequence[Tile], *, workshop: Path
+    ) -> Iterator[Objects]:
+        for number, tile in enumerate(self._watched(tiles, desc=item["id"], unit="tile"), start=1):
+            yield self.objects_of(image, view, tile, workshop=workshop)
+            if self.when_tile_done is not None:
+                self.when_tile_done(number, len(tiles))
 
     def _look_at(self, image: BlockImage, tissue: Tissue | None) -> tuple[Limit, Limit, list[Box]]:
         """Look at the whole image, or its tissue; give its black and white, and places that show something."""

@@ -92,7 +92,7 @@ def test_other_settings_and_other_weights_are_refused(images, whole, tmp_path, c
     weights = tmp_path / "weights.pt"
     weights.write_bytes((ROOT / "bundles/dsb2018_unet/models/model.pt").read_bytes() + b" ")
     assert segment(images, output, "--resume", "--ckpt_path", str(weights)) == 2
-    assert "(weights was " in capsys.readouterr().err
+    assert "weights was " in capsys.readouterr().err
     assert_alike(whole, output)
 
 

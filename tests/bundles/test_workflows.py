@@ -13,6 +13,7 @@ from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
 from bundle_settings import ROOT, TWINS_ARE_SLOW
 from PIL import Image
 
+from medseg_ext.metrics import ScoreCalibration
 from medseg_ext.objects.training_images import TrainingImages
 
 
@@ -54,6 +55,7 @@ def test_a_copied_bundle_trains_and_writes_weights_curve_and_training_images(bun
     assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
     assert list(out.glob("events.out.tfevents.*"))
     assert len(TrainingImages.read(out / "training_images.json").values) == 6
+    assert ScoreCalibration.read(out) is not None
 
 
 def test_the_averaged_weights_are_those_that_are_kept(bundle, trained):

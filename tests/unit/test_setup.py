@@ -192,21 +192,22 @@ def test_folder_that_is_no_environment_is_left_alone(setup, tmp_path):
     assert thesis.read_text() == "five years"
 
 
-@pytest.mark.parametrize(("fails", "is_done"), [("", True), ("import monai.deploy", False)])
-def test_environment_of_the_application_is_done_when_its_sdk_works(tmp_path, fails, is_done):
+@pytest.mark.parametrize("name", ["deploy", "napari"])
+@pytest.mark.parametrize("works", [True, False])
+def test_environment_of_an_extra_is_done_when_that_works(tmp_path, name, works):
     fake, calls, venv = tmp_path / "python", tmp_path / "calls", tmp_path / "venv"
     fake.write_text(FAKE_PYTHON)
     fake.chmod(0o755)
     process = subprocess.run(
-        ["bash", "tools/setup_deploy.sh"],
+        ["bash", f"tools/setup_{name}.sh"],
         env={
-            "PATH": os.environ["PATH"], "PYTHON": str(fake), "VENV_DEPLOY": str(venv), "CALLS": str(calls),
-            "FAILS": fails,
+            "PATH": os.environ["PATH"], "PYTHON": str(fake), f"VENV_{name.upper()}": str(venv), "CALLS": str(calls),
+            "FAILS": "" if works else {"deploy": "import monai.deploy", "napari": "import napari"}[name],
         },
         cwd=ROOT,
         capture_output=True,
         text=True,
     )  # fmt: skip
-    assert (process.returncode == 0) is is_done
-    assert (venv / ".medseg-setup-done").exists() is is_done
-    assert "--constraint requirements.lock --editable .[dev,deploy]" in installed(calls.read_text(), "uv")
+    assert (process.returncode == 0) is works
+    assert (venv / ".medseg-setup-done").exists() is works
+    assert f"--constraint requirements.lock --editable .[dev,{name}]" in installed(calls.read_text(), "uv")

@@ -73,6 +73,21 @@ def test_tables_hold_what_metrics_json_says(bundle, evaluation):
     assert row.startswith(f"| fluorescence: bright on dark | 4 | {text} |")
 
 
+def test_a_card_tells_how_far_scores_are_right(bundle, evaluation, tmp_path):
+    assert "Scores" not in section_of(bundle, "metrics")  # of an evaluation that knows none
+    folder = shutil.copytree(evaluation, tmp_path / "scored")
+    content = json.loads((folder / "metrics.json").read_text())
+    bins = [{"low": low, "high": low + 0.1, "objects": 100 * n, "mean_score": low, "right": 0.9} for n, low in
+            ((2, 0.6), (3, 0.8))]  # fmt: skip
+    error = {"value": 0.0512, "interval_95": [None, None]}
+    content["scores"] = {"objects": 500, "reliability": bins, "expected_calibration_error": error}
+    (folder / "metrics.json").write_text(json.dumps(content))
+    write_card(bundle, folder)
+    told = section_of(bundle, "metrics")
+    assert "of 300 objects with a score of about 0.80, 90 % are right" in told
+    assert "expected calibration error 0.051 (too few images), of 500 objects." in told
+
+
 def test_the_worst_images_are_those_of_the_lowest_iou_the_lowest_first(bundle, evaluation):
     write_card(bundle, evaluation)
     lines = [line for line in section_of(bundle, "worst").splitlines() if line[:1].isdigit()]
