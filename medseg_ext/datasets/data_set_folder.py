@@ -98,7 +98,11 @@ def _refuse_other_channels(dataset_dir: Path | str, channel: int | str | Sequenc
     several, wanted = (list(each) if isinstance(each, (list, tuple)) else None for each in (of_data, channel))
     if several != wanted:
         told = ["grey or RGB" if each is None else f"the channels {each}" for each in (several, wanted)]
-        remedy = f"give --channel {shlex.quote(as_typed(several))}" if several else "prepare it with them (medseg prepare --channel)"
+        remedy = (
+            f"give --channel {shlex.quote(as_typed(several))}"
+            if several
+            else "prepare it with them (medseg prepare --channel)"
+        )
         raise DataError(f"{dataset_dir} holds {told[0]}, this network sees {told[1]}: {remedy}")
 
 

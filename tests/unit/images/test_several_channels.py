@@ -1,5 +1,7 @@
 """Several channels of an image are read as they are, in the order in which they are asked for."""
 
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -72,6 +74,17 @@ def test_what_there_is_not_and_what_comes_twice_is_refused(asked, told, tmp_path
     for way in (read_rgb, read_header, open_block_image):
         with pytest.raises(DataError, match=told):
             way(path, channel=asked)
+
+
+def test_tiles_that_were_never_written_are_told_of_each_channel(tmp_path):
+    tile = zlib.compress(RANDOM.integers(0, 256, (64, 64)).astype(np.uint8).tobytes())
+    tiles = [tile] * 6 + [b""] * 2  # of the second channel two
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    options = {"shape": (2, 128, 128), "dtype": np.uint8, "tile": (64, 64), "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", iter(tiles), ome=True, metadata=metadata, photometric="minisblack", **options)
+    for asked in ("GFP", ["DAPI", "GFP"]):
+        ((text, _),) = read_header(tmp_path / "a.tif", channel=asked).left_out
+        assert text.startswith("2 of 4 strips or tiles were never written")
 
 
 @pytest.mark.parametrize(
