@@ -79,15 +79,17 @@ def plan_training(
     plan = Plan({}, [])
     if "title" not in given and dataset.get("name"):
         plan.settings["title"] = str(dataset["name"])
-    of_bundle = read_defaults(bundle / "configs" / "train.json").get("class_names")
+    defaults = read_defaults(bundle / "configs" / "train.json")
+    of_bundle = defaults.get("class_names")
     if "class_names" not in given and of_data != of_bundle:
         plan.settings["class_names"] = of_data
         plan.lines.append(
             f"classes: those of the data, {', '.join(of_data)} (the bundle's: {', '.join(of_bundle or [])})"
         )
-    if "channel" not in given and dataset.get(CHANNEL) is not None:
-        plan.settings["channel"] = dataset[CHANNEL]
-        plan.lines.append(f"channels: those of the data, {dataset[CHANNEL]}")
+    channel = dataset.get(CHANNEL)
+    if "channel" not in given and channel != defaults.get("channel"):
+        plan.settings["channel"] = channel
+        plan.lines.append(f"channels: those of the data, {'grey or RGB' if channel is None else channel}")
     if start == SCRATCH or ("ckpt_path" in given and not weights):
         plan.lines.append("start: from scratch")
         return plan

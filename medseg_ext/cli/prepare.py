@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     names = ["test", "groups", "seed", "fractions", "splits_from", "workers"]
     names += [name for name in LAYOUTS[layout].options if name not in OWN_OPTIONS]
     own = {name: getattr(options, name, None) for name in ("name", "licence", "origin", *OWN_OPTIONS)}
-    own["channel"] = read_channels(options.channel) if getattr(options, "channel", None) else None
+    own["channel"] = read_channels(options.channel) if getattr(options, "channel", None) is not None else None
     dataset = prepare(
         layout,
         options.source,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids, check_inner_path, told_if_unreadable, unreadable
+from medseg_ext.images.channels import as_typed
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
@@ -96,7 +98,11 @@ def _refuse_other_channels(dataset_dir: Path | str, channel: int | str | Sequenc
     several, wanted = (list(each) if isinstance(each, (list, tuple)) else None for each in (of_data, channel))
     if several != wanted:
         told = ["grey or RGB" if each is None else f"the channels {each}" for each in (several, wanted)]
-        remedy = f"give --channel '{several}'" if several else "prepare it with them (medseg prepare --channel)"
+        remedy = (
+            f"give --channel {shlex.quote(as_typed(several))}"
+            if several
+            else "prepare it with them (medseg prepare --channel)"
+        )
         raise DataError(f"{dataset_dir} holds {told[0]}, this network sees {told[1]}: {remedy}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeGuard
 
@@ -10,6 +11,9 @@ import numpy as np
 from medseg_ext.errors import DataError
 
 MOST_CHANNELS = 4  # of which the first three are taken for red, green and blue: with more, a person has to say
+
+MOST_DIGITS = 9  # of the number of a channel
+_PART = re.compile(r"""\s*(?:"(?P<name>[^"]*)"|'(?P<other>[^']*)'|(?P<bare>[^,]*?))\s*,""")  # of a list
 
 # One channel, by its number, from 0, or name, is read as grey; several are read as they are, side by side; None is grey
 # or RGB.
@@ -108,14 +112,42 @@ def listed(names: Sequence[str], numbers: Sequence[int] | None = None) -> str:
 def read_channels(word: str) -> int | str | list[int | str]:
     """Read what a person types: a number or a name, or several in brackets or with commas between them.
 
+    What stands in quotes is a name, whatever it looks like.
+
+    Raises:
+        DataError: see `check_channel`.
+
     >>> read_channels("DAPI"), read_channels("1"), read_channels("[0, 2]"), read_channels("DAPI,GFP")
     ('DAPI', 1, [0, 2], ['DAPI', 'GFP'])
+    >>> read_channels("'488'"), read_channels('"red, far", 1')
+    ('488', ['red, far', 1])
     """
-    inside = word.strip().removeprefix("[").removesuffix("]")
-    parts = [part.strip(" '\"") for part in inside.split(",")]
-    channels: list[int | str] = [int(part) if part.isdecimal() else part for part in parts]
+    inside = word.strip()
+    is_in_brackets = inside.startswith("[") and inside.endswith("]")
+    inside = inside[1:-1] if is_in_brackets else inside
+    channels: list[int | str] = []
+    for part in _PART.finditer(f"{inside},"):
+        bare = part["bare"]
+        is_number = bare is not None and bare.isdecimal() and len(bare) <= MOST_DIGITS
+        channels.append(int(bare) if is_number else bare or part["name"] or part["other"] or "")
     check_channel(channels)
-    return channels[0] if inside == word.strip() and len(channels) == 1 else channels
+    return channels if is_in_brackets or len(channels) > 1 else channels[0]
+
+
+def as_typed(channels: Sequence[int | str]) -> str:
+    """Write a list of channels as a person types it, see `read_channels`.
+
+    >>> as_typed(["DAPI", 2, "488", "red, far"])
+    '[DAPI, 2, "488", "red, far"]'
+    """
+    return f"[{', '.join(map(_as_typed, channels))}]"
+
+
+def _as_typed(channel: int | str) -> str:
+    word = str(channel)
+    if not set(word) & set("[],") and read_channels(word) == channel:
+        return word
+    return f"'{word}'" if '"' in word else f'"{word}"'
 
 
 def n_channels_read(channel: Choice) -> int:
@@ -136,18 +168,28 @@ def name_of(channel: int | str) -> str:
     return channel if isinstance(channel, str) else f"channel_{channel}"
 
 
+def name_when_prepared(channel: int | str) -> str:
+    """Name a channel in an image that was prepared: a number is no longer its place, and no microscope's name.
+
+    >>> name_when_prepared("DAPI"), name_when_prepared(2)
+    ('DAPI', 'raw channel 2')
+    """
+    return channel if isinstance(channel, str) else f"raw channel {channel}"
+
+
 def is_list(channel: Choice) -> TypeGuard[Sequence[int | str]]:
     """Say whether several channels are asked for, or a list of one."""
     return not (channel is None or isinstance(channel, (int, str)))
 
 
 def check_channel(channel: object) -> None:
-    """Refuse what is neither the number of a channel, nor a name, nor a list of them. Raises: DataError."""
+    """Refuse what is neither the number of a channel, nor a name, nor a list of such, each once. Raises: DataError."""
     several = list(channel) if isinstance(channel, (list, tuple)) else [channel]
-    if channel is not None and not (several and all(map(_is_channel, several))):
+    is_fit = bool(several) and all(map(_is_channel, several)) and len(set(several)) == len(several)
+    if channel is not None and not is_fit:
         raise DataError(
-            f"channel must be a number from 0, the first channel, or a name, or a list of them, got {channel!r}: "
-            "give --channel another value"
+            "channel must be a number from 0, the first channel, or a name, or a list of them, each once, got "
+            f"{channel!r}: give --channel another value"
         )
 
 
@@ -157,16 +199,17 @@ def _is_channel(channel: object) -> bool:
 
 
 def _number_of(names: Sequence[str], channel: int | str, where: str) -> int:
-    if isinstance(channel, str):
+    number = int(channel) if str(channel).isdecimal() and len(str(channel)) <= MOST_DIGITS else -1
+    wanted = [channel] if isinstance(channel, str) else [name_when_prepared(channel)]
+    if number >= len(names):  # some are called 488
+        wanted.append(str(channel))
+    for name in wanted:
         for found in (  # the very name first
-            [number for number, name in enumerate(names) if name == channel],
-            [number for number, name in enumerate(names) if name.casefold() == channel.casefold()],
+            [place for place, each in enumerate(names) if each == name],
+            [place for place, each in enumerate(names) if each.casefold() == name.casefold()],
         ):
             if len(found) == 1:
                 return found[0]
-    number = int(channel) if str(channel).isdecimal() else -1
-    if name_of(number) in names:  # an image that was prepared, of which another may be missing
-        return names.index(name_of(number))
     if number not in range(len(names)):
         what = f"no channel {channel}" if number >= 0 else f"no channel named {channel!r}"
         raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from medseg_ext.images.channels import name_of
+from medseg_ext.images.channels import name_when_prepared
 
 
 def encode_channels_tiff(pixels: NDArray[np.uint8], channel: Sequence[int | str]) -> bytes:
@@ -24,7 +24,7 @@ def encode_channels_tiff(pixels: NDArray[np.uint8], channel: Sequence[int | str]
     encoded = io.BytesIO()
     digest = hashlib.sha256(pixels.tobytes()).digest()
     metadata = {
-        "axes": "CYX", "Channel": {"Name": [name_of(each) for each in channel]},
+        "axes": "CYX", "Channel": {"Name": [name_when_prepared(each) for each in channel]},
         "UUID": uuid.UUID(bytes=digest[:16]).urn,  # else another one each time
     }  # fmt: skip
     tifffile.imwrite(

@@ -186,7 +186,7 @@ class _Look(NamedTuple):
 
     Attributes:
         noise: standard deviation of the noise between neighbouring pixels.
-        step: between values, see `_step_of`.
+        step: between values, see `step_of`.
         largest: by the side of blocks, 2 to 32 pixels, the largest difference of a block from its four neighbours, in
             units in which it has the standard deviation of the blocks where there is only white noise.
         large: likewise the percentile 99.5, of 8 pixels, and what it is of 2 pixels where there is only noise.
@@ -204,7 +204,7 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
     """Look at the values from black to white of a part (H, W, C)."""
     # As the stretch sees it: a hot pixel is no detail.
     pixels = np.clip(_without_copies(pixels), black, white)
-    step = _step_of(pixels)
+    step = step_of(pixels)
     noise = step / math.sqrt(12)  # of rounding, at least
     if min(pixels.shape[:2]) >= 3:
         across = np.abs(_second_differences(_second_differences(pixels, 0), 1))
@@ -282,7 +282,7 @@ def _halved(pixels: np.ndarray) -> np.ndarray:
     return (full[::2, ::2] + full[::2, 1::2] + full[1::2, ::2] + full[1::2, 1::2]) / 4
 
 
-def _step_of(values: np.ndarray) -> float:
+def step_of(values: np.ndarray) -> float:
     """Give the step between values of 8 or 16 bits that are divided by their largest; 0 for others."""
     for top in (255, 65535):
         levels = values * np.float32(top)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.contrast import Limit, step_of, stretch
 from medseg_ext.images.numpy_files import NPY_START, decode_npy
 from medseg_ext.images.raster import decode_image, take_channels
 from medseg_ext.images.read import to_unit_range, unit_range
@@ -49,6 +50,19 @@ def as_rgb_8_bit(array: np.ndarray, where: str, *, apart: bool = False) -> NDArr
         return np.stack([as_rgb_8_bit(each, where)[..., 0] for each in np.moveaxis(array, -1, 0)], axis=-1)
     rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
     return rgb if rgb.dtype == np.uint8 else _stretched(to_unit_range(rgb, unit_range(rgb, where)))
+
+
+def as_prepared(image: np.ndarray, *, apart: bool = False, limits: tuple[Limit, Limit] | None = None) -> np.ndarray:
+    """Give an image the contrast that it gets in a preparation: 8 bits as they are, others stretched.
+
+    Args:
+        image: as `read_rgb` gives it, float (H, W, C) in [0, 1].
+        apart: whether channels are stretched by themselves.
+        limits: black and white, where `image` is a part of one of which they are known.
+    """
+    if step_of(image) == 1 / 255:
+        return image
+    return as_rgb_8_bit(image, "", apart=apart) / np.float32(255) if limits is None else stretch(image, *limits)
 
 
 def _stretched(array: NDArray[np.float32]) -> NDArray[np.uint8]:

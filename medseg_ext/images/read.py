@@ -66,7 +66,7 @@ def channels_prepared(path: Path) -> Choice:
     with told_if_unreadable(path):
         check_regular(path)
         names = TiffImage(path, str(path), channel=[0]).channels.names if is_tiff(path) else ()
-    if len(names) < 2:
+    if len(names) < 2 and not any(names):  # a list of one was prepared with a name
         return None
     return list(names) if all(names) and len(set(names)) == len(names) else list(range(len(names)))
 

@@ -105,6 +105,8 @@ class TiffImage:
                     number = pages.planes.index(plane)
                     text = f"of {len(pages.planes)} pages page {number} was taken, counted from 0"
                     self.left_out.insert(0, LeftOut(text, "--page chooses another"))
+                of_each = (remark for each in self._each for remark in each.left_out)
+                self.left_out = list(dict.fromkeys([*self.left_out, *of_each]))  # in the order of the channels
         except (DataError, OSError):
             raise
         except Exception as error:  # tifffile raises a dozen kinds for broken files

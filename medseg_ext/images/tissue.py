@@ -39,14 +39,21 @@ class Tissue(NamedTuple):
         return bool(self.places[top:bottom, left:right].any())
 
 
-def find_tissue(image: BlockImage) -> Tissue:
+def find_tissue(image: BlockImage, *, apart: bool = False) -> Tissue:
     """Tell tissue from the glass, or the dark ground, of a slide with levels; in doubt, a place is tissue.
 
     Places are read from the smallest level whose pixels are no wider than they are.
+
+    Args:
+        image: the slide.
+        apart: whether its channels have nothing to do with each other: what one of them shows is tissue, however dim
+            that is beside the others.
     """
     side = image.finest_enough(PLACE_PX)
     seen = image.read_shrunk(Box(0, 0, *image.size), side)
-    return Tissue(_brighter_than_ground(seen) if _has_dark_ground(seen) else _unlike_glass(seen), side)
+    parts = np.split(seen, seen.shape[-1], axis=-1) if apart else [seen]
+    found = [_brighter_than_ground(part) if _has_dark_ground(part) else _unlike_glass(part) for part in parts]
+    return Tissue(np.any(found, axis=0), side)
 
 
 def _has_dark_ground(seen: np.ndarray) -> bool:

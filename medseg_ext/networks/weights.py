@@ -205,6 +205,8 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) ->
     for name, value in wanted.items():
         got = tuple(getattr(found[name], "shape", ()))
         if got != tuple(value.shape):
+            if name in with_other_inputs(found, wanted):
+                return f"holds the weights of a network that sees {got[1]} channels, and this one sees {value.shape[1]}"
             return (
                 f"holds the weights of a network with another number of classes or of another width: {name} has the "
                 f"shape {got}, the network's {tuple(value.shape)}"

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
-from medseg_ext.images.channels import Choice
+from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.contrast import Limit
+from medseg_ext.images.eight_bit import as_prepared
 from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
@@ -276,16 +278,25 @@ class ResultFolder:
         self._remarks[item["id"]].append(text)
         logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
-    def compare_with_training_images(self, item: Item, image: np.ndarray, diameter_px: float | None = None) -> None:
-        """Remark that an image is unlike the training images, where it is.
+    def compare_with_training_images(
+        self,
+        item: Item,
+        image: np.ndarray,
+        diameter_px: float | None = None,
+        *,
+        limits: tuple[Limit, Limit] | None = None,
+    ) -> None:
+        """Remark that an image is unlike the training images, which were prepared, where it is.
 
         Args:
             item: the image.
             image: as it came, or a part of it, float (H, W, C) in [0, 1].
             diameter_px: of a typical object, None of a part.
+            limits: black and white of the whole image, of a part.
         """
         if self._training_images is not None:
-            remark = self._training_images.remark(measures(image, diameter_px))
+            prepared = as_prepared(image, apart=is_list(self.images.channel), limits=limits)
+            remark = self._training_images.remark(measures(prepared, diameter_px))
             if remark is not None:
                 self.remark(item, remark)
 

@@ -171,7 +171,8 @@ class LargeImages:
 
     def view(self, item: Item, image: BlockImage) -> View:
         """Look at a whole image; say how the network is to see it."""
-        tissue = find_tissue(image) if self.skip_glass and len(image.reductions) > 1 else None
+        is_slide = self.skip_glass and len(image.reductions) > 1
+        tissue = find_tissue(image, apart=is_list(self.images.channel)) if is_slide else None
         black, white, places = self._look_at(image, tissue)
         diameter_px = self._diameter_of(item, places, _Seen(image, View(black, white, None, 1.0)))
         scale = _scale_of_levels(self.inferer.scale_for(diameter_px), image.reductions)
@@ -217,7 +218,7 @@ class LargeImages:
         Returns:
             What `ResultFolder.add` takes.
         """
-        self.results.compare_with_training_images(item, sample_of(image, view.sample))
+        self.results.compare_with_training_images(item, sample_of(image, view.sample), limits=(view.black, view.white))
         cores, regions = (
             [_in_image(box, image.size, view.scale) for box in boxes]
             for boxes in zip(*self.tiles(image, view), strict=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from medseg_ext.bundle.values import OverrideError, check_value, read_word
+from medseg_ext.images.channels import read_channels
 from medseg_ext.tables import NUMBER, read_csv_rows, to_csv
 
 SCHEMAS = {
@@ -45,6 +46,8 @@ def test_a_word_is_taken_as_its_key_takes_it_or_refused_in_a_line(key, word):
     else:
         assert Draft202012Validator(schema).is_valid(value)
         assert check_value(key[1], value, schema) == value
+        if schema.get("format") == "channels" and value is not None:
+            assert value == read_channels(word)  # as `medseg prepare --channel` reads it
         if schema.get("format") == "path" and schema["type"] == "string":
             assert value == word
 

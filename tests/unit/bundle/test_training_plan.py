@@ -119,3 +119,12 @@ def test_weights_of_a_training_are_run_with_its_classes(tmp_path):
         assert "class_names ['background', 'a', 'b']" in plan.lines[0]
         assert plan_for_weights(UNET, given | plan.settings, workflow).settings == {}
         assert plan_for_weights(UNET, {}, workflow).settings == {}
+
+
+@pytest.mark.parametrize("of_data", [None, "DAPI", ["GFP", "DAPI"]])
+def test_the_channels_are_those_of_the_data_whatever_the_bundle_sees(of_data, tmp_path):
+    file = shutil.copytree(UNET, tmp_path / "bundle") / "configs" / "train.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"channel": ["a", "b", "c", "d"]}))
+    channels = {} if of_data is None else {"channel": of_data}
+    plan = plan_training(file.parents[1], {}, data=data_set(tmp_path / "data", **channels), output=tmp_path)
+    assert plan.settings["channel"] == of_data

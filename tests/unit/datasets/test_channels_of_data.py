@@ -8,7 +8,8 @@ import pytest
 import tifffile
 
 from medseg_ext.cli.main import main
-from medseg_ext.images.read import read_rgb
+from medseg_ext.images.read import read_prepared, read_rgb
+from medseg_ext.packing.packed_data_set import pack_data
 
 FOUR = np.random.default_rng(0).integers(0, 256, (4, 40, 56)).astype(np.uint8)
 NAMES = ["DAPI", "GFP", "Cy3", "Cy5"]
@@ -55,6 +56,18 @@ def test_what_was_prepared_is_read_by_the_same_choice(asked, again, raw, tmp_pat
     image = json.loads((out / "dataset.json").read_text())["training"][0]["image"]
     name = Path(image).name.replace(".tif", ".ome.tif")
     np.testing.assert_array_equal(read_rgb(out / image, channel=again), read_rgb(raw / name, channel=again))
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("[2]", [2]), ("[Cy3]", [2]), ("2,0", [2, 0]), ("3,0,1,2", [3, 0, 1, 2])])
+def test_any_number_of_channels_is_shown_checked_and_packed(asked, shown, raw, tmp_path):
+    out, packed = tmp_path / "out", tmp_path / "packed"
+    words = ["prepare", raw, out, "--channel", asked, "--preview", "--fractions", 0.4, 0.3, 0.3]
+    assert main([str(word) for word in words]) == 0
+    assert (out / "preview.html").is_file()
+    assert main(["check", str(out), "--workers", "1", "--output", str(tmp_path / "checked")]) in (0, 1)
+    dataset = pack_data(out, packed, packed, quality=90)
+    pixels = read_prepared(packed / dataset["training"][0]["image"])
+    np.testing.assert_array_equal(pixels, np.moveaxis(FOUR[shown], 0, -1) / np.float32(255))
 
 
 def test_the_same_input_gives_the_same_bytes(raw, tmp_path):

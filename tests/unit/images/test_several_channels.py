@@ -1,5 +1,7 @@
 """Several channels of an image are read as they are, in the order in which they are asked for."""
 
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,6 +10,7 @@ from PIL import Image
 from medseg_ext.errors import DataError
 from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.boxes import Box
+from medseg_ext.images.channels import as_typed, choose_channels, read_channels
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.read import read_rgb
 
@@ -71,3 +74,43 @@ def test_what_there_is_not_and_what_comes_twice_is_refused(asked, told, tmp_path
     for way in (read_rgb, read_header, open_block_image):
         with pytest.raises(DataError, match=told):
             way(path, channel=asked)
+
+
+def test_tiles_that_were_never_written_are_told_of_each_channel(tmp_path):
+    tile = zlib.compress(RANDOM.integers(0, 256, (64, 64)).astype(np.uint8).tobytes())
+    tiles = [tile] * 6 + [b""] * 2  # of the second channel two
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    options = {"shape": (2, 128, 128), "dtype": np.uint8, "tile": (64, 64), "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", iter(tiles), ome=True, metadata=metadata, photometric="minisblack", **options)
+    for asked in ("GFP", ["DAPI", "GFP"]):
+        ((text, _),) = read_header(tmp_path / "a.tif", channel=asked).left_out
+        assert text.startswith("2 of 4 strips or tiles were never written")
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        ["488", 1], ["DAPI"], [0], ["far, red", "5' end"], ['"', "a"], ["[0]", "Cy5 [red]"], ["β-tubulin", "#2"],
+        [" a", "1.0"],
+    ],
+)  # fmt: skip
+def test_a_list_is_typed_and_read_again(channels):
+    assert read_channels(as_typed(channels)) == channels
+
+
+def test_a_name_that_looks_like_a_number_is_found_where_no_channel_has_that_number():
+    assert choose_channels(["DAPI", "488"], 488, "a.tif").taken == (1,)
+    assert choose_channels(["1", "0"], [1, 0], "a.tif").taken == (1, 0)
+    assert choose_channels(["1", "0"], ["1", "0"], "a.tif").taken == (0, 1)
+    with pytest.raises(DataError, match="has no channel 488: it has 2"):
+        choose_channels(["488", "488"], 488, "a.tif")
+
+
+def test_a_number_is_a_place_whatever_the_channels_are_called():
+    assert choose_channels(["channel_1", "channel_2"], [1, 0], "a.tif").taken == (1, 0)
+
+
+@pytest.mark.parametrize("word", ["", "[]", "DAPI,", "[0,0]", "a,a"])
+def test_words_that_name_no_channels_are_refused(word):
+    with pytest.raises(DataError, match="channel must be a number from 0"):
+        read_channels(word)

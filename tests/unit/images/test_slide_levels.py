@@ -62,6 +62,17 @@ def test_a_box_that_is_shrunk_is_the_same_from_a_level_as_from_the_image(slide, 
     assert np.abs(from_level - from_image).mean() < 0.02
 
 
+def test_what_a_dim_channel_shows_beside_bright_ones_is_tissue(tmp_path):
+    pixels = np.random.default_rng(0).normal(900, 30, (2, 640, 640))
+    pixels[0, :320, :320] += 40000
+    pixels[1, 320:, 320:] += 1000
+    image = open_block_image(write_zarr(tmp_path / "a.zarr", pixels.astype(np.uint16)), channel=[0, 1])
+    tissue = find_tissue(image, apart=True)
+    assert tissue.touches(Box(100, 100, 200, 200))
+    assert tissue.touches(Box(500, 500, 600, 600))
+    assert not find_tissue(image).touches(Box(500, 500, 600, 600))
+
+
 def test_tissue_is_found_and_glass_is_not(slide):
     tissue = find_tissue(open_block_image(slide))
     assert tissue.places.mean() == pytest.approx(0.3, abs=0.06)
