@@ -49,7 +49,7 @@ def read_word(key: str, word: str, schema: Schema) -> Any:
     ['csv', 'ome-tiff']
     """
     if schema.get("format") == CHANNELS:
-        return None if word.lower() in NULLS else _channels(key, word)
+        return None if word.lower() in NULLS else _channels(key, word, schema)
     checker = _Validator(schema)
     for value in _readings(word, schema):
         if checker.is_valid(value):
@@ -57,11 +57,11 @@ def read_word(key: str, word: str, schema: Schema) -> Any:
     raise OverrideError(_complaint(key, word, schema))
 
 
-def _channels(key: str, word: str) -> Any:
+def _channels(key: str, word: str, schema: Schema) -> Any:
     try:
         return read_channels(word)
     except DataError as error:
-        raise OverrideError(f"{key} {shown(word)}: {error}") from error
+        raise OverrideError(_complaint(key, word, schema)) from error
 
 
 def check_value(key: str, value: Any, schema: Schema) -> Any:

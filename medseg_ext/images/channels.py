@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from medseg_ext.errors import DataError
+
+if TYPE_CHECKING:  # the front door reads words by this module, and loads no library for that
+    import numpy as np
 
 MOST_CHANNELS = 4  # of which the first three are taken for red, green and blue: with more, a person has to say
 
