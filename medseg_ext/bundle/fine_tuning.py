@@ -114,7 +114,7 @@ def plan_training(
 def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
     """Take what a training that goes on began with."""
     before = repeatable_settings(read_provenance(output, "train"))
-    keys = ("ckpt_path", "class_names", "channel", *fine_tuning_settings(1))
+    keys = ("ckpt_path", "class_names", "channel", "title", *fine_tuning_settings(1))
     settings = {key: before[key] for key in keys if key in before and key not in given}
     if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
         settings["ckpt_path"] = None

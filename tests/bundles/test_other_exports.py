@@ -36,7 +36,7 @@ def test_the_model_zoo_s_library_runs_every_form_of_an_export_to_its_test_output
     assert description["license"].lower() == LICENCES[name]
     foreground = output[0, :-1].argmax(axis=0) > 0
     assert 0.01 < foreground.mean() < 0.9  # there is something to reproduce
-    assert main(["export", str(ROOT / "bundles" / name), "--to", str(tmp_path), "--format", "bioimageio"]) == 2
+    assert main(["export", str(ROOT / "bundles" / name), "--output", str(tmp_path), "--format", "bioimageio"]) == 2
 
 
 def test_mask_rcnn_is_refused_for_the_model_zoo_with_the_reason(tmp_path):

@@ -66,7 +66,7 @@ def make_jobs(raw: Path, prepared: Path, folder: Path) -> list[Job]:
         Job("evaluate", ["evaluate", *BUNDLE, "--data", str(evaluated), "--output", "{out}", *QUICK], share=8),
         Job("segment", [*segment, "--num_workers", "0"], ["--resume"], share=10),
         Job("segment by Dask", [*segment, "--workers", "2"], ["--resume"], share=3),
-        Job("export", ["export", "dsb2018_unet", "--to", "{out}"], share=3),
+        Job("export", ["export", "dsb2018_unet", "--output", "{out}"], share=3),
     ]  # fmt: skip
 
 

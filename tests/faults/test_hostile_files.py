@@ -235,6 +235,6 @@ def test_an_export_of_a_damaged_bundle_names_its_file(file, server, tmp_path):
     content = (bundle / file).read_bytes()
     for kind, changed in list(damaged(content, chance, 16))[::2]:
         (bundle / file).write_bytes(changed)
-        ended = run(server, "export", bundle, "--to", tmp_path / "out", "--force", longest_s=120)
+        ended = run(server, "export", bundle, "--output", tmp_path / "out", "--force", longest_s=120)
         if ended.status:
             assert "dsb2018_unet" in ended.last_line, (kind, ended.last_line)

@@ -66,11 +66,11 @@ def test_a_start_that_is_given_twice_or_is_not_there_is_refused(tmp_path):
 @pytest.mark.parametrize("resume", [True, "auto"])
 def test_a_training_that_goes_on_keeps_what_it_began_with(tmp_path, resume):
     """Whatever the defaults are now; with `auto` it goes on only if there is something to go on from."""
-    write_record(tmp_path / "run", settings={"ckpt_path": None, "learning_rate": 0.5, "max_epochs": 9})
+    write_record(tmp_path / "run", settings={"ckpt_path": None, "learning_rate": 0.5, "title": "Mine", "max_epochs": 9})
     (tmp_path / "run" / "checkpoint.pt").touch()
     given = {"resume": resume, "max_epochs": 12}
     plan = plan_training(UNET, given, data=data_set(tmp_path / "data"), output=tmp_path / "run")
-    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5}
+    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5, "title": "Mine"}
     fresh = plan_training(UNET, {"resume": "auto"}, data=tmp_path / "data", output=tmp_path / "empty")
     assert fresh.settings["ckpt_path"]
 
