@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DICOM_SUFFIX = ".dcm"
 BYTES_OF_VALUE = 2 + 8  # as it is stored, and rescaled
+LEAST_SHARE_OF_YBR = 0.6  # of the bytes of all values: YBR_FULL_422 has two thirds
 
 
 def is_dicom(path: Path) -> bool:
@@ -187,11 +188,27 @@ def _open_frame(path: str) -> tuple[Any, Dataset]:
     n_frames = header.get("NumberOfFrames") or 1
     if n_frames != 1:
         raise DataError(f"{path} holds {n_frames} frames: save the one to be segmented alone, as DICOM or PNG")
+    if not all(isinstance(header.get(side), int) and header.get(side) > 0 for side in ("Rows", "Columns")):
+        raise DataError(f"{path} is a DICOM file that does not tell its size, or is damaged: get it again")
     if header.Columns * header.Rows > MAX_PIXELS:
         raise DataError(f"{path} claims {header.Columns} x {header.Rows} pixels: cut it into smaller images")
     n_values = header.Columns * header.Rows * (header.get("SamplesPerPixel") or 1)
+    n_bytes = n_values * (header.get("BitsAllocated") or 8) / 8
+    if _is_plain(header) and Path(path).stat().st_size < LEAST_SHARE_OF_YBR * n_bytes:
+        raise DataError(
+            f"{path} claims {header.Columns} x {header.Rows} pixels, and ends before: get it again from its origin"
+        )
     check_bytes(n_values * BYTES_OF_VALUE, path)
     return image_io, header
+
+
+def _is_plain(header: Dataset) -> bool:
+    """Say whether the pixels lie in the file as they are."""
+    try:
+        kind = header.file_meta.TransferSyntaxUID
+        return not (kind.is_compressed or kind.is_deflated)
+    except (AttributeError, ValueError):  # none is told, or an unknown one
+        return False
 
 
 def _open(path: str) -> Any:
