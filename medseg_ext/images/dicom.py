@@ -216,6 +216,8 @@ def _open(path: str) -> Any:
     itk = _packages(path)
     with Path(path).open("rb"):  # the system's own message where it cannot be opened
         image_io = itk.GDCMImageIO.New()
+    if _has_unknown_kinds(path):  # ITK takes gigabytes for such an element, and keeps them
+        raise DataError(f"{path} is a DICOM file that is damaged: get it again from its origin")
     try:
         readable = image_io.CanReadFile(path)
         if readable:
@@ -226,6 +228,19 @@ def _open(path: str) -> Any:
     if not readable and not _has_pixels(path):
         raise DataError(f"{path} is not a DICOM image, or is cut short: get it again from its origin")
     return image_io if readable else None
+
+
+def _has_unknown_kinds(path: str) -> bool:
+    """Say whether an element has a kind of value (VR) that the standard does not have."""
+    from pydicom.valuerep import VR
+
+    try:
+        header = read_header(path)
+        kinds = {element.VR for part in (header.file_meta, header) for element in part.values()}
+    except Exception:  # of what is no DICOM file
+        return False
+    known = {str(kind) for kind in VR}
+    return any(kind is not None and str(kind) not in known for kind in kinds)
 
 
 def _packages(path: str) -> Any:
