@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from bundle_settings import BUNDLES, QUICK, ROOT
+from bundle_settings import NETWORKS, QUICK_WORDS, UNET
 
 from medseg_ext.bundle.exported_bundle import read_exported_bundle
 from medseg_ext.cli.main import main
 
 NAMES = ["membrane", "DAPI", "dirt", "marker"]
 ALL = ",".join(NAMES)
-QUICK_WORDS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
 SHORT = [*QUICK_WORDS, "--crops_per_image", "1", "--max_epochs", "1", "--val_interval", "1"]
-UNET = ROOT / "bundles" / "dsb2018_unet"
-NETWORKS = [
-    pytest.param(bundle, id=bundle.name, marks=() if bundle == UNET else pytest.mark.slow)
-    for bundle in BUNDLES
-    if bundle.name.startswith("dsb2018")
-]
 
 
 def medseg(*words: object) -> None:
