@@ -2,8 +2,13 @@
 #
 #   VENV=folder          the environment (default .venv)
 #   VENV_DEPLOY=folder   the environment of test-deploy (default .venv-deploy)
+#   VENV_DOCS=folder     the environment of docs (default .venv-docs)
+#   VENV_NAPARI=folder   the environment of test-napari (default .venv-napari)
 #   VENV_PEERS=folder    the environment of other people's segmentation, for bench (default .venv-peers)
 #   PYTHON=command       what makes it: Python 3.11 to 3.13 (default python3)
+#   TORCH=cpu            PyTorch without CUDA, from its own index (default: from the package index)
+#   LOCK=none            the newest versions that pyproject.toml allows (default requirements.lock, what was tested)
+#   INSTALLER=pip        leave uv out (default auto: uv where it can be had)
 #   DETECTRON2=skip      leave Detectron2 out; also source, wheel (default auto: source where possible, else wheel)
 #   PYTEST_ARGS="-k iou" further arguments of the tests; "-n 0" runs them one after the other
 #   BUNDLE, RAW, ...     of reproduce: see tools/reproduce.sh
@@ -11,8 +16,11 @@
 
 VENV ?= .venv
 VENV_DEPLOY ?= .venv-deploy
+VENV_DOCS ?= .venv-docs
+VENV_NAPARI ?= .venv-napari
 VENV_PEERS ?= .venv-peers
 PYTHON ?= python3
+LOCK ?= requirements.lock
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 # A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
@@ -21,24 +29,33 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
+STAMP_DOCS := $(VENV_DOCS)/.medseg-setup-done
+STAMP_NAPARI := $(VENV_NAPARI)/.medseg-setup-done
 STAMP_PEERS := $(VENV_PEERS)/.medseg-setup-done
 
-export VENV VENV_DEPLOY VENV_PEERS PYTHON DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
+SETUP := pyproject.toml setup.py $(wildcard $(LOCK)) tools/setup.sh tools/install_packages.sh tools/uv_settings.py \
+	tools/install_detectron2.sh tools/detectron2.txt
+
+export VENV VENV_DEPLOY VENV_DOCS VENV_NAPARI VENV_PEERS PYTHON LOCK TORCH INSTALLER DETECTRON2 BUNDLE RAW GROUPS_CSV TRAIN_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A log has no use for progress bars (2: errors only); a person who waits for gigabytes has.
 export PIP_QUIET ?= $(if $(CI),2,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup detectron2 demo test test-all test-without-detectron2 test-spawned test-deploy check audit fix render reproduce table cards bench bench-peers bench-docs clean
+.PHONY: help setup lock detectron2 demo test test-all faults test-without-detectron2 test-spawned test-deploy test-napari check audit fix render reproduce table cards docs calibration bench bench-peers bench-docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target what; do \
 		printf '  make %-24s %s\n' "$$target" "$$what"; done
 
-setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7.7 GB)
+setup: $(STAMP)  ## make the environment: dependencies and Detectron2 (minutes, 7 GB; TORCH=cpu 3 GB)
 
-$(STAMP): pyproject.toml tools/setup.sh tools/install_detectron2.sh tools/detectron2.txt
+$(STAMP): $(SETUP)
 	@bash tools/setup.sh
+
+# Keeps what is locked already, as far as pyproject.toml allows it.
+lock: $(STAMP)  ## write requirements.lock anew, with what pyproject.toml asks for; the newest of all: LOCK_ARGS=--upgrade
+	bash tools/lock.sh "$(BIN)/python" $(LOCK_ARGS)
 
 detectron2: $(STAMP)  ## try again to install Detectron2, after a set-up that went on without it
 	@bash tools/install_detectron2.sh "$(BIN)/python"
@@ -50,7 +67,11 @@ test: $(STAMP)  ## run the tests, without those that take minutes
 	$(TEST) $(PYTEST_ARGS)
 
 test-all: $(STAMP)  ## run all tests
-	$(TEST) -m '' $(PYTEST_ARGS)
+	$(TEST) -m 'not faults' $(PYTEST_ARGS)
+
+faults: $(STAMP)  ## kill, starve and refuse commands, and give them hostile files: make faults KILLS=50 SEED=0 (long)
+	KILLS=$(or $(KILLS),50) SEED=$(or $(SEED),0) $(TEST) -n 0 -m faults $(PYTEST_ARGS) tests/faults
+	$(TEST) --hypothesis-profile faults $(PYTEST_ARGS) tests/properties
 
 test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not installed
 	PYTHONPATH=tests/blocked $(TEST) $(PYTEST_ARGS)
@@ -58,12 +79,20 @@ test-without-detectron2: $(STAMP)  ## run the tests as if Detectron2 were not in
 test-spawned: $(STAMP)  ## run the tests of bundles with processes spawned, as on macOS and Windows (long)
 	PYTHONPATH=$(CURDIR)/tests/spawned $(TEST) $(PYTEST_ARGS) tests/bundles tests/unit/datasets
 
-$(STAMP_DEPLOY): pyproject.toml tools/setup.sh tools/setup_deploy.sh tools/install_detectron2.sh tools/detectron2.txt
+$(STAMP_DEPLOY): $(SETUP) tools/setup_deploy.sh
 	@bash tools/setup_deploy.sh
 
 # Holoscan, on which the SDK stands, asks for a stack of 32 MiB.
-test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (9 GB)
+test-deploy: $(STAMP_DEPLOY)  ## run the tests of the MONAI Deploy application, in an environment of its own (8 GB)
 	ulimit -S -s 32768; $(VENV_DEPLOY)/bin/python -m pytest $(PYTEST_ARGS) tests/deploy
+
+$(STAMP_NAPARI): $(SETUP) tools/setup_napari.sh
+	@bash tools/setup_napari.sh
+
+# On Linux in a window of Xvfb, which nobody sees; docs/napari.md names the packages. Without a display the tests are
+# skipped.
+test-napari: $(STAMP_NAPARI)  ## run the tests of the plugin of napari, in an environment of its own (8 GB)
+	$(if $(shell command -v xvfb-run),xvfb-run --auto-servernum --server-args "-screen 0 1600x1100x24") $(VENV_NAPARI)/bin/python -m pytest $(PYTEST_ARGS) tests/viewer
 
 check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing
 	$(BIN)/ruff check
@@ -91,8 +120,21 @@ reproduce:  ## prepare, train and evaluate as for a published figure: BUNDLE=dsb
 table: $(STAMP)  ## evaluate the shipped checkpoints on the data sets under data/, and compare them
 	@bash tools/table.sh
 
-cards: $(STAMP)  ## bring the cards' and the README's figures and pictures up to date from `make table`'s runs
+cards: $(STAMP)  ## bring the figures and pictures of the cards and of docs/results.md up to date from `make table`'s runs
 	$(BIN)/python tools/publish.py
+
+# The API's pages are read from the sources, not imported: this environment has no PyTorch.
+docs: $(STAMP_DOCS)  ## build the documentation into site/, and check its links (170 MB)
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
+
+$(STAMP_DOCS): pyproject.toml $(wildcard $(LOCK))
+	test -x $(VENV_DOCS)/bin/python || $(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip install --upgrade 'pip>=25.1'
+	$(VENV_DOCS)/bin/python -m pip install $(if $(filter none,$(LOCK)),,--constraint $(LOCK)) --group docs
+	touch $@
+
+calibration: $(STAMP)  ## fit the scores of the shipped checkpoints to validation images, and tell of it: docs/calibration.md
+	@bash tools/calibration.sh
 
 bench: $(STAMP)  ## measure speed, each beside another way to do the same: BENCH="decode metrics" (25 minutes)
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -109,5 +151,5 @@ bench-docs: $(STAMP)  ## put the last run of bench into docs/performance.md
 
 # Not the environment, and neither data/ nor runs/: those cost hours.
 clean:  ## remove caches, builds and the demo's output
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist demo site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find benchmarks bundles data_scripts medseg_ext tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -65,6 +66,31 @@ def read_csv_rows(file: Path) -> Iterator[dict[str, str]]:
         reader.fieldnames = [_from_text(name) for name in reader.fieldnames or ()]
         for row in reader:
             yield {name: _from_text(value) for name, value in row.items()}
+
+
+def read_table(file: Path) -> Table:
+    """Read a table that `to_csv` wrote, with the types that its columns have: whole numbers, floats or texts.
+
+    An empty cell among numbers is NaN.
+
+    Raises: OSError: it cannot be read.
+    """
+    with file.open(encoding="utf-8", newline="") as stream:
+        columns = [_from_text(name) for name in next(csv.reader(stream), ())]
+    rows = list(read_csv_rows(file))
+    return {column: _typed([row[column] for row in rows]) for column in columns}
+
+
+def _typed(texts: Sequence[str]) -> np.ndarray:
+    """Give texts the type that all of them have.
+
+    >>> _typed(["1", "2"]), _typed(["0.5", ""]), _typed(["1", "a"])
+    (array([1, 2]), array([0.5, nan]), array(['1', 'a'], dtype=object))
+    """
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return np.array([math.nan if kind is float and text == "" else kind(text) for text in texts], dtype=kind)
+    return np.array(texts, dtype=object)
 
 
 def _as_text(text: str) -> str:

@@ -25,3 +25,12 @@ def has_a_twin(bundle: Path) -> bool:
 
 # For tests of minutes: all bundles, of which those with a twin wait for `make test-all`.
 TWINS_ARE_SLOW = [pytest.param(bundle, marks=pytest.mark.slow if has_a_twin(bundle) else ()) for bundle in BUNDLES]
+
+QUICK_WORDS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
+UNET = ROOT / "bundles" / "dsb2018_unet"
+# The networks, each with the nuclei; those but the first take longer.
+NETWORKS = [
+    pytest.param(bundle, id=bundle.name, marks=() if bundle == UNET else pytest.mark.slow)
+    for bundle in BUNDLES
+    if bundle.name.startswith("dsb2018")
+]

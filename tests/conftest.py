@@ -1,6 +1,7 @@
 """What the tests share: the generated sample, prepared once; every bundle, found by its metadata."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,21 @@ def metadata(bundle: Path) -> dict:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the file that takes longest first, so that no process is left alone with it at the end."""
     items.sort(key=lambda item: item.path.name != "test_workflows.py")
+
+
+@pytest.fixture(scope="module")
+def intervals_of_few_images():
+    """Let toy runs of a few images have intervals, which are refused below ten groups otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medseg_ext.metrics.bootstrap.LEAST_GROUPS", 2)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stderr_of_absl():
+    """Keep open what pytest captures: a bundle's logging.conf closes the handlers before it, and with that of absl,
+    which TensorBoard imports, the stderr that it found then.
+    """
+    import absl.logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__

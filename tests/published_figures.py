@@ -85,7 +85,7 @@ def read_figures(evaluation: Path, ids: Sequence[str]) -> Figures:
         by_id = {row["id"]: row for row in csv.DictReader(rows)}
     missing = [image_id for image_id in ids if image_id not in by_id]
     if missing:
-        raise FiguresError(f"{file}: has no image {missing[0]}; evaluate the test split that README.md's scripts give")
+        raise FiguresError(f"{file}: has no image {missing[0]}; evaluate the test split, as docs/train.md says")
     return {image_id: {name: float(by_id[image_id][name]) for name in METRICS} for image_id in ids}
 
 
@@ -108,7 +108,7 @@ def select_images(dataset_dir: Path, ids: Sequence[str], target: Path) -> Path:
     missing = [image_id for image_id in ids if image_id not in items]
     if missing:
         raise FiguresError(
-            f"{dataset_dir / DATASET_FILE}: has no test image {missing[0]}; prepare it as README.md says"
+            f"{dataset_dir / DATASET_FILE}: has no test image {missing[0]}; prepare it as docs/train.md says"
         )
     folder = dataset_dir.absolute()
     for name in FOLDER_OF_KEY.values():

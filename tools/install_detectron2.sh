@@ -27,7 +27,7 @@ TEXT
 
 works() { "$python" -c 'import detectron2, detectron2.modeling' 2>/dev/null; }
 
-has_dependencies() { "$python" -m pip install --editable ".[detectron2]"; }
+has_dependencies() { bash tools/install_packages.sh "$python" --editable ".[detectron2]"; }
 
 can_compile() {
     command -v git >/dev/null && command -v "${CXX:-c++}" >/dev/null &&

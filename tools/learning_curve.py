@@ -170,8 +170,7 @@ def draw(output: Path, path: Path, shipped: Mapping[str, Any]) -> None:
 def _texts(scores: Mapping[str, Any]) -> list[str]:
     texts = []
     for name in METRICS:
-        low, high = scores[name]["interval_95"]
-        texts.append(f"{scores[name]['value']:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else ""))
+        texts.append(f"{scores[name]['value']:.3f}")  # without intervals, as the patients are too few
     return texts
 
 

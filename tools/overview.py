@@ -1,4 +1,4 @@
-"""Bring the parts of the README that show all bundles up to date with evaluations of their weights."""
+"""Bring the page of results, docs/results.md, up to date with evaluations of the bundles' weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from medseg_ext.pages.comparison_pictures import draw_runs
+from medseg_ext.pages.evaluation_page import kind_text
 from medseg_ext.pages.example_images import nearest_to_quartiles
 from medseg_ext.pages.marked_parts import check_sections, fill_sections
-from medseg_ext.pages.model_card import OBJECT_SCORE, credit, image_scores, kind_text, read_metadata, short_id
+from medseg_ext.pages.model_card import OBJECT_SCORE, credit, image_scores, read_metadata, short_id
 from medseg_ext.pages.panels import legend_lines, save_small_png, stack, text_line
 from medseg_ext.pages.plots import draw_curves
 from medseg_ext.runs.comparison_tables import markdown_table, score_text
@@ -21,7 +22,7 @@ from medseg_ext.runs.training_curve import read_curve
 
 SECTIONS = ("results", "models", "curves")
 ELSEWHERE = "elsewhere"  # written where there are evaluations of other images, and else left as it is
-MODELS_FILE, CURVES_FILE = Path("docs") / "four_models.png", Path("docs") / "iou_curves.png"
+MODELS_FILE, CURVES_FILE = "four_models.png", "iou_curves.png"
 PANEL_PX, FONT_PX = 312, 20
 SCORES = ("ap_50", "mean_matched_iou", "pq", "segpc_miou", "segpc_miou_matched")
 OF_ONE_DATA_SET = {"segpc_miou": "SegPC-2021", "segpc_miou_matched": "SegPC-2021"}  # its challenge's score
@@ -35,16 +36,16 @@ class PublishedFigures(NamedTuple):
 
 
 def write_overview(
-    readme: Path,
+    page: Path,
     evaluations: Mapping[Path, Path],
     *,
     figures: Mapping[str, PublishedFigures],
     elsewhere: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> list[Path]:
-    """Write the marked parts of a README: `results`, a table; `models` and `curves`, a picture each.
+    """Write the marked parts of a page: `results`, a table; `models` and `curves`, a picture each.
 
     Args:
-        readme: the page; pictures go to `docs` beside it.
+        page: Markdown; pictures go beside it.
         evaluations: of each bundle's folder, the output_dir of an evaluation of its weights, in the table's order.
         figures: of each bundle's name, what it is to be held against.
         elsewhere: of what other images are, the evaluations of them by the bundle's name, for the part `elsewhere`.
@@ -56,7 +57,7 @@ def write_overview(
         DataError: a folder is no evaluation or lacks a file, two on one data set differ in their images, or the page
             lacks the marker lines; names the file and what to do; nothing is written then.
     """
-    check_sections(readme, [*SECTIONS, *([ELSEWHERE] if elsewhere else [])], kept=[ELSEWHERE])
+    check_sections(page, [*SECTIONS, *([ELSEWHERE] if elsewhere else [])], kept=[ELSEWHERE])
     comparisons = compare_run_folders(list(evaluations.values()))
     bundles = {evaluation: bundle for bundle, evaluation in evaluations.items()}
     metadata = {
@@ -83,18 +84,18 @@ def write_overview(
     }
     if elsewhere:
         texts[ELSEWHERE] = "\n".join(_elsewhere_table(elsewhere))
-    page = fill_sections(readme, texts, kept=[ELSEWHERE])
+    content = fill_sections(page, texts, kept=[ELSEWHERE])
     rows = [_draw_rows(each, chosen[each.data_set], metadata[each.data_set]) for each in comparisons]
-    save_small_png(stack([*rows, legend_lines(rows[0].width, font_px=FONT_PX)], gap_px=16), readme.parent / MODELS_FILE)
+    save_small_png(stack([*rows, legend_lines(rows[0].width, font_px=FONT_PX)], gap_px=16), page.parent / MODELS_FILE)
     curves = {
         comparison.data_set: {
             name: curve for name, run in comparison.runs.items() if (curve := read_curve(run.folder)) is not None
         }
         for comparison in comparisons
     }
-    draw_curves(curves, readme.parent / CURVES_FILE)
-    readme.write_text(page, encoding="utf-8")
-    return [readme, readme.parent / MODELS_FILE, readme.parent / CURVES_FILE]
+    draw_curves(curves, page.parent / CURVES_FILE)
+    page.write_text(content, encoding="utf-8")
+    return [page, page.parent / MODELS_FILE, page.parent / CURVES_FILE]
 
 
 def _results_table(
@@ -158,7 +159,7 @@ def _draw_rows(comparison: DataSetComparison, positions: Sequence[int], metadata
             image_id,
             titles={name: name for name in comparison.runs} if number == 0 else None,
             notes=notes,
-            truth_texts=("truth", kind_text(kinds[position], metadata) or short_id(image_id)),
+            truth_texts=("truth", kind_text(kinds[position], metadata.get("kinds", {})) or short_id(image_id)),
             panel_px=PANEL_PX,
             font_px=FONT_PX,
         )

@@ -1,10 +1,11 @@
-"""Bring the figures and pictures of the model cards and of the README up to date. `make cards` calls it."""
+"""Bring figures and pictures of the cards, docs/results.md and README up to date. `make cards` calls it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from front_page import write_front_page
 from overview import PublishedFigures, write_overview
 
 from medseg_ext.errors import DataError
@@ -34,7 +35,7 @@ NOTE = "The student report gives an IoU of {:.2f} for this row and does not stat
 
 
 def publish(root: Path, evaluations: Path) -> list[str]:
-    """Write the cards of all bundles under `root` and its README.
+    """Write the cards of all bundles under `root`, its page of results, and what its README shows of them.
 
     Args:
         root: the repository.
@@ -63,7 +64,8 @@ def publish(root: Path, evaluations: Path) -> list[str]:
         for name, text in UNSEEN.items()
         if (evaluations / "unseen" / name).is_dir()
     }
-    written = write_overview(root / "README.md", folders, figures=FIGURES, elsewhere=unseen)
+    written = write_overview(root / "docs" / "results.md", folders, figures=FIGURES, elsewhere=unseen)
+    written += write_front_page(root / "README.md", {bundle.name: folder for bundle, folder in folders.items()})
     return [*lines, *map(str, written)]
 
 

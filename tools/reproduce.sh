@@ -31,7 +31,7 @@ run=runs/reproduce/$BUNDLE
 
 [ -e "$data/dataset.json" ] || [ -n "${RAW:-}" ] ||
     fail "$data is not prepared, and RAW does not say where the raw data are: make reproduce BUNDLE=$BUNDLE RAW=path" \
-        "(README.md says where to get them)"
+        "(docs/train.md says where to get them)"
 ${1:-true}
 if [ ! -e "$data/dataset.json" ]; then
     "$python" "data_scripts/prepare_$data_set.py" "$RAW" "$data" ${GROUPS_CSV:+--groups "$GROUPS_CSV"}

@@ -9,7 +9,7 @@ out=runs/table
 evaluations=()
 for data in data/dsb2018 data/segpc2021; do
     [ -e "$data/dataset.json" ] || {
-        printf 'error: %s is not prepared: see "Train on your own labels" in README.md\n' "$data" >&2
+        printf 'error: %s is not prepared: see "Prepare" in docs/train.md\n' "$data" >&2
         exit 1
     }
     for bundle in bundles/"${data#data/}"_*; do

@@ -1,3 +1,4 @@
+from .array_segmentation import ArraySegmenter
 from .export import export_bundle
 from .find import find_bundle
 from .given import given_overrides, write_provenance
@@ -17,6 +18,7 @@ from .values import OverrideError
 from .verbatim import Verbatim
 
 __all__ = [
+    "ArraySegmenter",
     "OverrideError",
     "RenderError",
     "Verbatim",

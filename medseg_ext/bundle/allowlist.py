@@ -48,7 +48,7 @@ OF_ROOMS = {  # what the configs here name beyond what those rooms offer to all
     "medseg_ext.bundle.config_files", "medseg_ext.bundle.end_with_failed_images",
     "medseg_ext.bundle.end_with_the_cause", "medseg_ext.bundle.find_bundle_root", "medseg_ext.bundle.given_overrides",
     "medseg_ext.bundle.refuse_unknown_overrides", "medseg_ext.bundle.settle", "medseg_ext.bundle.write_provenance",
-    "medseg_ext.folder_lock.FolderLock", "medseg_ext.networks.mask_rcnn.MaskRCNN",
+    "medseg_ext.folder_lock.FolderLock", "medseg_ext.images.n_channels_read", "medseg_ext.networks.mask_rcnn.MaskRCNN",
     "medseg_ext.processes.join_processes", "medseg_ext.processes.local_rank",
 }  # fmt: skip
 TORCH = _words(

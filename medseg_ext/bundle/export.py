@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,9 @@ from medseg_ext.bundle.export_readme import write_export_readme
 from medseg_ext.bundle.exported_networks import FORMS, REMEDY, read_inference_config
 from medseg_ext.bundle.ship import WEIGHTS_FILE
 from medseg_ext.errors import DataError
-from medseg_ext.files import MADE_IN_BUNDLES
+from medseg_ext.files import MADE_IN_BUNDLES, temporary_folder, to_disk
+from medseg_ext.folder_lock import FolderLock
+from medseg_ext.images.channels import n_channels_read
 from medseg_ext.networks.weights import read_saved, save_safetensors
 from medseg_ext.synthetic.scenes import nucleus_images, smears
 
@@ -82,20 +83,21 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
     if reason := WITHOUT_ONNX.get(parser["network_def"]["_target_"]):
         missing["onnx"] = reason
     else:
-        _check_onnx_is_installed()
+        check_onnx_is_installed()
     target = folder / bundle.resolve().name
     _check_target(bundle, target, force=force)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     done = False
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=folder) as workshop:
-            copy = Path(workshop, target.name)
+        with FolderLock(folder, what="an export"), temporary_folder(folder) as workshop:
+            copy = workshop / target.name
             shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*MADE_IN_BUNDLES))
             verified = _export_forms(copy, [form for form in EXPORTERS if form not in missing])
             write_export_readme(copy, verified=[row._asdict() for row in verified], missing=missing)
+            for path in (*copy.rglob("*"), copy):
+                to_disk(path)
             if target.exists():
-                target.rename(Path(workshop, "replaced"))
+                target.rename(workshop / "replaced")
             copy.rename(target)
             done = True
     finally:
@@ -110,7 +112,7 @@ def _export_forms(bundle: Path, forms: list[str]) -> list[Verified]:
     """Write the network of a bundle in some forms into it, and verify each; and its weights as safetensors."""
     eager = FORMS["eager"](bundle)
     with torch.no_grad():
-        batches = [(image, eager(image)) for image in _images()]
+        batches = [(image, eager(image)) for image in drawn_images(_n_channels(bundle))]
     weights = bundle / WEIGHTS_FILE
     save_safetensors(read_saved(weights, remedy=REMEDY), weights.with_suffix(".safetensors"))
     verified = []
@@ -141,7 +143,7 @@ def _export_onnx(bundle: Path) -> None:
     onnx_export(
         filepath=str(bundle / "models" / "model.onnx"),
         use_trace=True,
-        input_shape=[2, 3, 128, 160],  # an example: its batch, height and width are dynamic
+        input_shape=[2, _n_channels(bundle), 128, 160],  # an example: its batch, height and width are dynamic
         converter_kwargs={
             "input_names": ["image"],
             "output_names": ["pred"],
@@ -166,16 +168,25 @@ def _of_bundle(bundle: Path) -> dict[str, Any]:
     }
 
 
-def _images() -> Iterator[torch.Tensor]:
-    """Draw batches of `VERIFIED_SHAPES`: nuclei, then a smear, as noise would show nothing where nothing is found."""
+def _n_channels(bundle: Path) -> int:
+    return n_channels_read(read_inference_config(bundle).get("channel"))
+
+
+def drawn_images(n_channels: int = 3) -> Iterator[torch.Tensor]:
+    """Draw batches of `VERIFIED_SHAPES`: nuclei, then a smear, as noise would show nothing where nothing is found.
+
+    Args:
+        n_channels: those of the images are red, green and blue, again and again.
+    """
     scenes = [next(nucleus_images(0)).image, next(smears(0)).image]
     pixels = [torch.from_numpy(scene.copy()).permute(2, 0, 1)[None] / 255 for scene in scenes]
     for batch, height, width in VERIFIED_SHAPES:
         resized = [interpolate(image, size=(height, width), mode="bilinear") for image in pixels[-batch:]]
-        yield torch.cat(resized)
+        yield torch.cat(resized)[:, torch.arange(n_channels) % 3]
 
 
-def _check_onnx_is_installed() -> None:
+def check_onnx_is_installed() -> None:
+    """Raise RuntimeError where ONNX or ONNX Runtime is not installed; says how to install them."""
     absent = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if absent:
         raise RuntimeError(f"{' and '.join(absent)} is not installed: pip install 'medseg-ext[export]'")
@@ -184,9 +195,9 @@ def _check_onnx_is_installed() -> None:
 def _check_target(bundle: Path, target: Path, *, force: bool) -> None:
     source, place = bundle.resolve(), target.resolve()
     if place == source or source in place.parents or place in source.parents:
-        raise DataError(f"{target}: is the bundle itself, or inside it, or around it; give --to another folder")
+        raise DataError(f"{target}: is the bundle itself, or inside it, or around it; give another folder as --output")
     if target.exists() and not force:
-        raise DataError(f"{target}: is there already; give --to another folder, or --force to replace it")
+        raise DataError(f"{target}: is there already; give another folder as --output, or --force to replace it")
     # --force deletes: only what an export or a bundle is.
     if target.exists() and not (target / "configs" / "metadata.json").is_file():
-        raise DataError(f"{target}: is no bundle, so it is not replaced; give --to another folder, or remove it")
+        raise DataError(f"{target}: is no bundle, so it is not replaced; give another folder as --output, or remove it")

@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from medseg_ext.bundle.exported_networks import read_inference_config
+from medseg_ext.images.channels import is_list
 
 
 def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], missing: Mapping[str, str]) -> Path:
@@ -41,7 +42,7 @@ def write_export_readme(bundle: Path, *, verified: Sequence[Mapping[str, Any]], 
         image=formats["inputs"]["image"],
         pred=formats["outputs"]["pred"],
         preprocessing=describe_preprocessing(parser.get()),
-        decoder=parser["decoder"],
+        decoder=decoder_options(parser),
         inferer=parser["image_inferer"],
         trt_size=_trt_size(bundle),
         data_licence=(bundle / "docs" / "data_license.txt").read_text(encoding="utf-8").strip(),
@@ -58,6 +59,14 @@ def _trt_size(bundle: Path) -> list[int] | None:
     """Give height and width of the tiles that a TensorRT engine takes; None where the bundle has no overlay for one."""
     overlay = bundle / "configs" / "inference_trt.json"
     return ConfigParser.load_config_file(overlay)["image_inferer#tile_size"] if overlay.is_file() else None
+
+
+def decoder_options(parser: ConfigParser) -> dict[str, Any]:
+    """Give the decoder's part of a config, with the values of the keys that it refers to."""
+    return {
+        name: parser[value[1:]] if isinstance(value, str) and value.startswith("@") else value
+        for name, value in parser["decoder"].items()
+    }
 
 
 def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:
@@ -81,6 +90,12 @@ def describe_preprocessing(config: Mapping[str, Any]) -> list[str]:
 
 def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     kind = transform["_target_"].rpartition(".")[2]
+    channel = config.get("channel")
+    if kind == "LoadImaged" and is_list(channel):
+        return (
+            f"Read the channels {', '.join(map(str, channel))} of the image, in this order, float32, channels first: "
+            f"({len(channel)}, H, W), H rows and W columns, values in [0, 1] (8 bits divided by 255, 16 bits by 65535)."
+        )
     if kind == "LoadImaged":
         return (
             "Read the image as RGB, float32, channels first: (3, H, W), H rows and W columns, values in [0, 1] "
@@ -88,10 +103,10 @@ def _describe(transform: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         )
     if kind == "StretchContrastd":
         lower, upper = config["contrast_percentiles"]
+        over = "of each channel by itself" if is_list(channel) else "over all channels together"
         return (
-            f"Stretch the contrast, over all channels together: the {lower:g} percentile of the image's "
-            f"values becomes 0, the {upper:g} percentile 1, what lies beyond is clipped. (An image that shows nothing "
-            "but noise is stretched less, so that the noise is not taken for objects: "
-            "`medseg_ext.images.contrast.find_contrast`.)"
+            f"Stretch the contrast, {over}: the {lower:g} percentile of the image's values becomes 0, the {upper:g} "
+            "percentile 1, what lies beyond is clipped. (An image that shows nothing but noise is stretched less, so "
+            "that the noise is not taken for objects: `medseg_ext.images.contrast.find_contrast`.)"
         )
     return f"`{transform['_target_']}`, see `configs/inference.json`."

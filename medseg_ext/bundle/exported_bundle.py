@@ -18,11 +18,12 @@ from monai.transforms import Compose, LoadImaged
 from medseg_ext.bundle.trust import refuse_unknown_content
 from medseg_ext.datasets.collate import collate_same_size
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels import Choice
 from medseg_ext.objects.diameters import noted_sizes
 from medseg_ext.objects.objects import Objects
 
 CONFIG_FILE = "inference.json"
-REMEDY = "export a bundle of this collection to model.ts, see the README"
+REMEDY = "export a bundle of this collection to model.ts, see docs/deployment.md"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ExportedBundle:
 
     Attributes:
         network: the network, on `device`.
-        load: gives an item with the image, float32 (3, H, W), for an item with the path of its file.
+        load: gives an item with the image, float32 (C, H, W), for an item with the path of its file.
         preprocess: the rest of the config's preprocessing.
         inferer: the config's inferer.
         postprocess: the config's postprocessing, a decoder.
@@ -39,6 +40,7 @@ class ExportedBundle:
         cuda_amp: whether it runs in mixed precision, on a GPU.
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
+        channel: as which channels images are read, see `medseg_ext.images.read_rgb`.
     """
 
     network: torch.nn.Module
@@ -50,6 +52,7 @@ class ExportedBundle:
     cuda_amp: bool
     class_names: list[str]
     object_name: str
+    channel: Choice = None
 
     def predict(self, image: torch.Tensor) -> torch.Tensor:
         """Run the network on one preprocessed image, float32 (3, h, w), and note in its metadata at which scale.
@@ -121,6 +124,7 @@ def read_exported_bundle(file: Path | str) -> ExportedBundle:
             cuda_amp=bool(parser.get_parsed_content("use_cuda_amp")),
             class_names=list(parser.get_parsed_content("class_names")),
             object_name=str(parser.get_parsed_content("object_name")),
+            channel=parser.get("channel"),
         )
     except KeyError as error:
         raise DataError(f"the {CONFIG_FILE} inside {file} lacks {error}: {REMEDY}") from error

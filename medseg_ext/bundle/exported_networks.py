@@ -13,7 +13,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights
 
 REMEDY = "ship weights of this bundle: medseg ship"
-EXPORT_FIRST = "export the bundle first: medseg export NAME --to DIR"
+EXPORT_FIRST = "export the bundle first: medseg export NAME --output DIR"
 Network = Callable[[torch.Tensor], torch.Tensor]
 """From image float32 (B, 3, H, W), RGB in [0, 1], to output float32 (B, C, H, W); on the CPU."""
 
@@ -36,14 +36,14 @@ def read_inference_config(bundle: Path) -> ConfigParser:
     return parser
 
 
-def load_eager(bundle: Path) -> torch.nn.Module:
-    """Load the network in plain PyTorch with the bundle's weights, in evaluation.
+def load_eager(bundle: Path, weights: Path | None = None) -> torch.nn.Module:
+    """Load the network in plain PyTorch with the bundle's weights, or with those of another file, in evaluation.
 
     Raises:
         DataError: it is no bundle, or its weights are missing or of another network.
     """
     network = read_inference_config(bundle).get_parsed_content("network_def").eval()
-    network.load_state_dict(read_weights(bundle / "models" / "model.pt", network, remedy=REMEDY))
+    network.load_state_dict(read_weights(weights or bundle / "models" / "model.pt", network, remedy=REMEDY))
     return network
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medseg_ext.bundle.keys import read_defaults
-from medseg_ext.datasets.data_set_folder import load_class_names, read_dataset_json
+from medseg_ext.datasets.data_set_folder import CHANNEL, load_class_names, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.runs.provenance import provenance_file, read_provenance, repeatable_settings
@@ -79,12 +79,17 @@ def plan_training(
     plan = Plan({}, [])
     if "title" not in given and dataset.get("name"):
         plan.settings["title"] = str(dataset["name"])
-    of_bundle = read_defaults(bundle / "configs" / "train.json").get("class_names")
+    defaults = read_defaults(bundle / "configs" / "train.json")
+    of_bundle = defaults.get("class_names")
     if "class_names" not in given and of_data != of_bundle:
         plan.settings["class_names"] = of_data
         plan.lines.append(
             f"classes: those of the data, {', '.join(of_data)} (the bundle's: {', '.join(of_bundle or [])})"
         )
+    channel = dataset.get(CHANNEL)
+    if "channel" not in given and channel != defaults.get("channel"):
+        plan.settings["channel"] = channel
+        plan.lines.append(f"channels: those of the data, {'grey or RGB' if channel is None else channel}")
     if start == SCRATCH or ("ckpt_path" in given and not weights):
         plan.lines.append("start: from scratch")
         return plan
@@ -109,7 +114,7 @@ def plan_training(
 def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
     """Take what a training that goes on began with."""
     before = repeatable_settings(read_provenance(output, "train"))
-    keys = ("ckpt_path", "class_names", *fine_tuning_settings(1))
+    keys = ("ckpt_path", "class_names", "channel", "title", *fine_tuning_settings(1))
     settings = {key: before[key] for key in keys if key in before and key not in given}
     if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
         settings["ckpt_path"] = None

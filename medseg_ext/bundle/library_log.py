@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 
-from medseg_ext.bundle.causes import USER_ERRORS, cause_of
+from medseg_ext.bundle.causes import cause_of, people_can_mend
 
 # Loggers of Ignite's engines, and of MONAI's `StatsHandler` in a training, which adds the traceback.
 OF_RUNS = ("ignite.engine.engine.SupervisedTrainer", "ignite.engine.engine.SupervisedEvaluator", "train")
@@ -30,7 +30,8 @@ def shorten_log() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     error = sys.exc_info()[1]  # libraries log it where they catch it
-    is_told = error is not None and isinstance(cause_of(error), (*USER_ERRORS, KeyboardInterrupt))
+    cause = None if error is None else cause_of(error)
+    is_told = cause is not None and (isinstance(cause, KeyboardInterrupt) or people_can_mend(cause))
     return record.levelno < logging.ERROR or not is_told
 
 

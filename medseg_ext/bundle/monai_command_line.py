@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -14,12 +13,13 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run
 
-from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
+from medseg_ext.bundle.causes import cause_of, message_of, people_can_mend
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.library_log import shorten_log
+from medseg_ext.bundle.overrides import is_text, refuse_misfits
 from medseg_ext.bundle.values import OverrideError, is_cut, literal, shown
-from medseg_ext.bundle.verbatim import CONFIG_MARKS
-from medseg_ext.objects.result_folder import SUMMARY_FILE, ResultFolder
+from medseg_ext.objects.earlier_results import SUMMARY_FILE
+from medseg_ext.objects.result_folder import ResultFolder
 
 COMMANDS = ("run", "run_workflow")
 OWN_OPTIONS = set(inspect.signature(run).parameters) - {"override"}  # of MONAI's, which are no keys of a config
@@ -114,7 +114,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
     options = read_options(arguments)
     config = ConfigParser.load_config_files(config_files(arguments))
     overrides = {key: option.value for key, option in options.items() if key not in OWN_OPTIONS}
-    refuse_misfits(overrides, ConfigParser(config))
+    refuse_misfits(overrides, config)
     for key, (word, value) in options.items():
         if word is None or key in config.get(DESCRIPTIONS, {}):
             continue
@@ -123,34 +123,10 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
                 f"--{key} {shown(word)}: the shell's quotes do not keep Fire from cutting it at the #; "
                 "write ./ before a path, and other text in two kinds of quotes"
             )
-        if key not in OWN_OPTIONS and "#" in word and _is_text(value):
+        if key not in OWN_OPTIONS and "#" in word and is_text(value):
             raise OverrideError(
                 f"--{key} {shown(word)}: MONAI's parser makes :: of #; medseg train, evaluate and segment do not"
             )
-
-
-def refuse_misfits(overrides: Mapping[str, Any], parser: ConfigParser) -> None:
-    """Stop when a key is to be overridden that a config does not have, or a number of a part by text.
-
-    Args:
-        overrides: values by key, such as `decoder#min_area_px`; of what the config describes only the key is looked at.
-        parser: holds the config.
-
-    Raises:
-        OverrideError: one is no key of the config; names the nearest one. Or its value is text, and the config has a
-            number, or true or false.
-    """
-    known = sorted(key for key in parser.get() if not key.startswith("_"))
-    for key, value in overrides.items():
-        if key not in parser or key.startswith("_"):
-            nearest = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
-            raise OverrideError(f"--{key}: no such key in the config; {hint}")
-        default = parser[key]
-        if key in parser.get(DESCRIPTIONS, {}) or not isinstance(default, (bool, int, float)) or not _is_text(value):
-            continue
-        kind = "True or False" if isinstance(default, bool) else "number"
-        raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
 
 
 def end_with_the_cause() -> None:
@@ -158,7 +134,7 @@ def end_with_the_cause() -> None:
 
     MONAI wraps an error once for every level of the config, so that the last line that a person sees names a config
     item and not what went wrong. An error that this package raised is the cause, also where it was raised from another
-    one. `USER_ERRORS` are shown without the traceback, and not logged before; everything else with it.
+    one. What people can mend is shown without the traceback, and not logged before; everything else with it.
     """
     if not _monai_arguments():
         return
@@ -166,7 +142,7 @@ def end_with_the_cause() -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         cause = cause_of(error)
-        if not isinstance(cause, USER_ERRORS):
+        if not people_can_mend(cause):
             sys.__excepthook__(kind, error, trace)
         print(f"error: {message_of(cause)}", file=sys.stderr)
 
@@ -192,11 +168,6 @@ def end_with_failed_images(results: ResultFolder) -> None:
             f"error: {count} image{'' if count == 1 else 's'} could not be done, the others are; see "
             f"{results.output_dir / SUMMARY_FILE}; the first: {name}: {reason}"
         )
-
-
-def _is_text(value: Any) -> bool:
-    """Say whether a value is text, and nothing that MONAI's parser evaluates or looks up."""
-    return isinstance(value, str) and not value.startswith(CONFIG_MARKS)
 
 
 def _is_flag(word: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medseg_ext.bundle.keys import OWN_KEYS
-from medseg_ext.bundle.values import OverrideError, Schema, literal, read_word
+from medseg_ext.bundle.keys import DESCRIPTIONS, OWN_KEYS
+from medseg_ext.bundle.values import OverrideError, Schema, literal, read_word, shown
+from medseg_ext.bundle.verbatim import CONFIG_MARKS
 
 JSON_WORDS = {"true": True, "false": False, "null": None}  # as configs and help write what Python capitalises
 
@@ -50,3 +53,53 @@ def parse_overrides(
         else:
             overrides[key] = JSON_WORDS.get(value.lower(), literal(value))
     return overrides
+
+
+def refuse_misfits(overrides: Mapping[str, Any], config: Mapping[str, Any], *, options: Iterable[str] = ()) -> None:
+    """Stop when a key is to be overridden that a config does not have, or a number of a part by text.
+
+    Args:
+        overrides: values by key, such as `decoder#min_area_px`; of what the config describes only the key is looked at.
+        config: the content of the config.
+        options: those of the command itself, such as `--output`, which may be meant; it has some for `OWN_KEYS`.
+
+    Raises:
+        OverrideError: one is no key of the config; names the nearest one. Or its value is text, and the config has a
+            number, or true or false.
+
+    >>> refuse_misfits({"outptu": 1}, {"output_dir": "", "seed": 0}, options=["--output"])
+    Traceback (most recent call last):
+    medseg_ext.bundle.values.OverrideError: --outptu: no such key in the config; did you mean --output?
+    """
+    own = [word.removeprefix("--") for word in options]
+    known = sorted(key for key in config if not key.startswith("_") and not (own and key in OWN_KEYS))
+    for key, value in overrides.items():
+        default = _value_at(config, key)
+        if default is _NOTHING or key.startswith("_"):
+            nearest = difflib.get_close_matches(key, [*own, *known], n=1)
+            hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
+            raise OverrideError(f"--{key}: no such key in the config; {hint}")
+        if key in config.get(DESCRIPTIONS, {}) or not isinstance(default, (bool, int, float)) or not is_text(value):
+            continue
+        kind = "True or False" if isinstance(default, bool) else "number"
+        raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
+
+
+def is_text(value: Any) -> bool:
+    """Say whether a value is text, and nothing that MONAI's parser evaluates or looks up."""
+    return isinstance(value, str) and not value.startswith(CONFIG_MARKS)
+
+
+_NOTHING = object()
+
+
+def _value_at(config: Any, key: str) -> Any:
+    """Look up a key such as `handlers#0#load_path` as MONAI's parser does; `_NOTHING` where there is none."""
+    for part in re.split("#|::", key):
+        if isinstance(config, Mapping) and part in config:
+            config = config[part]
+        elif isinstance(config, list) and re.fullmatch(r"-?\d+", part) and -len(config) <= int(part) < len(config):
+            config = config[int(part)]
+        else:
+            return _NOTHING
+    return config

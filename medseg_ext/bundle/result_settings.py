@@ -18,7 +18,17 @@ from medseg_ext.bundle.verbatim import Verbatim
 from medseg_ext.files import file_sha256
 
 # Where things are, how they are called, and how many processes work on them.
-WITHOUT_EFFECT = ("dataset_dir", "output_dir", "bundle_root", "ckpt_path", "num_workers", "title", "settings")
+WITHOUT_EFFECT = (
+    "dataset_dir",
+    "recursive",
+    "output_dir",
+    "overwrite",
+    "bundle_root",
+    "ckpt_path",
+    "num_workers",
+    "title",
+    "settings",
+)
 HASH_DIGITS = 16  # of 64: as many as a person can compare
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +17,16 @@ from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
-from medseg_ext.errors import reason_of
+from medseg_ext.errors import DataError, reason_of
 from medseg_ext.folder_lock import FolderLock
+from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.formats import read_header
+from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.done_images import DoneImages, Item, Row
-from medseg_ext.objects.result_folder import BETWEEN_REMARKS, SUMMARY_FILE, ResultFolder, refuse_results_among_images
+from medseg_ext.objects.earlier_results import SUMMARY_FILE, refuse_results_of_others
+from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 from medseg_ext.tables import read_csv_rows
@@ -140,7 +146,7 @@ class ListedImages:
     large: Sequence[Item] = ()
     unreadable: Sequence[tuple[Item, str]] = ()
     page: int = 0
-    channel: int | str | None = None
+    channel: Choice = None
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -155,21 +161,39 @@ def run_serially(run: SegmentationRun) -> None:
             results.summarise()
             return
 
+    # disable=None: no bar where the output is no terminal
+    bar = tqdm(total=len(run.items), initial=len(run.rows), desc="segmenting", unit="image", disable=None)
+
+    writers: list[ObjectWriter] = []
+
     def prepare(workflow: ConfigWorkflow) -> None:
+        writers.append(workflow.parser.get_parsed_content("object_writer"))
         results = workflow.parser.get_parsed_content("result_folder")
         results.done = run.done
+        results.when_done = bar.update
         results.viewer = run.pictures.add if run.pictures else None
         results.take_over(run.rows.values())
 
-    run_workflow(
-        run.bundle,
-        "inference",
-        # A tuple is an object to MONAI's parser, which would take 100,000 dicts for parts of the config.
-        {**run.overrides, "output_dir": run.output_dir, "dataset#data": tuple(run.pending)},
-        with_log=run.verbose,
-        with_warnings=run.verbose,
-        before=prepare,
-    )
+    def finish_writing() -> None:
+        for writer in writers:
+            writer.close()
+
+    with bar, ExitStack() as stack:
+        stack.callback(finish_writing)  # before the file of notes is closed
+        run_workflow(
+            run.bundle,
+            "inference",
+            {
+                **run.overrides,
+                "output_dir": run.output_dir,
+                # A tuple is an object to MONAI's parser, which would take 100,000 dicts for parts of the config.
+                "dataset#data": tuple(run.pending),
+                "rank": 1,  # the first one has a progress bar, of some of the images, and the lock, which is taken
+            },
+            with_log=run.verbose,
+            with_warnings=run.verbose,
+            before=prepare,
+        )
 
 
 def segment(
@@ -181,6 +205,7 @@ def segment(
     gallery: bool = True,
     verbose: bool = False,
     resume: bool = False,
+    items: Sequence[Item] | None = None,
     carry_out: Callable[[SegmentationRun], None] = run_serially,
 ) -> Segmented:
     """Run the `inference.json` of a bundle over images, through MONAI's `ConfigWorkflow`.
@@ -193,6 +218,7 @@ def segment(
         gallery: write `gallery.html`, too.
         verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
         resume: leave out the images that an earlier run has done with the same settings.
+        items: those of `images`, as of `list_images`, where they are listed already.
         carry_out: does the images, here or elsewhere; the fields of a dataclass are kept in the record of the run.
 
     Returns:
@@ -200,12 +226,16 @@ def segment(
 
     Raises:
         DataError: no image, or none that can be read, no weights, images in the folder to write to, another run that
-            writes there, results of other settings that are to be gone on with, or what else people can mend.
+            writes there, results of other images or another bundle that are not to be overwritten, results of other
+            settings that are to be gone on with, or what else people can mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
-    items = list_images(images)  # before the network is built, which takes seconds
+    if items is None:  # before the network is built, which takes seconds
+        items = list_images(images, recursive=bool(overrides.get("recursive")))
     output_dir = output_dir.absolute()
+    if overrides.get("recursive"):
+        _refuse_results_inside(output_dir, images)
     refuse_results_among_images(output_dir, items)
     pictures = GalleryPictures(len(items)) if gallery else None
     with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
@@ -214,7 +244,11 @@ def segment(
             told = workflow.parser.get_parsed_content
             told("settings")
             settings = result_settings(workflow, overrides)
-            done = DoneImages(output_dir, settings, output_format=told("output_format"))
+            wanted = told("formats") if "formats" in workflow.parser else DEFAULT_FORMATS  # of an older export
+            formats = ResultFormats(told("output_format"), tuple(wanted))
+            done = DoneImages(output_dir, settings, formats=formats)
+            if not told("overwrite"):
+                refuse_results_of_others(output_dir, {item["id"] for item in items}, bundle=bundle.resolve().name)
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
@@ -230,9 +264,12 @@ def segment(
         if pictures is None:
             return Segmented(output_dir, rows_of_all, None)
         done_before = [item for item in items if item["id"] in rows]
+        given = given_pixel_size_um(told("pixel_size_um") if "pixel_size_um" in workflow.parser else None)
         # disable=None: no bar where the output is no terminal
         for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
-            pictures.add(item, *read_pictures(output_dir, item, page=told("page"), channel=told("channel")))
+            asked = {"formats": formats, "page": told("page"), "channel": told("channel")}
+            size_um = given or read_pixel_size_um(item["image"], page=told("page"))
+            pictures.add(item, *read_pictures(output_dir, item, **asked, pixel_size_um=size_um))
         page: Path | None
         try:
             page = write_gallery(
@@ -247,6 +284,13 @@ def segment(
             page = None
             print(f"warning: no gallery could be written to {output_dir} ({error.strerror})", file=sys.stderr)
     return Segmented(output_dir, rows_of_all, page)
+
+
+def _refuse_results_inside(output_dir: Path, images: Sequence[Path | str]) -> None:
+    """Refuse to write into a folder that is read with those inside it: a later run would take results for images."""
+    for folder in map(Path, images):
+        if folder.is_dir() and output_dir.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{output_dir} is inside {folder}, whose folders are read, too: give a folder elsewhere")
 
 
 def _count(number: int, what: str) -> str:

@@ -20,12 +20,13 @@ from medseg_ext.bundle.weights_origin import (
     read_origin,
 )
 from medseg_ext.errors import DataError
-from medseg_ext.files import WEIGHTS_FILE, file_sha256
+from medseg_ext.files import WEIGHTS_FILE, file_sha256, write_atomically
 from medseg_ext.networks.weights import read_weights, save_state
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
 from medseg_ext.runs.training_curve import CURVE_FILES
 
+LOG_FILE = "training_log.md"  # how the weights came to be, written by hand
 REMEDY = "give the model.pt of the output_dir of a training of this bundle"
 LARGE_FILES_HEAD = """\
 # Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
@@ -74,7 +75,7 @@ def write_large_files(bundle: Path) -> Path:
     digest = file_sha256(bundle / WEIGHTS_FILE)
     entry = {"path": WEIGHTS_FILE, "url": "", "hash_val": digest, "hash_type": "sha256"}
     file = bundle / "large_files.yml"
-    file.write_text(LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False), encoding="utf-8")
+    write_atomically(file, LARGE_FILES_HEAD + yaml.safe_dump({"large_files": [entry]}, sort_keys=False))
     return file
 
 
@@ -85,7 +86,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
     into `docs`. So does `training_images.json`, what is known of the training images, but beside the weights again.
     What the weights come from is read from `provenance_train.json` beside them: it goes into `metadata.json`,
     into `docs/data_license.txt`, and into a model card that is written anew. The configs get the training's classes,
-    and what else of its settings decides what the network sees. Figures and pictures of other weights are removed.
+    what else of its settings decides what the network sees, and its calibration of scores, or none. Figures and
+    pictures of other weights are removed.
 
     Args:
         weights: a plain state dict, such as a run's `model.pt`.
@@ -104,11 +106,12 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
         raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
-    if origin.is_start and origin.started_from_replaced:
+    changes = changed_settings(bundle, origin, weights)
+    has_other_layer = bool({"class_names", "channel"} & changes.keys())  # the last, or the first
+    if origin.is_start and origin.started_from_replaced and not has_other_layer:
         raise DataError(f"{weights}: is what the bundle has already, as no epoch of the training was better")
     if evaluation:
         check_is_evaluation_of(weights, evaluation)
-    changes = changed_settings(bundle, origin)
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     parser.update(changes)
@@ -125,7 +128,7 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
             shipped.written.append(copy)
         else:
             _remove(copy, shipped)
-    for name in (WORST_FILE, SAMPLES_FILE):
+    for name in (WORST_FILE, SAMPLES_FILE, LOG_FILE):
         _remove(bundle / "docs" / name, shipped)
     shipped.written.extend(describe_weights(bundle, origin))
     if evaluation:

@@ -8,11 +8,13 @@ from typing import Any
 
 from medseg_ext.bundle.fine_tuning import Plan
 from medseg_ext.bundle.keys import read_defaults
+from medseg_ext.bundle.score_settings import score_settings
+from medseg_ext.files import CALIBRATION_FILE, WEIGHTS_FILE
 from medseg_ext.runs.provenance import provenance_file, read_provenance
 
 OF_NETWORK = (
     "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "variant", "backbone_depth",
-    "anchor_sizes_px",
+    "anchor_sizes_px", "channel",
 )  # fmt: skip
 
 
@@ -27,7 +29,10 @@ def network_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> 
 
 
 def plan_for_weights(bundle: Path, given: Mapping[str, Any], workflow: str) -> Plan:
-    """Plan what is not given for an evaluation or an inference by weights of a training, whose record lies beside them.
+    """Plan what is not given for an evaluation or an inference by other weights than the bundle's own.
+
+    What decides what a network sees is told by the record of a training beside the weights, how scores are calibrated
+    by its `score_calibration.json`; without one they stay as the network gives them.
 
     Args:
         bundle: the bundle's folder.
@@ -38,10 +43,13 @@ def plan_for_weights(bundle: Path, given: Mapping[str, Any], workflow: str) -> P
         DataError: the record is broken.
     """
     weights = given.get("ckpt_path")
-    if not weights or not provenance_file(Path(weights).parent, "train").is_file():
+    if not weights or Path(weights).resolve() == (bundle / WEIGHTS_FILE).resolve():
         return Plan({}, [])
-    trained = read_provenance(Path(weights).parent, "train")["settings"]
-    found = network_settings(trained, read_defaults(bundle / "configs" / f"{workflow}.json"))
-    planned = {key: value for key, value in found.items() if key not in given}
-    lines = [f"as {weights} was trained: {key} {value}" for key, value in planned.items()]
-    return Plan(planned, lines)
+    config, folder = read_defaults(bundle / "configs" / f"{workflow}.json"), Path(weights).parent
+    trained = read_provenance(folder, "train")["settings"] if provenance_file(folder, "train").is_file() else {}
+    of_network = {key: value for key, value in network_settings(trained, config).items() if key not in given}
+    of_scores = {key: value for key, value in score_settings(Path(weights), config).items() if key not in given}
+    lines = [f"as {weights} was trained: {key} {value}" for key, value in of_network.items()]
+    whose = f"fitted for {weights}" if (folder / CALIBRATION_FILE).is_file() else f"{weights} gives them, without a fit"
+    lines += [f"scores, as {whose}: {key} {value}" for key, value in of_scores.items()]
+    return Plan(of_network | of_scores, lines)

@@ -15,8 +15,12 @@ from jsonschema.validators import extend
 
 from medseg_ext.bundle.keys import type_text
 from medseg_ext.bundle.verbatim import Verbatim
+from medseg_ext.errors import DataError
+from medseg_ext.images.channels import read_channels
 
 Schema = Mapping[str, Any]
+CHANNELS = "channels"  # the format of a key
+NULLS = ("null", "none")
 
 
 class OverrideError(ValueError):
@@ -28,7 +32,7 @@ def read_word(key: str, word: str, schema: Schema) -> Any:
 
     What the key takes as text stays as it was typed, whatever it looks like. Numbers and lists are Python's, with bare
     words in brackets as text, as MONAI's command line reads them; true, false and null need no capital, and None is
-    null, too.
+    null, too. Channels are read as `medseg_ext.images.channels.read_channels` does.
 
     Args:
         key: as it stands on the command line, such as `--patch_size`; for the message.
@@ -41,12 +45,23 @@ def read_word(key: str, word: str, schema: Schema) -> Any:
     >>> read_word("--dataset_dir", "20251105", {"type": "string"})
     '20251105'
     >>> read_word("--seed", "null", {"type": ["integer", "null"]})
+    >>> read_word("--formats", "csv,ome-tiff", {"type": "array", "items": {"enum": ["csv", "ome-tiff"]}})
+    ['csv', 'ome-tiff']
     """
+    if schema.get("format") == CHANNELS:
+        return None if word.lower() in NULLS else _channels(key, word, schema)
     checker = _Validator(schema)
     for value in _readings(word, schema):
         if checker.is_valid(value):
             return _whole(value, schema)
     raise OverrideError(_complaint(key, word, schema))
+
+
+def _channels(key: str, word: str, schema: Schema) -> Any:
+    try:
+        return read_channels(word)
+    except DataError as error:
+        raise OverrideError(_complaint(key, word, schema)) from error
 
 
 def check_value(key: str, value: Any, schema: Schema) -> Any:
@@ -114,7 +129,7 @@ def shown(word: str) -> str:
 def _readings(word: str, schema: Schema) -> Iterator[Any]:
     """Yield what a word may mean, the most particular first."""
     lower = word.lower()
-    if lower in ("null", "none"):
+    if lower in NULLS:
         yield None
     if lower in ("true", "false"):
         yield lower == "true"
@@ -123,6 +138,8 @@ def _readings(word: str, schema: Schema) -> Iterator[Any]:
     value = _plain(literal(word))
     if not isinstance(value, str):
         yield value
+    if "enum" in schema.get("items", {}):  # words such as ome-tiff are a difference to Python
+        yield [each.strip(" '\"") for each in word.removeprefix("[").removesuffix("]").split(",")]
     yield word
 
 

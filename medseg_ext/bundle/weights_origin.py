@@ -12,8 +12,10 @@ import jinja2
 
 from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
+from medseg_ext.bundle.score_settings import score_settings
 from medseg_ext.bundle.trained_settings import network_settings
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels import Choice, is_list, name_of
 from medseg_ext.networks.weights import read_saved
 from medseg_ext.pages.model_card import CARD_FILE
 from medseg_ext.runs.comparison_tables import markdown_text
@@ -124,10 +126,13 @@ def check_is_evaluation_of(weights: Path, evaluation: Path) -> None:
         )
 
 
-def changed_settings(bundle: Path, origin: WeightsOrigin) -> dict[str, Any]:
-    """Give the keys of the bundle's configs that a training had otherwise, and a title that is that of its data."""
+def changed_settings(bundle: Path, origin: WeightsOrigin, weights: Path) -> dict[str, Any]:
+    """Give the keys of the bundle's configs that a training had otherwise, and a title that is that of its data.
+
+    How scores are calibrated comes of what was fitted for the weights, or ends.
+    """
     config = _read(bundle / "configs" / "inference.json")
-    changes = network_settings(origin.settings, config)
+    changes = network_settings(origin.settings, config) | score_settings(weights, config)
     if origin.data_set and "title" in config:
         own = origin.settings.get("title")
         changes["title"] = own if own and own != config["title"] else origin.name
@@ -149,8 +154,10 @@ def change_configs(bundle: Path, changes: Mapping[str, Any]) -> list[Path]:
 def describe_weights(bundle: Path, origin: WeightsOrigin) -> list[Path]:
     """Write what weights come from into metadata, licence and model card of a bundle; returns the files."""
     metadata_file, licence_file, card = bundle / "configs" / "metadata.json", bundle / LICENCE_FILE, bundle / CARD_FILE
-    class_names = _read(bundle / "configs" / "inference.json").get("class_names", [])
+    config = _read(bundle / "configs" / "inference.json")
+    class_names = config.get("class_names", [])
     metadata = _metadata(_read(metadata_file), origin, class_names)
+    _tell_channels(metadata, config.get("channel"))
     former = licence_file.read_text(encoding="utf-8") if licence_file.is_file() else ""
     card.parent.mkdir(exist_ok=True)
     _write(metadata_file, metadata)
@@ -189,6 +196,18 @@ def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list
         "validation": dict(origin.kept) if origin.kept else None,
     }
     return metadata
+
+
+def _tell_channels(metadata: dict[str, Any], channel: Choice) -> None:
+    """Say which channels the network sees, if a list of them was chosen."""
+    image = metadata.get("network_data_format", {}).get("inputs", {}).get("image")
+    if image is not None and is_list(channel):
+        image |= {
+            "format": "magnitude",
+            "num_channels": len(channel),
+            "channel_def": {str(number): name_of(each) for number, each in enumerate(channel)},
+        }
+        metadata["image_classes"] = metadata["image_classes"].replace("RGB", ", ".join(map(name_of, channel)), 1)
 
 
 def _render(template: str, **values: Any) -> str:

@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from medseg_ext.bundle.causes import USER_ERRORS, cause_of, message_of
 from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.keys import DESCRIPTIONS
-from medseg_ext.bundle.monai_command_line import refuse_misfits
+from medseg_ext.bundle.overrides import refuse_misfits
 from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.bundle.values import check_value, is_path
 from medseg_ext.bundle.verbatim import as_part, as_path, as_verbatim
@@ -53,7 +53,7 @@ def run_workflow(
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     running = None
-    with given_as(overrides), quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause():
+    with given_as(overrides), quiet(log=not with_log, warnings_too=not with_warnings), telling_the_cause(workflow):
         try:
             running = open_workflow(bundle, workflow, overrides, with_log=with_log)
             running.initialize()
@@ -93,7 +93,7 @@ def open_workflow(
     files = [str(config) for config in configs]
     config = ConfigParser.load_config_files(files)
     given = {"bundle_root": bundle, **overrides}
-    refuse_misfits(given, ConfigParser(config))
+    refuse_misfits(given, config)
     return ConfigWorkflow(
         files if len(files) > 1 else files[0],
         workflow_type=WORKFLOW_TYPES[workflow],
@@ -103,7 +103,7 @@ def open_workflow(
 
 
 @contextmanager
-def telling_the_cause() -> Iterator[None]:
+def telling_the_cause(workflow: str | None = None) -> Iterator[None]:
     """Raise what an error comes from: MONAI wraps it once for every level of the config.
 
     Raises:
@@ -117,7 +117,7 @@ def telling_the_cause() -> Iterator[None]:
         cause = cause_of(error)
         if isinstance(cause, USER_ERRORS):
             raise type(cause)(message_of(cause)) from error
-        raise RuntimeError(message_of(cause) or type(cause).__name__) from error
+        raise RuntimeError(message_of(cause, workflow) or type(cause).__name__) from error
 
 
 def _release(workflow: ConfigWorkflow | None) -> None:

@@ -14,8 +14,10 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 from PIL import Image
 
 from medseg_ext.bundle.trust import refuse_unknown_code
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS
+from medseg_ext.datasets.data_set_folder import CHANNEL, DATASET_FILE, SECTIONS
 from medseg_ext.datasets.workspace import path_in_data_set
+from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.channels_tiff import encode_channels_tiff
 
 SCHEMA = Path(__file__).with_name("meta_schema.json")  # of the version that the metadata name
 FILES = (
@@ -62,8 +64,8 @@ def check_properties(bundle: Path) -> None:
         data = Path(folder, "data")
         for config, kind in WORKFLOWS.items():
             file = bundle / "configs" / f"{config}.json"
-            class_names = ConfigParser.load_config_file(str(file))["class_names"]
-            _write_one_image(data, class_names)
+            content = ConfigParser.load_config_file(str(file))
+            _write_one_image(data, content["class_names"], content.get("channel"))
             workflow = ConfigWorkflow(
                 config_file=str(file),
                 workflow_type=kind,
@@ -139,17 +141,21 @@ def verify_bundle(bundle: Path) -> Iterator[tuple[str, str]]:
             yield name, ""
 
 
-def _write_one_image(folder: Path, class_names: Sequence[str]) -> None:
+def _write_one_image(folder: Path, class_names: Sequence[str], channel: Choice) -> None:
     """Write a data set folder whose every section is the same image of one object: properties need no more."""
     labels = np.zeros((ANY_SIDE_PX, ANY_SIDE_PX), dtype=np.uint8)
     labels[32:96, 32:96] = 1
     item = {"id": "one", "group": "one"}
     maps = {"image": np.stack([labels * 200] * 3, axis=2), "instances": labels, "classes": labels}
     for key, array in maps.items():
-        item[key] = path_in_data_set(key, "one")
+        item[key] = path_in_data_set(key, "one", apart=is_list(channel))
         (folder / item[key]).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / item[key])
-    content = {"class_names": list(class_names), **{section: [item] for section in SECTIONS}}
+        if key == "image" and is_list(channel):
+            pixels = np.repeat(array[..., :1], len(channel), axis=2)
+            (folder / item[key]).write_bytes(encode_channels_tiff(pixels, channel))
+        else:
+            Image.fromarray(array).save(folder / item[key])
+    content = {CHANNEL: channel, "class_names": list(class_names), **{section: [item] for section in SECTIONS}}
     (folder / DATASET_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
+
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
@@ -21,7 +23,11 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from medseg_ext.pages.model_card import write_card
+    from medseg_ext.runs.run_files import refuse_no_evaluation
+
+    refuse_no_evaluation(options.evaluation)
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.pages.model_card import write_card
 
     print("\n".join(write_card(options.bundle, options.evaluation).report()))
     return 0

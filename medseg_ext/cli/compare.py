@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
+
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
@@ -22,8 +24,13 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from medseg_ext.pages.comparison_page import write_comparison
-    from medseg_ext.runs.run_comparison import compare_run_folders
+    from medseg_ext.runs.run_files import refuse_no_evaluation
+
+    for folder in options.runs:
+        refuse_no_evaluation(folder)
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.pages.comparison_page import write_comparison
+        from medseg_ext.runs.run_comparison import compare_run_folders
 
     print(write_comparison(compare_run_folders(options.runs, options.names), options.output))
     return 0

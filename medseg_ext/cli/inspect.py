@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
+
 
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of `medseg`."""
@@ -22,14 +24,14 @@ def add_command(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from medseg_ext.bundle.find import find_bundle
-    from medseg_ext.bundle.inspection import inspect_bundle, inspect_torchscript
-    from medseg_ext.bundle.inspection_table import inspection_table
 
     place = Path(options.bundle)
-    if place.is_file():
-        found = inspect_torchscript(place)
-    else:
-        place = place if (place / "configs").is_dir() else find_bundle(options.bundle)
-        found = inspect_bundle(place)
+    if not place.is_file() and not (place / "configs").is_dir():
+        place = find_bundle(options.bundle)
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.inspection import inspect_bundle, inspect_torchscript
+        from medseg_ext.bundle.inspection_table import inspection_table
+
+    found = inspect_torchscript(place) if place.is_file() else inspect_bundle(place)
     print("\n".join(inspection_table(found, place)))
     return int(any(code.fault for code in found))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # In the order of `medseg --help`: each is a module of this room.
 COMMANDS = (
-    "segment", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export", "verify",
-    "inspect", "pack", "sample", "demo", "render",
+    "segment", "bundles", "prepare", "check", "train", "evaluate", "rerun", "compare", "ship", "card", "export",
+    "verify", "inspect", "pack", "sample", "demo", "render",
 )  # fmt: skip
 
 
@@ -40,8 +40,8 @@ def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
         if further and not hasattr(options, "keys"):
             parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
         options.keys = further
-        if hasattr(options, "advice"):
-            interruption.advice = partial(options.advice, options, sys.argv[1:] if arguments is None else arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        interruption.advice = partial(getattr(options, "advice", _same_again), options, words)
         if getattr(options, "trust", False):
             from medseg_ext.bundle.trust import trusting
 
@@ -49,10 +49,25 @@ def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
                 return options.run(options)
         return options.run(options)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
+        from medseg_ext.errors import one_line
+
         if isinstance(error, BrokenPipeError) and _nobody_reads_on():
             return 141  # as shells say it
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error, interruption.advice)}", file=sys.stderr)
         return 2
+
+
+CITATION = """\
+To cite it: The medseg_ext maintainers. medseg_ext: MONAI bundles for cell and nucleus segmentation, version {version}.
+Cite the data set and the network of the bundle, too: "References" in its docs/README.md; and MONAI:
+Cardoso et al. 2022, doi:10.48550/arXiv.2211.02701."""
+
+
+def _same_again(_: argparse.Namespace, words: Sequence[str]) -> str:
+    """Advise to run the command again: what it had not ended leaves nothing half-written."""
+    import shlex
+
+    return f"; to begin anew: {shlex.join(['medseg', *words])}"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,11 +75,18 @@ def build_parser() -> argparse.ArgumentParser:
     import argparse
     from importlib import import_module
 
+    class _Version(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            from medseg_ext import __version__
+
+            parser.exit(message=f"medseg {__version__}\n{CITATION.format(version=__version__)}\n")
+
     parser = argparse.ArgumentParser(
         prog="medseg",
         description="Find cells and nuclei in microscopy images; train, compare and deploy what finds them.",
         epilog="medseg COMMAND --help tells more.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and how to cite")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"medseg_ext.cli.{name}").add_command(commands)

@@ -22,7 +22,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FOLDER", help="data set folder (default: data/<data set of the bundle>)"
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder to make (default: out/pack/<bundle>)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder to make (default: out/pack/<bundle>)")
     parser.add_argument("--python", default="3.12", metavar="VERSION", help="the machine's (default: %(default)s)")
     parser.add_argument(
         "--has", nargs="+", default=HAS, metavar="PACKAGE", help=f"what the machine has (default: {' '.join(HAS)})"
@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         PackingOptions(
             bundle=bundle,
             data=options.data or Path("data") / bundle.name.partition("_")[0],
-            out=options.out or Path("out", "pack", bundle.name),
+            output=options.output or Path("out", "pack", bundle.name),
             python=options.python,
             has=options.has,
             image_quality=options.image_quality,

@@ -99,12 +99,19 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         choices=("components",),
         help="take masks that do not number objects, each piece for an object; those that touch become one",
     )
+    own.add_argument(
+        "--channel",
+        metavar="CHANNELS",
+        help="which channels of the images are taken, by number, counted from 0, or name: one as grey, such as DAPI, "
+        "or several as they are, such as DAPI,GFP or [0,2] (default: grey or RGB)",
+    )
     own.add_argument("--leave-out", nargs="+", metavar="CLASS", help="classes whose objects are to be left out")
 
 
 def _run(options: argparse.Namespace) -> int:
     from medseg_ext.datasets.layouts import OWN_OPTIONS, prepare, recognise_layout
     from medseg_ext.datasets.preparation_table import summary
+    from medseg_ext.images.channels import read_channels
 
     layout = options.layout or recognise_layout(options.source)
     for name in ("test_solution", *OWN_OPTIONS):
@@ -115,6 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     names = ["test", "groups", "seed", "fractions", "splits_from", "workers"]
     names += [name for name in LAYOUTS[layout].options if name not in OWN_OPTIONS]
     own = {name: getattr(options, name, None) for name in ("name", "licence", "origin", *OWN_OPTIONS)}
+    own["channel"] = read_channels(options.channel) if getattr(options, "channel", None) is not None else None
     dataset = prepare(
         layout,
         options.source,

@@ -43,16 +43,7 @@ def add_command(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     with quick_imports():
         from medseg_ext.bundle.find import find_bundle
-        from medseg_ext.bundle.library_log import shorten_log
-        from medseg_ext.bundle.segmentation import run_serially, segment
-        from medseg_ext.bundle.trust import refuse_unknown_code, refuse_unknown_values
-        from medseg_ext.bundle.workflow import run_workflow
-        from medseg_ext.runs.provenance import (
-            changes_since,
-            provenance_file,
-            read_provenance,
-            repeatable_settings,
-        )
+        from medseg_ext.runs.provenance import changes_since, provenance_file, read_provenance, repeatable_settings
 
     record = read_provenance(options.run_dir, options.workflow)
     _refuse_other_configs(record, options.run_dir)
@@ -60,6 +51,12 @@ def _run(options: argparse.Namespace) -> int:
     root = Path(settings["bundle_root"])
     bundle = find_bundle(str(root) if root.is_dir() else record["bundle"])
     further = read_overrides(options.keys, bundle, workflow, remedy="it is that of the run, or --output")
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.library_log import shorten_log
+        from medseg_ext.bundle.segmentation import run_serially, segment
+        from medseg_ext.bundle.trust import refuse_unknown_code, refuse_unknown_values
+        from medseg_ext.bundle.workflow import run_workflow
+
     given = record["given"] or {}
     repeated = {key: value for key, value in settings.items() if key not in NOT_REPEATED}
     workers: dict[str, Any] = record["workers"] or {}

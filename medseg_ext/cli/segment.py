@@ -20,17 +20,21 @@ def add_command(commands: Any) -> None:
         commands,
         "segment",
         "inference",
-        "IMAGES... --bundle NAME [--output FOLDER] [--resume] [--workers N | --scheduler ADDRESS] [--open]"
-        " [--no-gallery] [--verbose]",
+        "IMAGES... --bundle NAME [--recursive] [--output FOLDER] [--resume | --overwrite]"
+        " [--workers N | --scheduler ADDRESS] [--open] [--no-gallery] [--verbose]",
         help="find the objects in images with a bundle",
         description="Find the objects in images, as `python -m monai.bundle run inference` does, and write a gallery.",
     )
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="images, and folders of images")
+    parser.add_argument("--recursive", action="store_true", help="look for images in the folders inside folders, too")
     parser.add_argument(
         "--output", type=Path, default=Path("objects"), help="folder of the files to write (default: objects)"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with an earlier run: leave out the images that it has done"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove the results of other images or of another bundle in --output"
     )
     places = parser.add_mutually_exclusive_group()
     places.add_argument("--workers", type=int, metavar="N", help="work on N images at once, each in a process (Dask)")
@@ -47,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     import webbrowser
 
     from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.datasets.image_list import list_images
 
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
@@ -57,11 +62,16 @@ def _run(options: argparse.Namespace) -> int:
         [*options.keys, *(word for word in options.images if word not in images)],
         bundle,
         "inference",
+        options=options.own_options(),
         remedy="give images, --bundle and --output instead",
         hint="; images come first",
     )
     if not images:
         raise ValueError("no image is named: give images and folders first, then options")
+    if options.resume and options.overwrite:
+        raise ValueError("--resume goes on with what --overwrite removes: give one of them")
+    overrides |= {key: True for key in ("recursive", "overwrite") if getattr(options, key)}
+    items = list_images(images, recursive=bool(overrides.get("recursive")))
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.segmentation import run_serially, segment
@@ -78,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         gallery=options.gallery,
         verbose=options.verbose,
         resume=options.resume,
+        items=items,
         carry_out=workers_for(options.workers, options.scheduler) or run_serially,
     )
     print("\n".join(done.report()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,9 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if not importlib.util.find_spec("tensorboard"):
+        raise ValueError("a training needs TensorBoard, which is not installed: pip install 'medseg-ext[train]'")
+
     def plan(bundle: Path, given: Mapping[str, Any]) -> Plan:
         from medseg_ext.bundle.fine_tuning import plan_training
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,9 @@ def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **
     parser.add_argument("-h", "--help", action=_HelpWithKeys, workflow=workflow, nargs=0, help="show this and the keys")
     parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder; needed")
     add_trust_option(parser)
-    parser.set_defaults(keys=[])
+    parser.set_defaults(
+        keys=[], own_options=lambda: sorted(set(re.findall(r"(?<!\w)--[a-z]\w*", parser.format_help())))
+    )
     return parser
 
 
@@ -97,19 +100,28 @@ def _keys_text(bundle: str | None, workflow: str) -> list[str]:
     return lines
 
 
-def read_overrides(words: Sequence[str], bundle: Path, workflow: str, **texts: str) -> dict[str, Any]:
-    """Read the keys that follow a command's options, by the schemas of the bundle's config; loads no framework.
+def read_overrides(
+    words: Sequence[str], bundle: Path, workflow: str, *, options: Sequence[str] = (), **texts: str
+) -> dict[str, Any]:
+    """Read the keys that follow a command's options, by the bundle's config; loads no framework.
 
     Args:
         words: of the command line.
         bundle: the bundle's folder.
         workflow: name of the config file, such as "train".
+        options: those of the command itself, which may be meant by a misspelt key.
         **texts: `remedy` and `hint` of `parse_overrides`.
-    """
-    from medseg_ext.bundle.keys import read_schemas
-    from medseg_ext.bundle.overrides import parse_overrides
 
-    return parse_overrides(words, read_schemas(bundle / "configs" / f"{workflow}.json"), **texts)
+    Raises:
+        OverrideError: the config has no such key, or it does not take its value.
+    """
+    from medseg_ext.bundle.keys import DESCRIPTIONS, read_config
+    from medseg_ext.bundle.overrides import parse_overrides, refuse_misfits
+
+    config = read_config(bundle / "configs" / f"{workflow}.json")
+    overrides = parse_overrides(words, config.get(DESCRIPTIONS, {}), **texts)
+    refuse_misfits(overrides, config, options=options)
+    return overrides
 
 
 def run_command(
@@ -133,9 +145,12 @@ def run_command(
         The workflow, done.
     """
     from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.datasets.data_set_folder import read_dataset_json
 
     bundle = find_bundle(options.bundle)
-    overrides = read_overrides(options.keys, bundle, workflow, remedy="give --data, --bundle and --output instead")
+    remedy = "give --data, --bundle and --output instead"
+    overrides = read_overrides(options.keys, bundle, workflow, options=options.own_options(), remedy=remedy)
+    read_dataset_json(data)
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.workflow import run_workflow

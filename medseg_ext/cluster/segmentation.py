@@ -92,7 +92,7 @@ class _Image:
     def _take(self, answer: Answer) -> Iterable[Task]:
         if answer.view is not None:
             self._workshop = str(self._tidying.enter_context(temporary_folder(self.results.output_dir)))
-            self._tiles_left = answer.tiles
+            self._tiles_left = answer.tiles - len(answer.view.glass)
             return self._tiles(answer.view, answer.tiles)
         self._end()
         if answer.row is not None:
@@ -104,15 +104,20 @@ class _Image:
         return ()
 
     def _tiles(self, view: View, tiles: int) -> Iterator[Task]:
+        def join() -> Task:
+            of_image = (self.order, self.item, self._wants_large())
+            return Task(join_tiles, (*of_image, view, tiles, self._workshop), self._take, self._fail)
+
         def take(reason: str | None) -> Iterable[Task]:
             self._tiles_left -= 1
             if reason is not None:
                 self._fail(reason)
             elif not self._tiles_left and not self._has_failed:
-                of_image = (self.order, self.item, self._wants_large())
-                yield Task(join_tiles, (*of_image, view, tiles, self._workshop), self._take, self._fail)
+                yield join()
 
-        for number in range(tiles):
+        if not self._tiles_left:  # all glass
+            yield join()
+        for number in (each for each in range(tiles) if each not in view.glass):
             if self._has_failed:
                 return
             self.bar.set_postfix_str(f"{self.item['id']}: tile {number + 1} of {tiles}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from distributed import get_worker
-from ignite.engine import Events
 from numpy.typing import NDArray
 
+from medseg_ext.bundle.loaded import LoadedBundle, ResultsInTurn
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.trust import trusting
 from medseg_ext.bundle.workflow import open_workflow, quiet, telling_the_cause
-from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
 from medseg_ext.objects.done_images import Item, Note, Row, differing_settings
-from medseg_ext.objects.result_folder import DONE, ResultFolder
+from medseg_ext.objects.result_folder import DONE
 from medseg_ext.pages.gallery_pictures import Views, make_views
-from medseg_ext.tiling.large_images import LargeImages, View
+from medseg_ext.tiling.large_images import View
 from medseg_ext.tiling.tile_files import load_objects, save_objects
 
 
@@ -82,7 +81,7 @@ def segment_image(order: Order, item: Item, with_large_views: bool) -> Answer:
     """Segment an image and write its files, or look at a large one."""
     with _bundle_of(order) as bundle:
         bundle.results.with_large_views = with_large_views
-        return bundle.segment(item)
+        return bundle.answer(item)
 
 
 def segment_tile(order: Order, item: Item, view: View, number: int, workshop: str) -> str | None:
@@ -99,31 +98,13 @@ def join_tiles(order: Order, item: Item, with_large_views: bool, view: View, til
     """Join the objects of all tiles of a large image, and write its files."""
     with _bundle_of(order) as bundle:
         bundle.results.with_large_views = with_large_views
-        paths = [tile_file(workshop, number) for number in range(tiles)]
+        paths = [tile_file(workshop, number) for number in range(tiles) if number not in view.glass]
         return bundle.join_tiles(item, view, paths, Path(workshop))
 
 
 def tile_file(workshop: str, number: int) -> Path:
     """Name the file of a tile's objects."""
     return Path(workshop, f"{number}.npz.zst")
-
-
-class WorkersImages(ReadableImages):
-    """The one image that a worker is at."""
-
-    def __init__(self, data: Sequence[dict[str, str]], transform: Any = None, **options: Any) -> None:
-        self._options = {"transform": transform, **options}
-        self.take(*data)
-
-    def take(self, *items: Item) -> None:
-        """Take other images; none is readable where `unreadable` says so."""
-        self.unreadable = []
-        try:
-            super().__init__([dict(item) for item in items], **self._options)
-        except DataError:
-            if items and not self.unreadable:
-                raise
-            self.data = []
 
 
 class LatestNote:
@@ -143,8 +124,8 @@ class LatestNote:
         self.note = note
 
 
-class WorkersResults(ResultFolder):
-    """Write the files of images, but no summary of them, and leave the folder's other files to the one that orders.
+class WorkersResults(ResultsInTurn):
+    """Write the files of images in turn, with notes and views of them for the one that orders.
 
     Attributes:
         small_bytes: see `Order`.
@@ -156,18 +137,9 @@ class WorkersResults(ResultFolder):
     with_large_views = False
     _views: tuple[Views, Views] | None = None
 
-    def start(self) -> None:
-        """Take note of images that cannot be read."""
-        for item, reason in self.images.unreadable:
-            self.add_failure(item, reason)
-
-    def summarise(self) -> None:
-        """Leave it."""
-
     def answer(self, item: Item) -> Answer:
         """Hand over what is known of an image, and forget it."""
-        row = self._rows.pop(item["id"])
-        self._remarks.pop(item["id"], None)
+        row = self.take_row(item)
         answer = Answer(row, self.done.note, views=self._views) if row["status"] == DONE else Answer(row)
         self.done.note = self._views = None
         return answer
@@ -179,8 +151,10 @@ class WorkersResults(ResultFolder):
             self._views = make_views(picture, overlay, small_bytes=self.small_bytes, with_large=with_large)
 
 
-class LoadedBundle:
-    """A bundle's inference with its network loaded, which does images one by one, by the code of a serial run."""
+class WorkersBundle(LoadedBundle):
+    """A bundle that does the tasks of an order, image by image or tile by tile."""
+
+    results: WorkersResults
 
     def __init__(self, order: Order) -> None:
         torch.set_num_threads(order.threads or get_worker().state.nthreads)
@@ -191,41 +165,18 @@ class LoadedBundle:
         with trusting(order.trusts):
             as_ordered = open_workflow(bundle, "inference", order.overrides)
         _refuse_other_settings(result_settings(as_ordered, order.overrides), order)
-        overrides = {
-            **order.overrides,
-            "output_dir": output_dir,
-            "num_workers": 0,
-            "rank": 1,  # the first one has the progress bar
-            "dataset#_target_": "medseg_ext.cluster.worker.WorkersImages",
-            "dataset#data": (),
-            "result_folder#_target_": "medseg_ext.cluster.worker.WorkersResults",
-        }
         with trusting(order.trusts):
-            workflow = open_workflow(bundle, "inference", overrides)
-        workflow.initialize()
-        told = workflow.parser.get_parsed_content
-        self.images: WorkersImages = told("dataset")
-        self.results: WorkersResults = told("result_folder")
+            overrides = {**order.overrides, "output_dir": output_dir}
+            super().__init__(bundle, overrides, results="medseg_ext.cluster.worker.WorkersResults")
         self.results.done = LatestNote()
         self.results.small_bytes = order.small_bytes
-        self.evaluator = told("evaluator")
-        self.evaluator.state.epoch_length = 1
-        self.large_images: LargeImages = told("large_images")
-        self.large_images.shows_progress = False
-        if loader := self.large_images.weights_loader:  # now, and not for each image
-            loader.load()
-            self.evaluator.remove_event_handler(loader, Events.STARTED)
-            self.large_images.weights_loader = None
 
-    def segment(self, item: Item) -> Answer:
+    def answer(self, item: Item) -> Answer:
         """Segment an image and write its files, or look at a large one."""
         self.images.take(item)
         if self.images.large:
             return self._look_at(item)
-        if self.images.unreadable:
-            self.results.start()
-        else:
-            self.evaluator.run()
+        self.segment_taken()
         return self.results.answer(item)
 
     def segment_tile(self, item: Item, view: View, number: int, path: Path) -> None:
@@ -257,21 +208,21 @@ class LoadedBundle:
         except Exception as error:
             self.results.add_failure(item, reason_of(error, item["image"]))
         else:
-            self.large_images.run()  # whoever does a tile of it would have to decode it as a whole
+            self.segment_taken()  # whoever does a tile of it would have to decode it as a whole
         return self.results.answer(item)
 
 
 _guard = threading.Lock()
-_loaded: dict[str, LoadedBundle] = {}  # of this process: the latest one
+_loaded: dict[str, WorkersBundle] = {}  # of this process: the latest one
 
 
 @contextmanager
-def _bundle_of(order: Order) -> Iterator[LoadedBundle]:
+def _bundle_of(order: Order) -> Iterator[WorkersBundle]:
     """Give the order's bundle to one thread at a time."""
     with _guard, quiet(log=not order.verbose, warnings_too=not order.verbose), telling_the_cause():
         if order.key not in _loaded:
             _loaded.clear()
-            _loaded[order.key] = LoadedBundle(order)
+            _loaded[order.key] = WorkersBundle(order)
         yield _loaded[order.key]
 
 

@@ -134,3 +134,19 @@ def other_size(where: str, mask: tuple[int, ...], image: tuple[int, int]) -> str
         f"{where} is a mask of {mask[0]} x {mask[1]} px (rows x columns), its image has {image[0]} x {image[1]} px: "
         "give both at one resolution"
     )
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """What stands in one file.
+
+    Attributes:
+        file: name in the source.
+    """
+
+    file: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file."""
+        return (self.file,)

@@ -22,7 +22,7 @@ from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import told_if_unreadable
 from medseg_ext.images.eight_bit import read_rgb_8_bit
 from medseg_ext.images.fingerprints import Fingerprint, are_one_picture, candidate_pairs, fingerprint
-from medseg_ext.images.read import read_labels
+from medseg_ext.images.read import channels_prepared, read_labels
 
 TINY_SHARE = 0.1  # of a usual object of the data set
 NUMBER_AT_END = re.compile(r"[ _.-]+(?:[A-Za-z]{0,4}\d+)$")
@@ -124,10 +124,10 @@ def look_at(image: CheckedImage) -> Facts:
 
 
 def read_pixels(image: CheckedImage) -> NDArray[np.uint8]:
-    """Read an image as uint8 RGB (H, W, 3). Raises: DataError: it cannot be read."""
+    """Read an image as uint8 (H, W, C). Raises: DataError: it cannot be read."""
     path = image.files["image"]
     with told_if_unreadable(path):
-        return read_rgb_8_bit(path.read_bytes(), str(path))
+        return read_rgb_8_bit(path.read_bytes(), str(path), channel=channels_prepared(path))
 
 
 def _of_files(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> Iterator[Finding]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids, check_inner_path, told_if_unreadable, unreadable
+from medseg_ext.images.channels import as_typed
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "testing")
 FOLDER_OF_KEY = {"image": "images", "instances": "instances", "classes": "classes"}
+CHANNEL = "channel"  # in dataset.json: which channels of the raw images were taken, if a person said so
 NOT_STATED = "not stated"  # licence or origin of people's own data
 ADVICE = "prepare it with `medseg prepare`"
 
@@ -42,7 +45,11 @@ def read_dataset_json(dataset_dir: Path | str) -> dict[str, Any]:
 
 
 def load_datalist(
-    dataset_dir: Path | str, section: str, *, class_names: Sequence[str] | None = None
+    dataset_dir: Path | str,
+    section: str,
+    *,
+    class_names: Sequence[str] | None = None,
+    channel: int | str | Sequence[int | str] | None = None,
 ) -> list[dict[str, str]]:
     """List one section of a data set folder.
 
@@ -50,6 +57,8 @@ def load_datalist(
         dataset_dir: the data set folder.
         section: training, validation or testing.
         class_names: those of the bundle, which must be those of the data set; None takes any.
+        channel: which channels of raw images a network sees. A list must be that of the data set, and a data set of
+            several channels wants one, unless `class_names` is None.
     Returns: for each image its `id`, its `group`, empty where it has none, and its `kind`, where it has one; absolute
         paths under `image`, `instances` and `classes`.
     Raises: DataError: as `read_dataset_json` and `check_items`; the section is missing, broken or empty; a listed file
@@ -62,6 +71,8 @@ def load_datalist(
             f"{dataset_dir} has the classes {load_class_names(dataset_dir)}, this bundle has {list(class_names)}:"
             " give it a data set of its kind, or take another bundle"
         )
+    if class_names is not None:
+        _refuse_other_channels(dataset_dir, channel)
     folder, file = Path(dataset_dir).absolute(), Path(dataset_dir) / DATASET_FILE
     items = read_dataset_json(dataset_dir).get(section)
     if not isinstance(items, list):
@@ -79,6 +90,20 @@ def load_datalist(
             if not _is_file(item[key]):
                 raise DataError(f"{item[key]} is missing, though {file} lists it: delete the folder, then {ADVICE}")
     return datalist
+
+
+def _refuse_other_channels(dataset_dir: Path | str, channel: int | str | Sequence[int | str] | None) -> None:
+    """Refuse images of other channels than a network sees. Raises: DataError: names both, and the remedy."""
+    of_data = read_dataset_json(dataset_dir).get(CHANNEL)
+    several, wanted = (list(each) if isinstance(each, (list, tuple)) else None for each in (of_data, channel))
+    if several != wanted:
+        told = ["grey or RGB" if each is None else f"the channels {each}" for each in (several, wanted)]
+        remedy = (
+            f"give --channel {shlex.quote(as_typed(several))}"
+            if several
+            else "prepare it with them (medseg prepare --channel)"
+        )
+        raise DataError(f"{dataset_dir} holds {told[0]}, this network sees {told[1]}: {remedy}")
 
 
 def check_items(items: Sequence[Any], where: str) -> None:

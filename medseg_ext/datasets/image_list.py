@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import chain, count
 from pathlib import Path
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
+from medseg_ext.images.ome_zarr import is_ome_zarr
 
 logger = logging.getLogger(__name__)
 
@@ -42,39 +43,101 @@ NAMINGS: tuple[Callable[[Path], str], ...] = (
 OTHERS_NAMED = 5  # of what a folder holds besides images
 
 
-def list_images(path: Path | str | Sequence[Path | str]) -> list[dict[str, str]]:
+def list_images(path: Path | str | Sequence[Path | str], *, recursive: bool = False) -> list[dict[str, str]]:
     """List images for inference.
 
     Args:
-        path: an image, or a folder of images; folders inside it are left out. Or several of both.
-    Returns: in the order of `path`, those of a folder sorted by name, none twice; for each its absolute path under
-        `image`, and a unique name under `id`: the file's without suffix; with suffix where two would be alike, in
-        other letters' case too, as macOS and Windows take such names for one; with the folder's before it where the
-        suffix is the same, too; with a number after it as the last resort; shortened where no file could have it with
-        an ending.
+        path: an image, or a folder of images. Or several of both.
+        recursive: look in the folders inside folders, too, hidden ones left out, each once however links lead there.
+    Returns: in the order of `path`, those of a folder sorted by name, none twice, before those of folders inside it;
+        for each its absolute path under `image`, and a unique name under `id`: the file's without suffix; with suffix
+        where two would be alike, in other letters' case too, as macOS and Windows take such names for one; with the
+        folder's before it where the suffix is the same, too; with a number after it as the last resort; shortened where
+        no file could have it with an ending.
         What else a folder holds is logged as passed over, but for hidden files.
     Raises: DataError: nothing there, or nothing that may be looked into; no file of a format that can be read.
     """
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
-    images = list(dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute())))
+    images = list(
+        dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute(), recursive=recursive))
+    )
     ids = map(fitting_id, _unique_names(images))
     return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
 
 
-def _images_in(path: Path) -> list[Path]:
+def _images_in(path: Path, *, recursive: bool) -> list[Path]:
     with told_if_unreadable(path):
         if not path.exists():
             raise DataError(f"{path} does not exist: give an image or a folder of images")
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    if recursive and _is_plain_folder(path):
+        images = [file for folder in _folders_in(path) for file in _images_of(folder, tells_folders=False)]
+        if not images:
+            raise DataError(f"{path} and the folders inside it hold no image: give {FORMAT_NAMES} files")
+        return images
+    images = _images_of(path, tells_folders=True)
+    if not images:
+        is_folder = path.is_dir()
+        found = (
+            "holds no image" if is_folder and any(path.iterdir()) else "is empty" if is_folder else "is not an image"
+        )
+        raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{_hint_at_folders(path) if is_folder else ''}")
+    return images
+
+
+def _folders_in(path: Path) -> Iterator[Path]:
+    """Yield a folder and those inside it, but for hidden ones, in order of their names."""
+    seen: set[Path] = set()
+    pending = [path]
+    while pending:
+        folder = pending.pop()
+        place = folder.resolve()
+        if place in seen:  # a link that leads back
+            continue
+        seen.add(place)
+        yield folder
+        with told_if_unreadable(folder):
+            inside = sorted(
+                each for each in folder.iterdir() if _is_plain_folder(each) and not each.name.startswith(".")
+            )
+        pending += reversed(inside)
+
+
+def _hint_at_folders(path: Path) -> str:
+    """Name the folders that hold images, of one that holds none itself."""
+    with_images = [
+        folder.name for folder in sorted(path.iterdir()) if _is_plain_folder(folder) and _holds_an_image(folder)
+    ]
+    if not with_images:
+        return ""
+    more = f" and {len(with_images) - OTHERS_NAMED} more" if len(with_images) > OTHERS_NAMED else ""
+    names = as_text(", ".join(with_images[:OTHERS_NAMED]))
+    return f"; its folders {names}{more} hold some: give these, or --recursive (a config's key: --recursive True)"
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Say whether a path is a folder, and no image itself."""
+    return path.is_dir() and not is_ome_zarr(path)
+
+
+def _holds_an_image(folder: Path) -> bool:
+    try:
+        return any(is_image_file(file, chosen=False) for file in folder.iterdir())
+    except OSError:  # not to be looked into
+        return False
+
+
+def _images_of(path: Path, *, tells_folders: bool) -> list[Path]:
+    """List the images of a folder, without those in folders inside it, or the one image; log what is passed over."""
+    with told_if_unreadable(path):
+        inside = sorted(path.iterdir()) if _is_plain_folder(path) else [path]
         images = [file for file in inside if is_image_file(file, chosen=file == path)]
     if not images:
-        hint = f"; did you mean {path / 'images'}?" if (path / "images").is_dir() else ""
-        found = "is empty" if not inside else "holds no image" if path.is_dir() else "is not an image"
-        raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{hint}")
+        return []
     taken = set(images)
-    if others := [file.name for file in inside if file not in taken and not file.name.startswith(".")]:
+    passed_over = [file for file in inside if file not in taken and (tells_folders or not file.is_dir())]
+    if others := [file.name for file in passed_over if not file.name.startswith(".")]:
         more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
         names = as_text(", ".join(others[:OTHERS_NAMED]))
         logger.warning("%s: passed over, as they are no %s files: %s%s", path, FORMAT_NAMES, names, more)

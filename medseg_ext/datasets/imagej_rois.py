@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.datasets.annotations import Remarks
+from medseg_ext.datasets.annotations import OneFile, Remarks
 from medseg_ext.datasets.label_maps import ObjectMask
 from medseg_ext.datasets.pairing import Pairing, pair_files
 from medseg_ext.datasets.polygons import outlined_object
 from medseg_ext.datasets.raw_images import is_image_name
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
+from medseg_ext.memory import TEXT_GROWS, check_bytes
 
 OTHER_PLANE = "ROI of another slice or frame than the first"
 NO_OUTLINE = "ROI that encloses nothing ({})"
@@ -26,19 +28,8 @@ ZIP_START = b"PK"
 
 
 @dataclass(frozen=True)
-class RoiFile:
-    """Objects as the ROIs of an archive (`RoiSet.zip`), or a single one (`.roi`).
-
-    Attributes:
-        file: name in the source.
-    """
-
-    file: str
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The archive."""
-        return (self.file,)
+class RoiFile(OneFile):
+    """Objects as the ROIs of an archive (`RoiSet.zip`), or a single one (`.roi`)."""
 
     def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Draw the ROIs. Raises: DataError: the archive or a ROI is broken."""
@@ -83,8 +74,11 @@ def _members(source: Source, file: str) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
                 if member.filename.lower().endswith(".roi"):
+                    check_bytes(TEXT_GROWS * member.file_size, source.where(file), remedy="save its ROIs again")
                     yield f"{file}/{member.filename}", archive.read(member)
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError) as error:
         raise DataError(
             f"{source.where(file)} is no archive of ROIs, or is cut short ({error}): save it again"
         ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from typing import Any
 
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
+from medseg_ext.memory import TEXT_GROWS, check_bytes, most_bytes
 
 GZIP_START = b"\x1f\x8b"
 PEEK_BYTES = 65536
@@ -17,7 +19,9 @@ PEEK_BYTES = 65536
 def read_json(source: Source, name: str) -> Any:
     """Read a JSON file, also one packed with gzip. Raises: DataError: it is broken."""
     try:
-        return json.loads(_unpacked(source.read(name)))
+        return json.loads(_unpacked(source.read(name), source.where(name)))
+    except DataError:
+        raise
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{source.where(name)} is no JSON, or is cut short ({error}): export it again") from error
 
@@ -40,5 +44,9 @@ def beginning(source: Source, name: str) -> bytes:
         return b""
 
 
-def _unpacked(data: bytes) -> bytes:
-    return gzip.decompress(data) if data.startswith(GZIP_START) else data
+def _unpacked(data: bytes, where: str) -> bytes:
+    if data.startswith(GZIP_START):
+        with gzip.open(io.BytesIO(data)) as file:
+            data = file.read(most_bytes() // TEXT_GROWS + 1)
+    check_bytes(TEXT_GROWS * len(data), where, remedy="export fewer images to a file")
+    return data

@@ -126,7 +126,7 @@ class Fit(NamedTuple):
 
 
 def fit_of_labels(image: NDArray[np.uint8], labels: np.ndarray) -> Fit:
-    """Lay the outlines of a label map, (H, W), over the edges of its image, uint8 RGB (H, W, 3).
+    """Lay the outlines of a label map, (H, W), over the edges of its image, uint8 (H, W, C).
 
     Shifts of up to three diameters of a usual object, and a quarter of the shorter side, are tried. Too few outlines
     tell nothing: then they fit.
@@ -157,7 +157,8 @@ def fit_of_labels(image: NDArray[np.uint8], labels: np.ndarray) -> Fit:
 
 def _edges(image: NDArray[np.uint8], diameter: float) -> np.ndarray:
     """Give the strength of edges beyond that of their surroundings, its standard deviation 1; float (H, W)."""
-    slopes = [ndimage.gaussian_gradient_magnitude(image[..., channel].astype(np.float32), 1) for channel in range(3)]
+    channels = np.moveaxis(image.astype(np.float32), -1, 0)
+    slopes = [ndimage.gaussian_gradient_magnitude(channel, 1) for channel in channels]
     strength = np.max(slopes, axis=0)
     strength = np.sqrt(np.minimum(strength, np.percentile(strength, 99)))  # a speck of dirt is not all
     strength -= ndimage.gaussian_filter(strength, 2 * diameter)

@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     official: str | None = None
 
 
-OWN_OPTIONS = ("objects", "binary", "leave_out")
+OWN_OPTIONS = ("objects", "binary", "leave_out", "channel")
 LAYOUTS = {
     "dsb2018": Layout(
         what="the nuclei of the Data Science Bowl 2018",

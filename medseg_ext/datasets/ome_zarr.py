@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from medseg_ext.datasets.pairing import WITHOUT_LABELS, Pair, section_of
 from medseg_ext.datasets.roles import role_of
 from medseg_ext.datasets.sources import FolderSource, Source
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels import Choice, is_list
 from medseg_ext.images.eight_bit import as_rgb_8_bit
+from medseg_ext.images.ome_zarr import ZARR_SUFFIX, OmeZarrImage, ome_attributes, open_zarr
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
-
-ZARR_SUFFIX = ".zarr"
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def find_images(source: Source) -> tuple[list[tuple[Pair, tuple[str, ...]]], dic
     return found, {WITHOUT_LABELS: without} if without else {}
 
 
-def read_zarr_image(source: Source, name: str) -> tuple[NDArray[np.uint8], list[str]]:
+def read_zarr_image(source: Source, name: str, *, channel: Choice = None) -> tuple[NDArray[np.uint8], list[str]]:
     """Read the full resolution of an image; as `medseg_ext.datasets.raw_images.read_image_file`.
 
     Raises: DataError: several planes or times; not grey or RGB; broken.
     """
-    array, left_out = _read_plane(source.path / name, source.where(name))
-    return as_rgb_8_bit(array, source.where(name)), left_out
+    array, left_out = _read_plane(source.path / name, source.where(name), channel=channel)
+    return as_rgb_8_bit(array, source.where(name), apart=is_list(channel)), left_out
 
 
 def _top(name: str) -> str | None:
@@ -106,59 +106,24 @@ def _files_below(folder: Path, top: str) -> tuple[str, ...]:
     return tuple(sorted(files))
 
 
-def _open(path: Path, where: str) -> Any:
-    try:
-        import zarr
-    except ImportError as error:
-        raise DataError(f"{where} is OME-Zarr, which needs a package: pip install 'medseg-ext[ome-zarr]'") from error
-    try:
-        return zarr.open(str(path), mode="r")
-    except Exception as error:  # zarr has a dozen kinds
-        raise DataError(
-            f"{where} is no Zarr, or is damaged ({' '.join(str(error).split())}): write it again"
-        ) from error
-
-
-def _attributes(group: Any) -> Mapping[str, Any]:
-    attributes = dict(group.attrs)
-    return attributes.get("ome", attributes)  # from version 0.5 on
-
-
 def _label_names(path: Path, where: str) -> list[str]:
     if not (path / "labels").is_dir():
         return []
-    names = _attributes(_open(path / "labels", f"{where}/labels")).get("labels")
+    names = ome_attributes(open_zarr(path / "labels", f"{where}/labels")).get("labels")
     inside = sorted(each.name for each in (path / "labels").iterdir() if each.is_dir())
     return [str(name) for name in names] if isinstance(names, list) else inside
 
 
-def _read_plane(path: Path, where: str) -> tuple[np.ndarray, list[str]]:
-    """Read the full resolution of an image or label map. Returns: grey (H, W) or RGB (H, W, 3); what was left out."""
-    group = _open(path, where)
-    try:
-        scales = _attributes(group)["multiscales"][0]
-        level = group[scales["datasets"][0]["path"]]
-        axes = [axis["name"] if isinstance(axis, Mapping) else axis for axis in scales.get("axes", "tczyx")]
-        size = dict(zip(axes, level.shape, strict=True))
-        pixels = size["y"] * size["x"]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{where} is no image of OME-Zarr (no multiscales in it): give the folder of the image"
-        ) from error
-    if further := {axis: length for axis, length in size.items() if axis not in "cyx" and length > 1}:
-        raise DataError(f"{where} has several planes or times ({further}): save the one that is labelled alone")
-    if pixels > LARGEST_WHOLE_PX:
-        raise DataError(f"{where} has {size['y']} x {size['x']} pixels: cut it into smaller images")
-    n_channels = size.get("c", 1)
-    taken = range(3) if n_channels == 3 else range(1)
-    try:
-        channels = [
-            np.asarray(level[tuple({"c": channel, "y": slice(None), "x": slice(None)}.get(axis, 0) for axis in axes)])
-            for channel in taken
-        ]
-    except Exception as error:  # likewise
-        raise DataError(f"{where} is damaged ({' '.join(str(error).split())}): write it again") from error
-    if axes.index("y") > axes.index("x"):
-        channels = [channel.T for channel in channels]
-    left_out = [f"of {n_channels} channels the first was taken"] if n_channels not in (1, 3) else []
-    return (channels[0] if len(channels) == 1 else np.stack(channels, axis=-1)), left_out
+def _read_plane(path: Path, where: str, *, channel: Choice = None) -> tuple[np.ndarray, list[str]]:
+    """Read the full resolution of an image or label map. Returns: grey (H, W) or (H, W, C); what was left out."""
+    image = OmeZarrImage(path, where, channel=0 if channel is None else channel)
+    if image.n_planes > 1:
+        raise DataError(f"{where} has several planes or times ({image.n_planes}): save the one that is labelled alone")
+    if math.prod(image.size) > LARGEST_WHOLE_PX:
+        raise DataError(f"{where} has {image.size[0]} x {image.size[1]} pixels: cut it into smaller images")
+    n_channels = len(image.channels.names)
+    if channel is not None:
+        return image.read_all(), []
+    if n_channels == 3:
+        return OmeZarrImage(path, where).read_all(), []
+    return image.read_all(), [f"of {n_channels} channels the first was taken"] if n_channels > 1 else []

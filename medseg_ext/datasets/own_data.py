@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medseg_ext.datasets import coco, imagej_rois, label_map_files, ome_zarr, qupath_geojson
 from medseg_ext.datasets.annotations import Annotation
-from medseg_ext.datasets.data_set_folder import NOT_STATED
+from medseg_ext.datasets.data_set_folder import CHANNEL, NOT_STATED
 from medseg_ext.datasets.own_objects import OwnObjects
 from medseg_ext.datasets.pairing import Pair, Pairing, sections_of, stem_of
 from medseg_ext.datasets.preparation import DataSetFacts, SplitOptions, write_data_set
-from medseg_ext.datasets.raw_images import RawImage, RawPart
+from medseg_ext.datasets.raw_images import RawImage, RawPart, read_image_file
 from medseg_ext.datasets.roles import role_of
 from medseg_ext.datasets.sources import Source, open_source
 from medseg_ext.errors import DataError
 from medseg_ext.files import file_key
+from medseg_ext.images.channels import Choice, is_list
 
 CLASS_NAMES = {"nucleus": ("background", "nucleus"), "cell": ("background", "cytoplasm", "nucleus")}
 
@@ -51,6 +56,7 @@ class OwnOptions:
         name: what to call the data set; None calls it as its source.
         licence: of the images and labels.
         origin: where they are from.
+        channel: which channels of the images are taken, see `medseg_ext.images.read_rgb`.
     """
 
     objects: str | None = None
@@ -59,6 +65,7 @@ class OwnOptions:
     name: str | None = None
     licence: str | None = None
     origin: str | None = None
+    channel: Choice = None
 
 
 def prepare_own_data(
@@ -119,33 +126,50 @@ def prepare_own_data(
             for image, layers in each.images
         ]
         raw_parts.append(RawPart(opened, images, each.skipped))
-    told = {"layout": layout, "objects": objects, "binary": own.binary, "leave_out": sorted(own.leave_out)}
+    told: dict[str, Any] = {
+        "layout": layout,
+        "objects": objects,
+        "binary": own.binary,
+        "leave_out": sorted(own.leave_out),
+    }
+    if own.channel is not None:
+        told[CHANNEL] = list(own.channel) if is_list(own.channel) else own.channel
     return write_data_set(facts, raw_parts, target, recipe=told, **options)
 
 
-def _from_pairs(pairing: Pairing, annotation: Callable[[str], Annotation], classes: Collection[str] = ()) -> Found:
+def _from_pairs(
+    pairing: Pairing, own: OwnOptions, annotation: Callable[[str], Annotation], classes: Collection[str] = ()
+) -> Found:
     images = []
     for pair in pairing.pairs:
         layers = tuple((role, annotation(file)) for role, file in sorted(pair.labels.items()))
-        images.append((_raw_image(pair, layers), layers))
+        images.append((_raw_image(pair, layers, own), layers))
     parts = {role for pair in pairing.pairs for role in pair.labels if role}
     return Found(images, pairing.skipped, parts, set(classes))
 
 
-def _raw_image(pair: Pair, layers: Sequence[tuple[str, Annotation]], **options: Any) -> RawImage:
-    return RawImage(pair.id, pair.image, layers[0][1], pair.section, **options)
+def _raw_image(
+    pair: Pair,
+    layers: Sequence[tuple[str, Annotation]],
+    own: OwnOptions,
+    *,
+    read: Callable[..., tuple[NDArray[np.uint8], list[str]]] = read_image_file,
+    parts: tuple[str, ...] = (),
+) -> RawImage:
+    reading = partial(read, channel=own.channel)
+    return RawImage(pair.id, pair.image, layers[0][1], pair.section, read=reading, parts=parts)
 
 
 def _find_label_maps(source: Source, own: OwnOptions) -> Found:
     pairing = label_map_files.find_images(source)
-    return _from_pairs(pairing, lambda file: label_map_files.LabelMapFile(file, own.binary is not None))
+    return _from_pairs(pairing, own, lambda file: label_map_files.LabelMapFile(file, own.binary is not None))
 
 
 def _find_geojson(source: Source, own: OwnOptions) -> Found:
     pairing = qupath_geojson.find_images(source)
     files = [file for pair in pairing.pairs for file in pair.labels.values()]
     classes, has_cells = qupath_geojson.classes_in(source, files)
-    found = _from_pairs(pairing, qupath_geojson.GeoJsonFile, classes)
+    found = _from_pairs(pairing, own, qupath_geojson.GeoJsonFile, classes)
     return found._replace(parts=found.parts | ({"cell", "nucleus"} if has_cells else set()))
 
 
@@ -155,12 +179,12 @@ def _find_coco(source: Source, own: OwnOptions) -> Found:
     found = []
     for pair, objects in images:
         layers = (("", objects),)
-        found.append((_raw_image(replace(pair, id=ids[pair.image]), layers), layers))
+        found.append((_raw_image(replace(pair, id=ids[pair.image]), layers, own), layers))
     return Found(found, skipped, set(), classes)
 
 
 def _find_rois(source: Source, own: OwnOptions) -> Found:
-    return _from_pairs(imagej_rois.find_images(source), imagej_rois.RoiFile)
+    return _from_pairs(imagej_rois.find_images(source), own, imagej_rois.RoiFile)
 
 
 def _find_zarr(source: Source, own: OwnOptions) -> Found:
@@ -170,7 +194,7 @@ def _find_zarr(source: Source, own: OwnOptions) -> Found:
         layers = tuple(
             (role, ome_zarr.OmeZarrLabels(group, own.binary is not None)) for role, group in sorted(pair.labels.items())
         )
-        found.append((_raw_image(pair, layers, read=ome_zarr.read_zarr_image, parts=files), layers))
+        found.append((_raw_image(pair, layers, own, read=ome_zarr.read_zarr_image, parts=files), layers))
     parts = {role for pair, _ in images for role in pair.labels if role}
     return Found(found, skipped, parts, set())
 
@@ -198,5 +222,5 @@ def _refuse_nothing(found: Found, source: Source, layout: str) -> None:
         left = "; ".join(f"{reason}: {names[0]}" for reason, names in found.skipped.items())
         raise DataError(
             f"{source.path} has no image with labels in the layout {layout}{f' ({left})' if left else ''}: give images"
-            " and labels names that fit, as the README's table of layouts shows"
+            " and labels names that fit, as the table in docs/file_formats.md shows"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS
+from medseg_ext.datasets.data_set_folder import CHANNEL, DATASET_FILE, FOLDER_OF_KEY, SECTIONS
 from medseg_ext.datasets.groups import Group, groups_of
 from medseg_ext.datasets.raw_images import RawImage, RawPart, check_ids_of_parts
 from medseg_ext.datasets.splits import choose_sections
@@ -116,8 +116,9 @@ def write_data_set(
             workspace.discard()
             raise
         sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS}
+        apart = workspace.apart is not None
         for image in images:
-            sections[section_of[image.id]].append(_item(image.id, group_of[image.id]))
+            sections[section_of[image.id]].append(_item(image.id, group_of[image.id], apart=apart))
         dataset = {
             "name": facts.name,
             "class_names": list(facts.class_names),
@@ -125,6 +126,7 @@ def write_data_set(
             "licence": facts.licence,
             "origin": facts.origin,
             "preparation": all_that_decides,
+            **{key: value for key, value in all_that_decides.items() if key == CHANNEL},
             "counts": {section: _count(items, notes) for section, items in sections.items()},
             "skipped": _merge([*map(_skipped, parts), *(note["skipped"] for note in notes.values())]),
             "told": _merge([_told_of_images(images, notes), *(note["told"] for note in notes.values())]),
@@ -139,9 +141,9 @@ def write_data_set(
     return dataset
 
 
-def _item(image_id: str, group: Group) -> dict[str, str]:
+def _item(image_id: str, group: Group, *, apart: bool) -> dict[str, str]:
     """Make the entry of one image in the datalist."""
-    files = {key: path_in_data_set(key, image_id) for key in FOLDER_OF_KEY}
+    files = {key: path_in_data_set(key, image_id, apart=apart) for key in FOLDER_OF_KEY}
     return files | {"id": image_id, "group": group.name} | ({"kind": group.kind} if group.kind else {})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medseg_ext.datasets.annotations import Remarks
+from medseg_ext.datasets.annotations import OneFile, Remarks
 from medseg_ext.datasets.cell_parts import with_nuclei
 from medseg_ext.datasets.json_files import beginning, is_json_name, read_json
 from medseg_ext.datasets.label_maps import ObjectMask
@@ -24,19 +24,8 @@ OTHER_PLANE = "object of another plane or time than the first"
 
 
 @dataclass(frozen=True)
-class GeoJsonFile:
-    """Objects as the features of a GeoJSON file; coordinates are pixels from the image's upper left corner.
-
-    Attributes:
-        file: name in the source.
-    """
-
-    file: str
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The GeoJSON file."""
-        return (self.file,)
+class GeoJsonFile(OneFile):
+    """Objects as the features of a GeoJSON file; coordinates are pixels from the image's upper left corner."""
 
     def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Draw the objects; of QuPath's cells the nucleus has class 2. Raises: DataError: the file is broken."""

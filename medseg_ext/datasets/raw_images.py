@@ -16,6 +16,7 @@ from medseg_ext.datasets.annotations import Annotation
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.eight_bit import read_rgb_8_bit
 from medseg_ext.images.raster import IMAGE_SUFFIXES, left_out_of
 
@@ -54,14 +55,18 @@ def refuse_other_files(source: Source, names: Collection[str], folder: str, what
         )
 
 
-def read_image_file(source: Source, name: str) -> tuple[NDArray[np.uint8], list[str]]:
+def read_image_file(source: Source, name: str, *, channel: Choice = None) -> tuple[NDArray[np.uint8], list[str]]:
     """Read an image that is a file.
 
-    Returns: uint8, shape (H, W, 3); what of the file was left out.
+    Args:
+        source: where it is.
+        name: of the file.
+        channel: see `medseg_ext.images.read_rgb`.
+    Returns: uint8, shape (H, W, 3), or (H, W, C) of a list of channels; what of the file was left out.
     Raises: DataError: it cannot be used.
     """
     data, where = source.read(name), source.where(name)
-    return read_rgb_8_bit(data, where), [each.text for each in left_out_of(data, where)]
+    return read_rgb_8_bit(data, where, channel=channel), [each.text for each in left_out_of(data, where, channel)]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
-from medseg_ext.images.channels import check_channel
+from medseg_ext.images.channels import Choice, check_channel
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 
@@ -35,7 +35,7 @@ class ReadableImages(Dataset):
         large_image_px: an image of more pixels than this is large: it is not decoded as a whole. Nor is one of more
             than `LARGEST_WHOLE_PX`.
         page: which page of a TIFF is read, from 0.
-        channel: which channel is read, its number, from 0, or its name; None takes grey or RGB.
+        channel: which channels are read, see `medseg_ext.images.read_rgb`.
 
     Attributes:
         data: the readable items, without the large ones.
@@ -54,7 +54,7 @@ class ReadableImages(Dataset):
         *,
         large_image_px: int = LARGEST_WHOLE_PX,
         page: int = 0,
-        channel: int | str | None = None,
+        channel: Choice = None,
     ) -> None:
         if not isinstance(page, int) or isinstance(page, bool) or page < 0:
             raise DataError(f"page must be a number from 0, the first page, got {page!r}: give --page another value")

@@ -100,9 +100,9 @@ def find_images(source: Source, *, section: str | None = None) -> RawPart:
     return RawPart(source, images, {reason: names for reason, names in skipped.items() if names})
 
 
-def _masks_by_image(source: Source) -> dict[tuple[PurePosixPath, str], dict[int, str]]:
+def _masks_by_image(source: Source) -> dict[tuple[PurePosixPath, str], dict[tuple[int, str], str]]:
     """Sort the masks by the folder that x and y are in, the id of the image and their number."""
-    masks: dict[tuple[PurePosixPath, str], dict[int, str]] = defaultdict(dict)
+    masks: dict[tuple[PurePosixPath, str], dict[tuple[int, str], str]] = defaultdict(dict)
     names = [name for name in source.names if _folder(name) == "y"]
     refuse_other_files(source, [name for name in names if not is_image_name(name)], "y", "the mask of one cell")
     for name in names:
@@ -110,7 +110,8 @@ def _masks_by_image(source: Source) -> dict[tuple[PurePosixPath, str], dict[int,
         match = MASK_NAME.fullmatch(path.stem)
         if not match:
             raise DataError(f"{source.where(name)} is no mask name: call it <id of the image>_<number of the cell>")
-        of_image, number = masks[path.parent.parent, match["image_id"]], int(match["number"])
+        digits = match["number"].lstrip("0")  # Python makes numbers of 4,300 digits at most
+        of_image, number = masks[path.parent.parent, match["image_id"]], (len(digits), digits)
         if number in of_image:
             raise DataError(f"{source.where(name)} and {of_image[number]} are masks of the same cell: remove one")
         of_image[number] = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import zipfile
 import zlib
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import file_sha256, told_if_unreadable, unreadable
+from medseg_ext.files import check_regular, file_sha256, read_regular, told_if_unreadable, unreadable
+from medseg_ext.memory import check_bytes
 
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and whatever starts with a dot
 
@@ -63,15 +65,15 @@ class FolderSource(Source):
     def read(self, name: str) -> bytes:
         """Give the content of one file. Raises: DataError: it cannot be read."""
         with told_if_unreadable(self.path / name):
-            return (self.path / name).read_bytes()
+            return read_regular(self.path / name)
 
     def sha256(self, names: Iterable[str]) -> str:
         """Hash what `sha256sum` prints for the named files, in sorted order."""
         names = sorted(names)
         with ThreadPoolExecutor() as threads:  # hashlib and file reads release the interpreter's lock
-            digests = threads.map(lambda name: hashlib.sha256(self.read(name)).hexdigest(), names)
+            digests = threads.map(lambda name: file_sha256(self.path / name), names)
             listing = "".join(f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,11 @@ class ZipSource(Source):
     def open(cls, path: Path) -> ZipSource:
         """Read the archive's directory. Raises: DataError: it is none, or a name is unsafe or stands in it twice."""
         try:
+            check_regular(path)
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except DataError:
+            raise
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError(f"{path} is not a ZIP archive, or is cut short ({error}): download it again") from error
         members: dict[str, zipfile.ZipInfo] = {}
         for member in archive.infolist():
@@ -101,10 +106,11 @@ class ZipSource(Source):
         return cls(path, sorted(members), archive, members)
 
     def read(self, name: str) -> bytes:
-        """Give the content of one file. Raises: DataError: it is damaged, encrypted or oddly compressed."""
+        """Give the content of one file. Raises: DataError: it is damaged, too large, encrypted or oddly compressed."""
+        check_bytes(self.members[name].file_size, self.where(name), remedy="leave it out of the archive")
         try:
             return self.archive.read(self.members[name])
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError) as error:
             raise DataError(f"{self.where(name)} cannot be read ({error}): download the archive again") from error
 
     def sha256(self, names: Iterable[str]) -> str:

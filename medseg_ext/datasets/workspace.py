@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
-from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
+from medseg_ext.datasets.data_set_folder import CHANNEL, DATASET_FILE, FOLDER_OF_KEY, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
+from medseg_ext.files import folder_to_disk, write_atomically
 from medseg_ext.folder_lock import LOCK_FILE
 
 
@@ -45,6 +45,8 @@ class Workspace:
         self.target = target
         self.recipe = json.loads(json.dumps(recipe))  # as it will be read back
         self._notes = target / ".partial"
+        channel = self.recipe.get(CHANNEL)
+        self.apart: list[int | str] | None = channel if isinstance(channel, list) else None  # several channels
 
     def finished(self) -> dict[str, Any] | None:
         """Give the content of dataset.json if this very data set is complete already.
@@ -81,12 +83,19 @@ class Workspace:
     def done(self, image_id: str) -> Note | None:
         """Give what `add` noted about an image, or None if it is still to do."""
         note = self._notes / "done" / f"{image_id}.json"
-        files = [self.target / path_in_data_set(key, image_id) for key in FOLDER_OF_KEY]
-        content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
-        return content if content.keys() >= Note.__annotations__.keys() else None  # an earlier version noted less
+        files = [self.target / path_in_data_set(key, image_id, apart=self.apart is not None) for key in FOLDER_OF_KEY]
+        try:
+            content: Any = json.loads(note.read_bytes()) if all(file.exists() for file in (note, *files)) else {}
+        except ValueError:
+            return None
+        if not isinstance(content, dict) or not content.keys() >= Note.__annotations__.keys():
+            return None  # an earlier version noted less
+        # After a loss of power, files may be shorter than they were written.
+        is_whole = content.pop("bytes", None) == [file.stat().st_size for file in files]
+        return cast(Note, content) if is_whole else None
 
     def add(self, image_id: str, files: Mapping[str, bytes], note: Note) -> None:
-        """Write the PNG files of one image, and then that it is done.
+        """Write the files of one image, and then that it is done.
 
         Args:
             image_id: name of the image.
@@ -94,11 +103,16 @@ class Workspace:
             note: what to remember about the image.
         """
         for key, data in files.items():
-            self._write(self.target / path_in_data_set(key, image_id), data)
-        self._write(self._notes / "done" / f"{image_id}.json", _as_json(note))
+            path = self.target / path_in_data_set(key, image_id, apart=self.apart is not None)
+            write_atomically(path, data, temporary_in=self._notes, at_once=False)
+        sizes = {"bytes": [len(files[key]) for key in FOLDER_OF_KEY]}
+        path = self._notes / "done" / f"{image_id}.json"
+        write_atomically(path, _as_json({**note, **sizes}), temporary_in=self._notes, at_once=False)
 
     def finish(self, dataset: Mapping[str, Any]) -> None:
         """Declare the data set complete."""
+        for folder in FOLDER_OF_KEY.values():
+            folder_to_disk(self.target / folder)
         self._write(self.target / DATASET_FILE, _as_json(dataset))
         shutil.rmtree(self._notes, ignore_errors=True)  # another process may see that all is done, and do it, too
 
@@ -112,9 +126,7 @@ class Workspace:
         return self.target.is_dir() and any(entry not in own for entry in self.target.iterdir())
 
     def _write(self, path: Path, data: bytes) -> None:
-        temporary = self._notes / f"{secrets.token_hex(8)}.tmp"  # an interruption leaves it in a folder that goes
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomically(path, data, temporary_in=self._notes)  # a folder that goes
 
     def _check_recipe(self, other: Mapping[str, Any] | None, what: str) -> None:
         if other != self.recipe:
@@ -126,14 +138,20 @@ class Workspace:
             )
 
 
-def path_in_data_set(key: str, image_id: str) -> str:
+def path_in_data_set(key: str, image_id: str, *, apart: bool = False) -> str:
     """Name a file relative to the data set folder.
+
+    Args:
+        key: image, instances or classes.
+        image_id: name of the image.
+        apart: whether images are several channels, which no PNG holds.
 
     >>> path_in_data_set("image", "a1")
     'images/a1.png'
     """
-    return f"{FOLDER_OF_KEY[key]}/{image_id}.png"
+    return f"{FOLDER_OF_KEY[key]}/{image_id}.{'tif' if apart and key == 'image' else 'png'}"
 
 
 def _as_json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=4, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")  # bytes of names that are no text, as JSON has them

@@ -1,4 +1,4 @@
-"""Write the PNG files of raw images on all cores."""
+"""Write the files of raw images on all cores."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from medseg_ext.datasets.raw_images import RawImage, RawPart
 from medseg_ext.datasets.sources import Source, open_source
 from medseg_ext.datasets.workspace import Note, Workspace
 from medseg_ext.errors import DataError
+from medseg_ext.images.channels_tiff import encode_channels_tiff
 from medseg_ext.images.png import encode_png
 
 ERRORS_SHOWN = 10
 
 
 def write_images(parts: Sequence[RawPart], workspace: Workspace, *, workers: int | None = None) -> dict[str, Note]:
-    """Write the three PNG files of each image that is not done yet.
+    """Write the three files of each image that is not done yet.
 
     Args:
         parts: the raw images.
@@ -113,7 +114,7 @@ def _write_image(source: Source, image: RawImage, workspace: Workspace) -> Note:
         "digest": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
     }
     files = {
-        "image": encode_png(pixels),
+        "image": encode_png(pixels) if workspace.apart is None else encode_channels_tiff(pixels, workspace.apart),
         "instances": encode_png(maps.instances),
         "classes": encode_png(maps.classes),
     }

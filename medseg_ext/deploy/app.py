@@ -36,7 +36,7 @@ class SegmentationApplication(Application):
         # Here and not in `compose`: nothing runs when something is amiss.
         model = _model_file(context)
         self.bundle = read_exported_bundle(model)
-        self.images = ReadableImages(list_images(context.input_path), self.bundle.load)
+        self.images = ReadableImages(list_images(context.input_path), self.bundle.load, channel=self.bundle.channel)
         self.results = ResultFolder(
             context.output_path,
             class_names=self.bundle.class_names,

@@ -12,6 +12,7 @@ from .object_metric import ObjectMetric
 from .object_metric_handler import ObjectMetricHandler
 from .object_writer import ObjectWriter
 from .progress import ProgressBar
+from .score_calibration import FittedScores
 from .seeded_epochs import SeededEpochs
 from .time_left import TimeLeft
 from .weights_loader import WeightsLoader
@@ -21,6 +22,7 @@ __all__ = [
     "BestModel",
     "EarlyStop",
     "EvaluationReport",
+    "FittedScores",
     "FrozenNorms",
     "IoUCurve",
     "LossesByName",

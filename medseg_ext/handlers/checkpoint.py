@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE
 from medseg_ext.errors import DataError
-from medseg_ext.files import file_sha256
+from medseg_ext.files import file_sha256, write_atomically
 from medseg_ext.handlers.best_model import save_if_finite, unwrapped
 from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved
@@ -82,7 +82,7 @@ def _take(folder: Path, *, resume: bool | str, overwrite: bool, again: bool) -> 
         pending.unlink(missing_ok=True)
         if overwrite:
             pending.touch()
-        launch.write_text(launch_id(), encoding="utf-8")
+        write_atomically(launch, launch_id())
 
 
 def decisive_settings(settings: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:

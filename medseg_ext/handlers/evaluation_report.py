@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from medseg_ext.images.read import read_rgb
+from medseg_ext.images.read import read_prepared
 from medseg_ext.objects.diameters import DIAMETER, noted_sizes
-from medseg_ext.pages.evaluation_page import write_report
+from medseg_ext.pages.evaluation_page import first_figures, write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
 from medseg_ext.processes import gather_objects, is_first_process
+from medseg_ext.runs.comparison_tables import TOO_FEW
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
 from medseg_ext.runs.provenance import Provenance
 from medseg_ext.runs.training_curve import PICTURE_FILE, find_training_file
@@ -28,13 +29,14 @@ class EvaluationReport:
     """Hand each image of an evaluator to an `Evaluation`, and write its files and `report.html` at the end.
 
     Attach it to an evaluator whose data have an `id`, and whose output has `pred_instances`, `pred_classes`,
-    `true_instances` and `true_classes` at the size of the original image. Data may have a `kind` and a `group`: those
-    of one group, such as a mosaic or a patient, are drawn together for the intervals. With several processes, the
-    first one gathers and writes.
+    `true_instances` and `true_classes` at the size of the original image, and `pred_scores`, if they are known. Data
+    may have a `kind` and a `group`: those of one group, such as a mosaic or a patient, are drawn together for the
+    intervals. With several processes, the first one gathers and writes.
 
     Args:
         output_dir: folder of the files.
         class_names: name of each value of the class map, the background first.
+        object_name: what an object is, such as "nucleus".
         title: heading of the report, to which the name of the data set is added.
         facts: what was evaluated, for the report and the JSON, such as data set and checkpoint.
         headline: metrics shown large; the first one ranks the images.
@@ -55,6 +57,7 @@ class EvaluationReport:
         output_dir: str,
         *,
         class_names: Sequence[str],
+        object_name: str = "object",
         title: str = "Evaluation",
         facts: Mapping[str, Any] | None = None,
         headline: Sequence[str] = ("foreground_iou", "ap_50", "pq", "aji"),
@@ -79,6 +82,7 @@ class EvaluationReport:
         if unknown:
             raise ValueError(f"headline must name metrics of {list(self.evaluation.definitions)}, got {unknown}")
         self.title = title
+        self.object_name = object_name
         self.headline = list(headline)
         self.pictures = pictures
 
@@ -108,6 +112,7 @@ class EvaluationReport:
                 item["id"],
                 str(item.get("kind", "")),
                 **maps,
+                pred_scores=prediction.get("pred_scores"),
                 group=str(item.get("group", "")),
                 object_diameter_px=diameter,
             )
@@ -115,7 +120,7 @@ class EvaluationReport:
             write_found_and_missed(
                 self.output_dir,
                 item["id"],
-                read_rgb(item["image"].meta["filename_or_obj"]),
+                read_prepared(item["image"].meta["filename_or_obj"]),
                 np.asarray(maps["pred_instances"])[0],
                 np.asarray(maps["true_instances"])[0],
                 matched_pred=matched_pred.numpy(),
@@ -136,13 +141,17 @@ class EvaluationReport:
             summary,
             title=", ".join([self.title, *filter(None, [self.evaluation.data_set_name])]),
             headline=self.headline,
+            object_name=self.object_name,
             training_curve=find_training_file(PICTURE_FILE, evaluation.training_dir, evaluation.bundle),
             pictures=self.pictures,
         )
         evaluation.finish(summary)
         for name in self.headline:
             low, high = summary.metrics[name]["interval_95"]
-            logger.info("%s %.4f (95 %% interval %.4f to %.4f)", name, summary.metrics[name]["value"], low, high)
+            interval = TOO_FEW if math.isnan(low) else f"95 % interval {low:.4f} to {high:.4f}"
+            logger.info("%s %.4f (%s)", name, summary.metrics[name]["value"], interval)
+        for sentence in first_figures(summary, self.object_name):
+            logger.info("%s", sentence)
         logger.info("report: %s", page)
 
 

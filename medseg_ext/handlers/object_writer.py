@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from medseg_ext.objects.result_folder import Item, ResultFolder
 
 
 class ObjectWriter:
-    """Hand the objects of each image of an evaluator to a `ResultFolder`.
+    """Hand the objects of each image of an evaluator to a `ResultFolder`, in a thread beside the network's.
+
+    While the files of one image are written, the network sees the next one; no further image waits.
 
     It reads from each item of the decollated batch its `id` and the image as it came; and from each item of the output
     `pred_instances`, `pred_classes` and `pred_scores`, and the metadata of its `image`, or `error`, the reason why the
@@ -30,29 +34,56 @@ class ObjectWriter:
         self.results = results
         self.original_key = original_key
         self._items: dict[str, Item] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._being_written: Future[None] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write)
-        engine.add_event_handler(Events.COMPLETED, self.results.summarise)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self, engine: Engine) -> None:
         """Make the folder ready."""
         self.results.start()
         self._items = {item["id"]: item for item in self.results.images.data}  # once: there may be 100,000
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="object-writer")
 
     def write(self, engine: Engine) -> None:
-        """Write the files of each image of the batch."""
+        """Begin to write the files of each image of the batch, once those of the batch before are written."""
         state: Any = engine.state  # after MONAI's postprocessing both are lists of dicts
         for batch, output in zip(state.batch, state.output, strict=True):
             item = self._items[batch["id"]]
             if "error" in output:
-                self.results.add_failure(item, output["error"])
+                self._next(partial(self.results.add_failure, item, output["error"]))
             else:
                 objects = Objects(output["pred_instances"], output["pred_classes"], output["pred_scores"])
                 metadata = getattr(output.get("image"), "meta", None)
-                self.results.write(item, objects, self._original_of(batch), metadata=metadata)
+                self._next(partial(self.results.write, item, objects, self._original_of(batch), metadata=metadata))
+
+    def finish(self, engine: Engine) -> None:
+        """Wait for the last image, and write the summary."""
+        self.close()
+        self.results.summarise()
+
+    def close(self) -> None:
+        """Wait for the image that is being written, if there is one, also where the engine was stopped."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+            self._thread = None
+        self._wait()
+
+    def _next(self, task: Callable[[], None]) -> None:
+        if self._thread is None:
+            raise RuntimeError("start() comes first")
+        self._wait()
+        self._being_written = self._thread.submit(task)
+
+    def _wait(self) -> None:
+        """Wait for the image that is being written; raises what that has raised."""
+        written, self._being_written = self._being_written, None
+        if written is not None:
+            written.result()
 
     def _original_of(self, item: Mapping[str, Any]) -> np.ndarray:
         """Give the image as it came, float (H, W, 3)."""

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from medseg_ext.images.composite import as_rgb
+
 MOST_PX = 512  # side of the middle of an image that is looked at, in which detail is measured pixel by pixel
 STEP_PX = 256  # at least so many pixels a side stand for the colours of all
 DETAIL_PX = (1.0, 2.0, 4.0, 8.0)  # standard deviations of the blurs between which detail is measured
@@ -21,17 +23,18 @@ ASPECTS = {
 }  # fmt: skip
 
 
-def appearance(image_rgb: np.ndarray) -> dict[str, float]:
+def appearance(image: np.ndarray) -> dict[str, float]:
     """Measure how an image looks.
 
     Args:
-        image_rgb: float (H, W, 3) in [0, 1].
+        image: float (H, W, C) in [0, 1]; other than RGB is measured in the colours of `as_rgb`.
 
     Returns:
         The measures of `ASPECTS`: means of red minus green and green minus blue, mean and spread of the saturation;
         the percentiles 5, 50 and 95 of grey and its spread, as square roots, as dark images differ by factors; and
         the logarithm of the part that detail of each size has in the contrast.
     """
+    image_rgb = as_rgb(image)
     steps = [max(1, side // STEP_PX) for side in image_rgb.shape[:2]]
     pixels = image_rgb[:: steps[0], :: steps[1]].reshape(-1, 3).astype(np.float32)
     red, green, blue = pixels.T

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -50,12 +51,30 @@ class Contrast(NamedTuple):
     places: list[Box]
 
 
+class ContrastApart(NamedTuple):
+    """The same for channels that have nothing to do with each other.
+
+    Attributes:
+        black, white: of each channel.
+        places: of each channel in turn, at most `PLACES`.
+    """
+
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+    places: list[Box]
+
+
+Limit = float | tuple[float, ...]
+"""A value of all channels, or of each."""
+
+
 def find_contrast(
     read: Callable[[Box], np.ndarray],
     size: tuple[int, int],
     percentages: Sequence[float],
     *,
     watch: Callable[[Sequence[Box]], Iterable[Box]] = iter,
+    wanted: Callable[[Box], bool] = lambda part: True,
 ) -> Contrast:
     """Find what stretches an image to its own contrast, but not its noise.
 
@@ -68,6 +87,7 @@ def find_contrast(
         size: (H, W).
         percentages: those of black and white, such as 0.1 and 99.9.
         watch: hands on the parts of one look at the image, such as a progress bar.
+        wanted: says which parts of the image count; if none does, all do.
 
     Source: the noise is that of Immerkaer, Fast Noise Variance Estimation, CVIU 64, 1996; here by a percentile, which
         edges do not disturb.
@@ -77,6 +97,7 @@ def find_contrast(
         for top in range(0, size[0], PLACE_PX)
         for left in range(0, size[1], PLACE_PX)
     ]
+    parts = [part for part in parts if wanted(part)] or parts
     shown: dict[Box, float] = {}
 
     def values() -> Iterable[np.ndarray]:
@@ -94,24 +115,55 @@ def find_contrast(
     noise = float(np.median([look.noise for look in looks]))
     clipped = (np.clip(_without_copies(read(place)), black, white) for place in places)
     has_detail = _shows_more_than_noise(looks, noise) and _shows_more_than_jpeg(looks, clipped)
-    wanted = max(span if has_detail else span * FLATTENED, LEAST_NOISES * noise)
-    if wanted > span:
-        black -= (wanted - span) * ((median - black) / span if span > 0 else 0.5)
-        white = black + wanted
+    least_span = max(span if has_detail else span * FLATTENED, LEAST_NOISES * noise)
+    if least_span > span:
+        black -= (least_span - span) * ((median - black) / span if span > 0 else 0.5)
+        white = black + least_span
     if white == black:
         white = black + 1
     return Contrast(black, white, _samples(regions, shown))
 
 
+def find_contrast_apart(
+    read: Callable[[Box], np.ndarray], size: tuple[int, int], percentages: Sequence[float], **options: Any
+) -> ContrastApart:
+    """Find what stretches each channel of an image by itself; see `find_contrast`."""
+    n_channels = read(Box(0, 0, 1, 1)).shape[-1]
+
+    def of_channel(number: int) -> Callable[[Box], np.ndarray]:
+        return lambda box: read(box)[..., number : number + 1]
+
+    found = [find_contrast(of_channel(number), size, percentages, **options) for number in range(n_channels)]
+    in_turn = [place for places in zip_longest(*(each.places for each in found)) for place in places if place]
+    black, white = (tuple(getattr(each, name) for each in found) for name in ("black", "white"))
+    return ContrastApart(black, white, list(dict.fromkeys(in_turn))[:PLACES])
+
+
+def stretch(pixels: np.ndarray, black: Limit, white: Limit) -> np.ndarray:
+    """Stretch an image or a part of it, float32 (..., C), so that black becomes 0 and white 1; beyond, it is clipped.
+
+    Args:
+        pixels: channels last.
+        black: one value, or one of each channel.
+        white: likewise.
+    """
+    low, span = (np.asarray(each).astype(np.float32) for each in (black, np.subtract(white, black)))
+    stretched: np.ndarray = ((pixels - low) / span).clip(0, 1)
+    return stretched
+
+
 def _regions(shown: Mapping[Box, float]) -> list[list[Box]]:
     """Divide the parts of an image into at most `PLACES` regions; in each those first that show more."""
-    n_rows, n_columns = len({part.top for part in shown}), len({part.left for part in shown})
+    rows, columns = (
+        {start: number for number, start in enumerate(sorted({part[side] for part in shown}))} for side in (0, 1)
+    )
+    n_rows, n_columns = len(rows), len(columns)
     down = min(math.isqrt(PLACES), n_rows)
     across = min(PLACES // down, n_columns)
     down = min(PLACES // across, n_rows)
     regions: dict[tuple[int, int], list[Box]] = {}
     for part in sorted(shown, key=lambda part: -shown[part]):
-        row, column = part.top // PLACE_PX, part.left // PLACE_PX
+        row, column = rows[part.top], columns[part.left]
         regions.setdefault((row * down // n_rows, column * across // n_columns), []).append(part)
     return list(regions.values())
 
@@ -134,7 +186,7 @@ class _Look(NamedTuple):
 
     Attributes:
         noise: standard deviation of the noise between neighbouring pixels.
-        step: between values, see `_step_of`.
+        step: between values, see `step_of`.
         largest: by the side of blocks, 2 to 32 pixels, the largest difference of a block from its four neighbours, in
             units in which it has the standard deviation of the blocks where there is only white noise.
         large: likewise the percentile 99.5, of 8 pixels, and what it is of 2 pixels where there is only noise.
@@ -152,7 +204,7 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
     """Look at the values from black to white of a part (H, W, C)."""
     # As the stretch sees it: a hot pixel is no detail.
     pixels = np.clip(_without_copies(pixels), black, white)
-    step = _step_of(pixels)
+    step = step_of(pixels)
     noise = step / math.sqrt(12)  # of rounding, at least
     if min(pixels.shape[:2]) >= 3:
         across = np.abs(_second_differences(_second_differences(pixels, 0), 1))
@@ -230,7 +282,7 @@ def _halved(pixels: np.ndarray) -> np.ndarray:
     return (full[::2, ::2] + full[::2, 1::2] + full[1::2, ::2] + full[1::2, 1::2]) / 4
 
 
-def _step_of(values: np.ndarray) -> float:
+def step_of(values: np.ndarray) -> float:
     """Give the step between values of 8 or 16 bits that are divided by their largest; 0 for others."""
     for top in (255, 65535):
         levels = values * np.float32(top)

@@ -11,11 +11,14 @@ import numpy as np
 from medseg_ext.errors import DataError
 from medseg_ext.images.nifti import is_nifti
 from medseg_ext.images.raster import IMAGE_SUFFIXES, MAX_PIXELS, decode_image
+from medseg_ext.memory import check_bytes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 DICOM_SUFFIX = ".dcm"
+BYTES_OF_VALUE = 2 + 8  # as it is stored, and rescaled
+LEAST_SHARE_OF_YBR = 0.6  # of the bytes of all values: YBR_FULL_422 has two thirds
 
 
 def is_dicom(path: Path) -> bool:
@@ -185,17 +188,36 @@ def _open_frame(path: str) -> tuple[Any, Dataset]:
     n_frames = header.get("NumberOfFrames") or 1
     if n_frames != 1:
         raise DataError(f"{path} holds {n_frames} frames: save the one to be segmented alone, as DICOM or PNG")
+    if not all(isinstance(header.get(side), int) and header.get(side) > 0 for side in ("Rows", "Columns")):
+        raise DataError(f"{path} is a DICOM file that does not tell its size, or is damaged: get it again")
     if header.Columns * header.Rows > MAX_PIXELS:
         raise DataError(f"{path} claims {header.Columns} x {header.Rows} pixels: cut it into smaller images")
+    n_values = header.Columns * header.Rows * (header.get("SamplesPerPixel") or 1)
+    n_bytes = n_values * (header.get("BitsAllocated") or 8) / 8
+    if _is_plain(header) and Path(path).stat().st_size < LEAST_SHARE_OF_YBR * n_bytes:
+        raise DataError(
+            f"{path} claims {header.Columns} x {header.Rows} pixels, and ends before: get it again from its origin"
+        )
+    check_bytes(n_values * BYTES_OF_VALUE, path)
     return image_io, header
+
+
+def _is_plain(header: Dataset) -> bool:
+    """Say whether the pixels lie in the file as they are."""
+    try:
+        kind = header.file_meta.TransferSyntaxUID
+        return not (kind.is_compressed or kind.is_deflated)
+    except (AttributeError, ValueError):  # none is told, or an unknown one
+        return False
 
 
 def _open(path: str) -> Any:
     """Open an image with ITK; None of one that only pydicom knows. Raises: DataError: it is none; names it."""
-    import itk  # slow to import
-
+    itk = _packages(path)
     with Path(path).open("rb"):  # the system's own message where it cannot be opened
         image_io = itk.GDCMImageIO.New()
+    if _has_unknown_kinds(path):  # ITK takes gigabytes for such an element, and keeps them
+        raise DataError(f"{path} is a DICOM file that is damaged: get it again from its origin")
     try:
         readable = image_io.CanReadFile(path)
         if readable:
@@ -206,6 +228,29 @@ def _open(path: str) -> Any:
     if not readable and not _has_pixels(path):
         raise DataError(f"{path} is not a DICOM image, or is cut short: get it again from its origin")
     return image_io if readable else None
+
+
+def _has_unknown_kinds(path: str) -> bool:
+    """Say whether an element has a kind of value (VR) that the standard does not have."""
+    from pydicom.valuerep import VR
+
+    try:
+        header = read_header(path)
+        kinds = {element.VR for part in (header.file_meta, header) for element in part.values()}
+    except Exception:  # of what is no DICOM file
+        return False
+    known = {str(kind) for kind in VR}
+    return any(kind is not None and str(kind) not in known for kind in kinds)
+
+
+def _packages(path: str) -> Any:
+    """Import what reads DICOM; returns ITK. Raises: DataError: it is not installed; names the file."""
+    try:
+        import itk  # slow to import
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise DataError(f"{path} is DICOM, which needs packages: pip install 'medseg-ext[dicom]'") from error
+    return itk
 
 
 def _has_pixels(path: str) -> bool:

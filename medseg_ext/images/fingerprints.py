@@ -48,7 +48,7 @@ def orientations(image: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
-    """Take the fingerprint of an image, uint8 RGB (H, W, 3).
+    """Take the fingerprint of an image, uint8 (H, W, C).
 
     >>> image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     >>> fingerprint(image).exact == fingerprint(np.rot90(image)).exact
@@ -99,7 +99,7 @@ def candidate_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
 
 
 def correlation_of_details(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Compare two images, uint8 RGB (H, W, 3), by their details, at one size and in all turns and mirrorings.
+    """Compare two images, uint8 (H, W, C), by their details, at one size and in all turns and mirrorings.
 
     Returns:
         The greatest correlation over all shifts, at most 1.
@@ -113,7 +113,7 @@ def correlation_of_details(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> 
 
 
 def are_one_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
-    """Say how well two images, uint8 RGB (H, W, 3), correlate if they are one picture, else None."""
+    """Say how well two images, uint8 (H, W, C), correlate if they are one picture, else None."""
     found = correlation_of_details(one, other)
     few = min(_places(_details(one)), _places(_details(other))) < FEW_PLACES
     return found if found >= (SAME_OF_FEW if few else SAME) else None

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medseg_ext.files import told_if_unreadable
-from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.files import check_regular, told_if_unreadable
+from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
 from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
+from medseg_ext.images.ome_zarr import ZARR_SUFFIX, OmeZarrImage, is_ome_zarr
 from medseg_ext.images.raster import IMAGE_SUFFIXES, check_only_page, is_tiff, raster_header
 from medseg_ext.images.tiff import TiffImage
 
-INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
-FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, NIfTI or DICOM"
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".qptiff")  # TIFFs of slide scanners
+ZARR_SUFFIXES = (f".ome{ZARR_SUFFIX}", ZARR_SUFFIX)
+INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_SUFFIX)
+FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, SVS, NDPI, SCN, NIfTI, DICOM or OME-Zarr"
 
 
 def is_image_name(file: Path) -> bool:
@@ -29,13 +32,16 @@ def is_image_name(file: Path) -> bool:
 def is_image_file(file: Path, *, chosen: bool = False) -> bool:
     """Say whether a path is to be taken for an image.
 
-    A link that leads nowhere is: people see an image there, and are to be told. Folders, pipes and devices are not.
+    A link that leads nowhere is: people see an image there, and are to be told. Folders, but for those of OME-Zarr,
+    pipes and devices are not.
 
     Args:
         file: the path.
         chosen: whether it was named itself, and not found in a folder; it may then also be a DICOM file without
             its suffix.
     """
+    if is_ome_zarr(file):
+        return chosen or not file.name.startswith(".")
     named = is_image_name(file) or (chosen and is_dicom(file))
     return named and (file.is_file() or (file.is_symlink() and not file.exists()))
 
@@ -52,18 +58,21 @@ class Header(NamedTuple):
     left_out: Sequence[LeftOut] = ()
 
 
-def read_header(file: Path, *, page: int = 0, channel: int | str | None = None) -> Header:
+def read_header(file: Path, *, page: int = 0, channel: Choice = None) -> Header:
     """Read the header of an image of any format, and no pixels.
 
     Raises: as `medseg_ext.images.read_rgb`, as far as the header tells; others of the libraries that read, such as
         ITK's TypeError for some names.
     """
+    if is_ome_zarr(file):
+        image = OmeZarrImage(file, str(file), page=page, channel=channel)
+        return Header(image.size, image.left_out)
     with told_if_unreadable(file):
-        file.open("rb").close()  # before libraries tell in their own words that it cannot be
+        check_regular(file)  # before libraries tell in their own words that it cannot be opened
         return _read_header(file, page=page, channel=channel)
 
 
-def _read_header(file: Path, *, page: int, channel: int | str | None) -> Header:
+def _read_header(file: Path, *, page: int, channel: Choice) -> Header:
     where = str(file)
     if not (is_nifti(file) or is_dicom(file)) and is_tiff(file):
         image = TiffImage(file, where, page=page, channel=channel)
@@ -83,8 +92,8 @@ def _read_header(file: Path, *, page: int, channel: int | str | None) -> Header:
 def image_stem(file: Path) -> str:
     """Give a file's name without the suffix of its format.
 
-    >>> [image_stem(Path(name)) for name in ("a.b.png", "scan.nii.gz", "1.2.840.113")]
-    ['a.b', 'scan', '1.2.840.113']
+    >>> [image_stem(Path(name)) for name in ("a.b.png", "scan.nii.gz", "a.ome.zarr", "1.2.840.113")]
+    ['a.b', 'scan', 'a', '1.2.840.113']
     """
-    suffix = next((each for each in INFERENCE_SUFFIXES if file.name.lower().endswith(each)), "")
+    suffix = next((each for each in (*INFERENCE_SUFFIXES, *ZARR_SUFFIXES) if file.name.lower().endswith(each)), "")
     return file.name[: len(file.name) - len(suffix)] or file.name

@@ -10,6 +10,7 @@ import numpy as np
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.raster import MAX_PIXELS
+from medseg_ext.memory import check_bytes
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 UM_OF_NIFTI_UNIT = {"meter": 1e6, "mm": 1e3, "micron": 1.0}
+SCALED_BYTES = 8  # of a value: float64
 # What ITK writes when it knows no size; no microscope has it.
 MADE_UP_SIZE_UM = 1000.0
 
@@ -44,7 +46,9 @@ def decode_nifti(path: str) -> np.ndarray:
         if path.lower().endswith(".gz"):
             _check_sum(path)
     except Exception as error:  # of gzip, zlib and the system, by the kind of damage
-        raise DataError(f"{path} is cut short or damaged ({error}): get it again from its origin") from error
+        raise DataError(
+            f"{path} is cut short or damaged ({_in_a_line(error)}): get it again from its origin"
+        ) from error
     if array.dtype.names:  # RGB and RGBA are a structure of channels
         array = np.stack([array[name] for name in array.dtype.names], axis=-1).reshape(*shape[:2], -1)
     else:
@@ -86,7 +90,13 @@ def _open_plane(path: str) -> Nifti1Image:
         raise DataError(f"{path} is a volume or series of the shape {shape}: save the slice to be segmented alone, 2D")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise DataError(f"{path} claims {shape[0]} x {shape[1]} pixels: cut it into smaller images")
+    values = shape[0] * shape[1] * (shape[4] if _is_vector(shape) else 1)
+    check_bytes(values * (image.get_data_dtype().itemsize + SCALED_BYTES), path)
     return image
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:
@@ -101,7 +111,7 @@ def _open(path: str) -> Nifti1Image:
     except FileNotFoundError:
         raise
     except Exception as error:  # a dozen kinds, by the kind of damage
-        raise DataError(f"{path} is not a NIfTI image ({error}): get it again from its origin") from error
+        raise DataError(f"{path} is not a NIfTI image ({_in_a_line(error)}): get it again from its origin") from error
     if not isinstance(image, (nibabel.Nifti1Image, nibabel.Nifti2Image)):
         raise DataError(f"{path} is not a NIfTI image, but {type(image).__name__}: save it as .nii.gz")
     return image

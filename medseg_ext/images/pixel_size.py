@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree  # nosec B405 # Expat bounds entities since 2.4, and fetches none
 
 import tifffile
 
+from medseg_ext.errors import DataError
 from medseg_ext.images.dicom import dicom_pixel_size_um, is_dicom
 from medseg_ext.images.nifti import is_nifti, nifti_pixel_size_um
+from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.tiff_pages import TiffPages
 
 UM_OF_UNIT = {
@@ -45,13 +49,30 @@ _APERIO_SIZE = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
 logger = logging.getLogger(__name__)
 
 
+def given_pixel_size_um(value: float | Sequence[float] | None) -> tuple[float, float] | None:
+    """Take the size of a pixel that a person gives: a length, or height and width, in micrometres.
+
+    Raises:
+        DataError: it is no length above 0, or not one or two.
+    """
+    if value is None:
+        return None
+    sides: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * 2
+    is_size = len(sides) == 2 and all(
+        isinstance(side, (int, float)) and not isinstance(side, bool) and 0 < side < math.inf for side in sides
+    )
+    if not is_size:
+        raise DataError(f"pixel_size_um must be a length above 0, or height and width, got {value!r}")
+    return float(sides[0]), float(sides[1])
+
+
 def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float] | None:
     """Read how large a pixel is.
 
     From a TIFF's OME description, Aperio's MPP, ImageJ's description, or resolution with a unit, in this order; from
-    DICOM's Pixel Spacing; from the zooms of NIfTI with a unit. A size that no microscope's pixel has, below `LEAST_UM`
-    or above `LARGEST_UM`, is left out, with a remark in the log: programs write 72 or 180 dots an inch, or one pixel a
-    centimetre, where they know none.
+    DICOM's Pixel Spacing; from the zooms of NIfTI and the scale of OME-Zarr with a unit. A size that no microscope's
+    pixel has, below `LEAST_UM` or above `LARGEST_UM`, is left out, with a remark in the log: programs write 72 or 180
+    dots an inch, or one pixel a centimetre, where they know none.
 
     Args:
         path: an image file that can be read.
@@ -62,7 +83,9 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
         tell both.
     """
     path = Path(path)
-    if is_nifti(path):
+    if is_ome_zarr(path):
+        size = OmeZarrImage(path, str(path), page=page, channel=0).pixel_size_um
+    elif is_nifti(path):
         size = nifti_pixel_size_um(str(path))
     elif is_dicom(path):
         size = dicom_pixel_size_um(str(path))

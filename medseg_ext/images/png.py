@@ -11,10 +11,18 @@ from PIL import Image
 DIFFERENCES_TO_THE_LEFT = 16  # libpng's PNG_FILTER_SUB
 
 
-def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Encode a grey (H, W) or RGB (H, W, 3) array as PNG, without loss and without a time stamp."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)  # a tenth larger than 6, in half the time
+def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, palette: NDArray[np.uint8] | None = None) -> bytes:
+    """Encode a grey (H, W) or RGB (H, W, 3) array as PNG, without loss and without a time stamp.
+
+    Args:
+        pixels: the array.
+        palette: colours (N, 3) in which the values of a grey uint8 array are shown; what is stored are the values.
+    """
+    image, buffer, options = Image.fromarray(pixels), io.BytesIO(), {}
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+        options["bits"] = 8  # as many as of other class maps, for readers that know no fewer
+    image.save(buffer, "PNG", compress_level=4, **options)  # a tenth larger than 6, in half the time
     return buffer.getvalue()
 
 

@@ -13,20 +13,23 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from medseg_ext.errors import DataError
-from medseg_ext.images.channels import LeftOut, choose_channels
+from medseg_ext.files import read_regular
+from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.orientation import TAG_ORIENTATION, upright
 from medseg_ext.images.sizes import MAX_PIXELS
 from medseg_ext.images.tiff import TIFF_STARTS, TiffImage
 from medseg_ext.images.tiff_segments import JPEG_END, JPEG_SCAN
+from medseg_ext.memory import check_bytes
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS_AT = 24  # offset of the bits a channel
+BYTES_OF_MODE = {"1": 1, "L": 1, "P": 3, "I;16": 2, "I;16B": 2}  # of a pixel; 4 of all others
 _pillow_limit_lock = threading.Lock()
 
 
-def decode_image(data: bytes, where: str, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
+def decode_image(data: bytes, where: str, *, page: int = 0, channel: Choice = None) -> np.ndarray:
     """Decode an image file as it is: values and their type are kept.
 
     The orientation (EXIF) and palettes are applied, white-is-zero is inverted, 1-bit pixels become 0 and 255, an alpha
@@ -36,26 +39,27 @@ def decode_image(data: bytes, where: str, *, page: int = 0, channel: int | str |
         data: content of a PNG, BMP, JPEG or TIFF file.
         where: name of the file, for messages.
         page: number of a TIFF's page, from 0; other files have one.
-        channel: number, from 0, or name of the one channel to read, as grey; None takes grey or RGB.
-    Returns: uint8, or the file's own type if it has more bits; grey (H, W) or RGB (H, W, 3).
+        channel: number, from 0, or name of the one channel to read, as grey; several are read as they are; None takes
+            grey or RGB.
+    Returns: uint8, or the file's own type if it has more bits; grey (H, W), RGB (H, W, 3), or several (H, W, C).
     Raises: DataError: broken or cut short; neither grey nor RGB; more than `MAX_PIXELS`; no such page or channel.
     """
     if data.startswith(TIFF_STARTS):
         return TiffImage(data, where, page=page, channel=channel).read_all()
     check_only_page(page, where)
-    return one_channel(_decode_with_pillow(data, where), channel, where)
+    return take_channels(_decode_with_pillow(data, where), channel, where)
 
 
-def decode_image_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
+def decode_image_file(path: Path, *, page: int = 0, channel: Choice = None) -> np.ndarray:
     """Decode an image file, see `decode_image`; of a TIFF only the page is read."""
     if is_tiff(path):
         return TiffImage(path, str(path), page=page, channel=channel).read_all()
-    return decode_image(path.read_bytes(), str(path), page=page, channel=channel)
+    return decode_image(read_regular(path), str(path), page=page, channel=channel)
 
 
-def left_out_of(data: bytes, where: str) -> list[LeftOut]:
+def left_out_of(data: bytes, where: str, channel: Choice = None) -> list[LeftOut]:
     """Tell what `decode_image` leaves out of a file. Raises: DataError: as it does, by the header."""
-    return TiffImage(data, where).left_out if data.startswith(TIFF_STARTS) else []
+    return TiffImage(data, where, channel=channel).left_out if data.startswith(TIFF_STARTS) else []
 
 
 def is_tiff(path: Path) -> bool:
@@ -70,16 +74,15 @@ def check_only_page(page: int, where: str) -> None:
         raise DataError(f"{where} has no page {page}: it has 1, counted from 0; choose another with --page")
 
 
-def one_channel(array: np.ndarray, channel: int | str | None, where: str) -> np.ndarray:
-    """Take a channel of an image, grey (H, W) or of channels (H, W, C), or grey or RGB of it; alpha is none.
+def take_channels(array: np.ndarray, channel: Choice, where: str) -> np.ndarray:
+    """Take channels of an image, grey (H, W) or of channels (H, W, C), or grey or RGB of it; alpha is none.
 
     Raises: DataError: no such channel; more than grey, RGB or RGBA.
     """
     names = ("",) * (1 if array.ndim == 2 else array.shape[2])
-    taken = list(choose_channels(names, channel, where).taken)
-    if array.ndim == 2:
-        return np.ascontiguousarray(array)
-    return np.ascontiguousarray(array[..., taken] if len(taken) > 1 else array[..., taken[0]])
+    channels = choose_channels(names, channel, where)
+    array = array[..., None] if array.ndim == 2 else array
+    return np.ascontiguousarray(channels.of(array[..., list(channels.taken)]))
 
 
 def raster_header(path: Path) -> tuple[tuple[int, int], int, list[LeftOut]]:
@@ -146,6 +149,8 @@ def _identified(file: BinaryIO, where: str) -> Image.Image:
         image = Image.open(file)
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{where} claims {image.width} x {image.height} pixels: cut it into smaller images")
+    bytes_a_pixel = 2 * BYTES_OF_MODE.get(image.mode, 4)  # once as Pillow holds it, and once as an array
+    check_bytes(image.width * image.height * bytes_a_pixel, where, remedy="save it as a TIFF in tiles, or cut it")
     return image
 
 

@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import told_if_unreadable
+from medseg_ext.files import check_regular, read_regular, told_if_unreadable
+from medseg_ext.images.channels import Choice
 from medseg_ext.images.colours import are_shares
 from medseg_ext.images.dicom import decode_dicom, is_dicom
 from medseg_ext.images.nifti import decode_nifti, is_nifti
-from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, one_channel
+from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
+from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, is_tiff, take_channels
+from medseg_ext.images.tiff import TiffImage
 
 PathLike = str | os.PathLike[str]
 
 
-def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
-    """Read one image file as RGB.
+def read_rgb(path: PathLike, *, page: int = 0, channel: Choice = None) -> np.ndarray:
+    """Read one image file as RGB, or several of its channels.
 
     Grey images are repeated over the three channels, an alpha channel is dropped, palettes and the EXIF orientation
     are applied. Integers are divided by the largest value of their type; floats are taken as they are when they lie
@@ -28,13 +31,13 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
     value alone, other than a float in [0, 1], is black.
 
     Args:
-        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file.
-        page: number of a TIFF's page, from 0; other files have one.
-        channel: number, from 0, or name of the one channel to read, as grey; None takes grey or RGB, of two channels
-            the first, of four the first three.
+        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file, or the folder of an OME-Zarr image.
+        page: number of the page of a TIFF, or of the plane of an OME-Zarr, from 0; other files have one.
+        channel: number, from 0, or name of the one channel to read, as grey; a list of such takes these channels as
+            they are; None takes grey or RGB, of two channels the first, of four the first three.
 
     Returns:
-        float32 array (H, W, 3) in [0, 1].
+        float32 array (H, W, 3) in [0, 1]; of a list of C channels (H, W, C).
 
     Raises:
         DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has no such page
@@ -45,14 +48,39 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: int | str | None = None)
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
 
-def decode_file(path: Path, *, page: int = 0, channel: int | str | None = None) -> np.ndarray:
-    """Decode a file of any format as it is: grey (H, W) or RGB (H, W, 3), of the file's own type; see `read_rgb`."""
+def read_prepared(path: PathLike) -> np.ndarray:
+    """Read an image of a data set folder: RGB, or all channels of a TIFF of several.
+
+    Returns:
+        float32 array (H, W, C) in [0, 1].
+
+    Raises: DataError: as `read_rgb`.
+    """
+    return read_rgb(path, channel=channels_prepared(Path(path)))
+
+
+def channels_prepared(path: Path) -> Choice:
+    """Say as which channels an image of a data set folder is read, see `read_rgb`."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
     with told_if_unreadable(path):
-        path.open("rb").close()  # before libraries tell in their own words that it cannot be
+        check_regular(path)
+        names = TiffImage(path, str(path), channel=[0]).channels.names if is_tiff(path) else ()
+    if len(names) < 2 and not any(names):  # a list of one was prepared with a name
+        return None
+    return list(names) if all(names) and len(set(names)) == len(names) else list(range(len(names)))
+
+
+def decode_file(path: Path, *, page: int = 0, channel: Choice = None) -> np.ndarray:
+    """Decode a file of any format as it is: grey (H, W) or of channels (H, W, C), of its own type; see `read_rgb`."""
+    if is_ome_zarr(path):
+        return OmeZarrImage(path, str(path), page=page, channel=channel).read_all()
+    with told_if_unreadable(path):
+        check_regular(path)  # before libraries tell in their own words that it cannot be opened
         return _decode_file(path, page=page, channel=channel)
 
 
-def _decode_file(path: Path, *, page: int, channel: int | str | None) -> np.ndarray:
+def _decode_file(path: Path, *, page: int, channel: Choice) -> np.ndarray:
     where = str(path)
     if not (is_nifti(path) or is_dicom(path)):
         return decode_image_file(path, page=page, channel=channel)
@@ -60,7 +88,7 @@ def _decode_file(path: Path, *, page: int, channel: int | str | None) -> np.ndar
     array = decode_nifti(where) if is_nifti(path) else decode_dicom(where)
     if 0 in array.shape:
         raise DataError(f"{where} has the shape {array.shape}, expected grey, RGB or RGBA: save it again as such")
-    return one_channel(array.astype(array.dtype.newbyteorder("="), copy=False), channel, where)
+    return take_channels(array.astype(array.dtype.newbyteorder("="), copy=False), channel, where)
 
 
 def read_labels(path: PathLike) -> np.ndarray:
@@ -77,7 +105,7 @@ def read_labels(path: PathLike) -> np.ndarray:
             names the file.
     """
     with told_if_unreadable(os.fspath(path)):
-        data = Path(path).read_bytes()
+        data = read_regular(path)
     labels = decode_image(data, str(path))
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise DataError(f"{path} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")

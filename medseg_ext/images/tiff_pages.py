@@ -88,6 +88,15 @@ class TiffPages:
             return Stack(names, tuple(each for each in siblings if each is not None), int(place[axis]))
         return None
 
+    def levels_of(self, plane: Plane) -> list[tifffile.TiffPage]:
+        """List the reduced copies of a plane, as of a pyramid, the largest first; those of other files are left out."""
+        for series in self._series:
+            planes = self._planes_of(series)
+            if plane in planes and len(planes) == len(list(series)):
+                pages = [list(level)[planes.index(plane)] for level in series.levels[1:] if len(level) == len(planes)]
+                return [page.aspage() for page in pages if page is not None and page.parent is self._tiff]
+        return []
+
     def names_in(self, plane: Plane, n_channels: int) -> tuple[str, ...]:
         """Tell the names of the channels that are in one page, empty where the file tells none."""
         for number, series in enumerate(self._series):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import tifffile
 from medseg_ext.errors import DataError
 from medseg_ext.files import unreadable
 from medseg_ext.images.boxes import Box
+from medseg_ext.memory import check_bytes
 
 JPEG = (6, 7, 33007, 34892)  # compressions
 JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"  # markers, which pixels do not hold
@@ -50,7 +52,10 @@ class TiffSegments:
         if page.is_tiled:
             self._segment_shape = page.tiledepth, page.tilelength, page.tilewidth
         else:
-            self._segment_shape = 1, page.rowsperstrip, page.imagewidth
+            self._segment_shape = 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
+        if not page.is_final:  # of strips and tiles, which are decoded as wholes, and by some decoders copied
+            n_values = math.prod(self._segment_shape) * (page.samplesperpixel if page.shaped[0] == 1 else 1)
+            check_bytes(2 * n_values * np.dtype(page.dtype).itemsize, where, remedy="save it again in tiles, or cut it")
         # Asked for now, as it reads from the file, which is closed afterwards.
         self._decode = None if page.is_final else page.decode
         self._options = {}
@@ -59,6 +64,8 @@ class TiffSegments:
 
     def read(self, box: Box, samples: Sequence[int]) -> np.ndarray:
         """Read the samples of a box, (h, w, S). Raises: DataError: the file is damaged or gone; names it."""
+        n_bytes = math.prod(box.size) * len(samples) * np.dtype(self._page.dtype).itemsize
+        check_bytes(2 * n_bytes, self._where)
         out = np.empty((*box.size, len(samples)), self._page.dtype)
         is_separate = self._page.shaped[0] > 1
         try:

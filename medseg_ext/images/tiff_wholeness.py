@@ -29,6 +29,8 @@ def missing_of(tiff: tifffile.TiffFile) -> str | None:
             if not _is_whole(data[start : start + form.tagsize], form, file.size):
                 return f"parts of the header of page {number}, counted from 0, are missing"
         (following,) = struct.unpack(form.offsetformat, data[-form.offsetsize :])
+        if following in places[: number + 1]:
+            return f"page {number}, counted from 0, leads back to page {places.index(following)}"
         if following and following not in known:
             return f"page {number + 1}, counted from 0, is missing"
     return _missing_of_imagej(tiff)

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 from medseg_ext.errors import DataError
-from medseg_ext.images.pixel_size import read_pixel_size_um
+from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_SEEN_PX
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
@@ -62,18 +62,12 @@ class SizeNormalisedInferer(Inferer):
             _refuse_no_length("object_diameter_um", object_diameter_um)
             if object_diameter_px != AUTO:
                 raise DataError("object_diameter_px and object_diameter_um are both given: give one of them")
-        sides: list[Any] = list(pixel_size_um) if isinstance(pixel_size_um, (list, tuple)) else [pixel_size_um] * 2
-        if pixel_size_um is not None:
-            if len(sides) != 2:
-                raise DataError(f"pixel_size_um must be a length, or height and width, got {pixel_size_um!r}")
-            for side in sides:
-                _refuse_no_length("pixel_size_um", side, or_else=", or height and width")
         self.inferer = inferer
         self.working_diameter_px = float(working_diameter_px)
         self.estimator = estimator
         self.object_diameter_px = object_diameter_px
         self.object_diameter_um = object_diameter_um
-        self.pixel_size_um = None if pixel_size_um is None else (float(sides[0]), float(sides[1]))
+        self.pixel_size_um = given_pixel_size_um(pixel_size_um)
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output for one image (1, 3, H, W), of the size at which the network saw it.

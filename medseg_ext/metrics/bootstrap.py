@@ -11,6 +11,7 @@ from torch import Tensor
 
 LEVEL = 0.95
 RESAMPLES = 2000
+LEAST_GROUPS = 10  # fewer tell too little of their spread: a percentile interval of so few is far too narrow
 # Resamples are scored in chunks of at most this many numbers (32 MiB).
 CHUNK_ELEMENTS = 2**22
 
@@ -31,6 +32,7 @@ def bootstrap_interval(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    least_groups: int | None = None,
 ) -> Interval:
     """Score a set of images, with a percentile interval from resampling their groups.
 
@@ -43,10 +45,11 @@ def bootstrap_interval(
         level: coverage in (0, 1).
         resamples: number of resampled sets of as many groups, drawn with replacement.
         seed: the same seed and groups draw the same images, so that metrics and models are comparable.
+        least_groups: at least 2; None takes `LEAST_GROUPS`.
 
     Returns:
         The score of all images, and its bounds; resamples with an undefined score are left out. The bounds are NaN
-        below two groups, which tell nothing of their spread.
+        below `least_groups` groups.
 
     Raises:
         ValueError: level outside (0, 1), less than one resample, or not one group an image.
@@ -55,13 +58,15 @@ def bootstrap_interval(
         Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
 
     >>> terms = torch.tensor([[0.5, 1.0], [0.7, 1.0], [0.9, 1.0]])
-    >>> interval = bootstrap_interval(terms, lambda rows: rows[..., 0].mean(dim=-1))
+    >>> def mean(rows):
+    ...     return rows[..., 0].mean(dim=-1)
+    >>> interval = bootstrap_interval(terms, mean, least_groups=2)
     >>> [round(number, 2) for number in interval]
     [0.7, 0.5, 0.9]
 
     Two images of one mosaic come together or not at all:
 
-    >>> interval = bootstrap_interval(terms, lambda rows: rows[..., 0].mean(dim=-1), groups=["mosaic", "mosaic", ""])
+    >>> interval = bootstrap_interval(terms, mean, groups=["mosaic", "mosaic", ""], least_groups=2)
     >>> [round(number, 2) for number in interval]
     [0.7, 0.6, 0.9]
     """
@@ -71,7 +76,8 @@ def bootstrap_interval(
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     value = float(reduce(statistics))
     groups = [""] * len(statistics) if groups is None else groups
-    if count_groups(groups) < 2:
+    _check_groups(groups, statistics)
+    if count_groups(groups) < max(2, LEAST_GROUPS if least_groups is None else least_groups):
         return Interval(value, math.nan, math.nan)
     scores = resampled_scores(statistics, reduce, groups=groups, resamples=resamples, seed=seed)
     tail = (1 - level) / 2
@@ -89,6 +95,7 @@ def paired_bootstrap_difference(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    least_groups: int | None = None,
 ) -> Interval:
     """Measure by how much the first model scores above the second on the same images.
 
@@ -104,6 +111,7 @@ def paired_bootstrap_difference(
         level: coverage in (0, 1).
         resamples: number of resampled sets of as many groups.
         seed: seed of the resampling.
+        least_groups: of which there are bounds, at least 2; None takes `LEAST_GROUPS`.
 
     Returns:
         First score minus second score, and its bounds; a difference is reliable where these leave out 0.
@@ -112,7 +120,7 @@ def paired_bootstrap_difference(
         ValueError: the shapes differ; level, resamples or groups as in `bootstrap_interval`.
 
     >>> terms = torch.tensor([[0.5], [0.7], [0.9]])
-    >>> paired_bootstrap_difference(terms, terms, lambda rows: rows.mean(dim=(-1, -2)))
+    >>> paired_bootstrap_difference(terms, terms, lambda rows: rows.mean(dim=(-1, -2)), least_groups=2)
     Interval(value=0.0, low=0.0, high=0.0)
     """
     if first.shape != second.shape:
@@ -129,7 +137,9 @@ def paired_bootstrap_difference(
         return reduce(rows_first) - reduce(rows_second)
 
     paired = torch.cat([first, second], dim=-1)
-    return bootstrap_interval(paired, difference, groups=groups, level=level, resamples=resamples, seed=seed)
+    return bootstrap_interval(
+        paired, difference, groups=groups, level=level, resamples=resamples, seed=seed, least_groups=least_groups
+    )
 
 
 def resampled_scores(
@@ -158,9 +168,9 @@ def resampled_scores(
     >>> resampled_scores(torch.ones(5, 1), lambda rows: rows.sum(dim=(-1, -2)), resamples=2)
     tensor([5., 5.])
     """
-    numbers = _group_numbers([""] * len(statistics) if groups is None else groups)
-    if len(numbers) != len(statistics):
-        raise ValueError(f"groups must name one group an image, got {len(numbers)} for {len(statistics)} images")
+    groups = [""] * len(statistics) if groups is None else groups
+    _check_groups(groups, statistics)
+    numbers = _group_numbers(groups)
     sizes = numbers.bincount()
     drawn = torch.randint(len(sizes), (resamples, len(sizes)), generator=torch.Generator().manual_seed(seed))
     # Groups differ in size, and so do sets: those of one size are scored together.
@@ -182,6 +192,11 @@ def count_groups(groups: Sequence[str]) -> int:
     3
     """
     return len(_group_numbers(groups).unique())
+
+
+def _check_groups(groups: Sequence[str], statistics: Tensor) -> None:
+    if len(groups) != len(statistics):
+        raise ValueError(f"groups must name one group an image, got {len(groups)} for {len(statistics)} images")
 
 
 def _group_numbers(groups: Sequence[str]) -> Tensor:

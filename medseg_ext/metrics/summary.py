@@ -76,13 +76,13 @@ def summarise(
         seed: seed of the resampling.
 
     Returns:
-        Of each metric `value`; `interval_95`, [low, high]; `images`, how many images have a defined value of their
-        own; `images_left_out`, how many have none. Plain numbers, NaN where undefined.
+        Of each metric `value`; `interval_95`, [low, high], NaN for fewer than 10 groups; `images`, how many images have
+        a defined value of their own; `images_left_out`, how many have none. Plain numbers, NaN where undefined.
 
     >>> from medseg_ext.metrics import metric_named
     >>> definitions = {"dice": metric_named("dice")}
     >>> summarise({"dice": torch.tensor([[1.0, 2.0], [1.0, 2.0]])}, definitions)
-    {'dice': {'value': 0.5, 'interval_95': [0.5, 0.5], 'images': 2, 'images_left_out': 0}}
+    {'dice': {'value': 0.5, 'interval_95': [nan, nan], 'images': 2, 'images_left_out': 0}}
     """
     summary = {}
     for name, values in per_image_values(statistics, definitions).items():

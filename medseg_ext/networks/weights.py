@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import replacing
+from medseg_ext.files import write_atomically
+
+MOST_CHANNELS = 32  # of an image; layers that see more are not the first
 
 
 def read_saved(path: Path, *, remedy: str) -> Any:
@@ -59,8 +62,9 @@ def read_weights(
         network: whose weights they must be; it is not changed.
         name: the network's name in the file.
         remedy: what to do about a file that cannot be used, for the message.
-        own_last_layer: whether the file may be of a network with another number of classes; the layers that tell
-            classes, which then have another number of outputs, are left out.
+        own_last_layer: whether the file may be of a network with another number of classes, or of channels: the layers
+            that tell classes, which then have another number of outputs, are left out, and each channel that the first
+            layer sees gets the mean of its weights.
 
     Returns:
         The state dict.
@@ -78,6 +82,7 @@ def read_weights(
     found = found if isinstance(found, Mapping) else {}
     own = network.state_dict()
     if own_last_layer:
+        found = {**found, **{key: for_inputs(found[key], own[key].shape[1]) for key in with_other_inputs(found, own)}}
         others = with_other_outputs(found, own)
         found = {key: value for key, value in found.items() if key not in others}
         own = {key: value for key, value in own.items() if key not in others}
@@ -102,6 +107,27 @@ def with_other_outputs(found: Mapping[str, Any], wanted: Mapping[str, torch.Tens
     for name, value in wanted.items():
         got, own = tuple(getattr(found.get(name), "shape", ())), tuple(value.shape)
         if got and own and got[0] != own[0] and got[1:] == own[1:]:
+            names.append(name)
+    return names
+
+
+def for_inputs(weight: torch.Tensor, n_channels: int) -> torch.Tensor:
+    """Make weights of a layer, (out, in, ...), of another number of inputs: each gets the mean, of the same sum.
+
+    >>> for_inputs(torch.tensor([[1.0, 2.0, 3.0]]), 2)
+    tensor([[3., 3.]])
+    """
+    mean = weight.mean(dim=1, keepdim=True) * (weight.shape[1] / n_channels)
+    return mean.repeat(1, n_channels, *[1] * (weight.ndim - 2))
+
+
+def with_other_inputs(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> list[str]:
+    """Name the weights that differ from wanted ones in the number of an image's channels, their second side."""
+    names = []
+    for name, value in wanted.items():
+        got, own = tuple(getattr(found.get(name), "shape", ())), tuple(value.shape)
+        is_first_layer = len(got) == len(own) == 4 and got[1] <= MOST_CHANNELS and own[1] <= MOST_CHANNELS
+        if is_first_layer and got[1] != own[1] and got[:1] + got[2:] == own[:1] + own[2:]:
             names.append(name)
     return names
 
@@ -163,8 +189,9 @@ def save_safetensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
 def save_state(content: Any, path: Path) -> None:
     """Save with `torch.save` under a temporary name first, so that an interruption leaves no half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    saved = io.BytesIO()  # PyTorch's own writer of files does not tell that the disk is full
+    torch.save(content, saved)
+    write_atomically(path, saved.getvalue())
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) -> str:
@@ -178,6 +205,8 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, torch.Tensor]) ->
     for name, value in wanted.items():
         got = tuple(getattr(found[name], "shape", ()))
         if got != tuple(value.shape):
+            if name in with_other_inputs(found, wanted):
+                return f"holds the weights of a network that sees {got[1]} channels, and this one sees {value.shape[1]}"
             return (
                 f"holds the weights of a network with another number of classes or of another width: {name} has the "
                 f"shape {got}, the network's {tuple(value.shape)}"

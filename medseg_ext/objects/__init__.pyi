@@ -1,8 +1,9 @@
 from .detections import decode_detections
 from .diameters import object_diameters, typical_diameter
-from .geojson import outline_polygons, to_features, to_geojson
+from .formats import ResultFormats
 from .measurements import measure_objects, summarise_objects
 from .objects import Objects
+from .outlined import OutlinedObject, outline_polygons, outlined_objects
 from .overlay import brightened, draw_outlines
 from .result_files import write_objects
 from .result_folder import ResultFolder
@@ -10,7 +11,9 @@ from .watershed import decode_semantic
 
 __all__ = [
     "Objects",
+    "OutlinedObject",
     "ResultFolder",
+    "ResultFormats",
     "brightened",
     "decode_detections",
     "decode_semantic",
@@ -18,9 +21,8 @@ __all__ = [
     "measure_objects",
     "object_diameters",
     "outline_polygons",
+    "outlined_objects",
     "summarise_objects",
-    "to_features",
-    "to_geojson",
     "typical_diameter",
     "write_objects",
 ]

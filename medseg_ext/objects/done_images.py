@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.images.ome_zarr import LABELS_FOLDER
+from medseg_ext.objects.formats import ResultFormats
 
 DONE_FILE = ".medseg.done.jsonl"
 
@@ -18,21 +19,24 @@ Item = Mapping[str, str]
 Row = dict[str, Any]
 """What `summary.csv` says of an image, by column."""
 Note = dict[str, Any]
-"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results."""
+"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results.
+
+What is a folder has the size of all files in it, and the time of the latest.
+"""
 
 
-def note_image(item: Item, row: Row, *, output_dir: Path, output_format: str) -> Note:
+def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats) -> Note:
     """Describe an image whose results are written.
 
     Raises:
         OSError: its file, or one of its results, is not there.
     """
-    image = Path(item["image"]).stat()
-    files = output_paths(output_dir, item["id"], output_format=output_format)
+    image = Path(item["image"])
+    files = formats.paths(output_dir, item["id"]).values()
     return {
         "row": row,
-        "input": [Path(item["image"]).name, image.st_size, image.st_mtime_ns],
-        "files": [path.stat().st_size for path in files],
+        "input": [image.name, *_size_and_time(image)],
+        "files": [_size_and_time(path)[0] for path in files],
     }
 
 
@@ -45,13 +49,13 @@ class DoneImages:
     Args:
         output_dir: the folder of the results.
         settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
-        output_format: see `medseg_ext.objects.output_paths`.
+        formats: which files an image gets.
     """
 
-    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, output_format: str) -> None:
+    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, formats: ResultFormats) -> None:
         self.output_dir = output_dir
         self.settings = json.loads(json.dumps(settings))
-        self.output_format = output_format
+        self.formats = formats
         self._kept: list[Note] = []
         self._file: IO[str] | None = None
 
@@ -113,7 +117,7 @@ class DoneImages:
 
     def _holds(self, note: Note, item: Item) -> bool:
         try:
-            now = note_image(item, note["row"], output_dir=self.output_dir, output_format=self.output_format)
+            now = note_image(item, note["row"], output_dir=self.output_dir, formats=self.formats)
         except OSError:
             return False
         return all(now[key] == note.get(key) for key in ("input", "files"))
@@ -127,6 +131,25 @@ def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     """
     keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
     return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
+
+
+def noted_ids(file: Path) -> list[str]:
+    """List the images that a file of notes names; none where there is no such file."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [str(note["row"]["id"]) for note in map(_parsed, lines) if note is not None and "row" in note]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Give bytes and time, in ns, of a file, or of those in a folder, but for the labels that an image may get."""
+    if not path.is_dir():
+        known = path.stat()
+        return known.st_size, known.st_mtime_ns
+    inside = (file for part in path.iterdir() if part.name != LABELS_FOLDER for file in (part, *part.rglob("*")))
+    stats = [file.stat() for file in inside if not file.is_dir()]
+    return sum(each.st_size for each in stats), max((each.st_mtime_ns for each in stats), default=0)
 
 
 def _shown(settings: Mapping[str, Any], key: str) -> str:

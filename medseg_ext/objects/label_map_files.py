@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import tifffile
 from medseg_ext.errors import DataError
 
 LONGEST_NIFTI_SIDE = 2**15 - 1
+LEVEL_STEP, LARGEST_LAST_LEVEL_PX = 4, 1024  # of pyramids: how much smaller each level is, and the side of the last one
 
 PixelSize = tuple[float, float]  # height and width in micrometres
 
@@ -23,15 +25,37 @@ def encode_label_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = N
     Its resolution is in pixels a centimetre; it has none where the size of a pixel is unknown.
     """
     buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        _fitting(instances),
-        photometric="minisblack",
-        compression="zlib",
-        metadata={"axes": "YX"},
-        **tiff_resolution(pixel_size_um),
-    )
+    tifffile.imwrite(buffer, _fitting(instances), **tiff_options(pixel_size_um))
     return buffer.getvalue()
+
+
+def encode_label_ome_tiff(instances: np.ndarray, pixel_size_um: PixelSize | None = None, *, name: str = "") -> bytes:
+    """Encode a label map as OME-TIFF, with the size of a pixel in its metadata, too; see `encode_label_tiff`."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, _fitting(instances), ome=True, **tiff_options(pixel_size_um, ome_name=name))
+    return buffer.getvalue()
+
+
+def tiff_options(pixel_size_um: PixelSize | None, *, ome_name: str | None = None) -> dict[str, Any]:
+    """Give the options of `tifffile.imwrite` for a label map.
+
+    Args:
+        pixel_size_um: (height, width) of a pixel, None where it is unknown.
+        ome_name: of an OME-TIFF, name of the image.
+    """
+    metadata: dict[str, Any] = {"axes": "YX"}
+    if ome_name is not None:
+        identity = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, ome_name)}"  # the same bytes every time
+        metadata |= {"Name": ome_name, "UUID": identity, "Channel": {"Name": "labels"}}
+        if pixel_size_um is not None:
+            for axis, length in zip("YX", pixel_size_um, strict=True):
+                metadata |= {f"PhysicalSize{axis}": length, f"PhysicalSize{axis}Unit": "µm"}
+    return {
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "metadata": metadata,
+        **tiff_resolution(pixel_size_um),
+    }
 
 
 def tiff_resolution(pixel_size_um: PixelSize | None) -> dict[str, Any]:
@@ -77,5 +101,22 @@ ENCODERS: dict[str, Callable[[np.ndarray, PixelSize | None], bytes]] = {
 }
 
 
+def label_dtype(highest: int) -> type[np.unsignedinteger]:
+    """Give the type that holds labels up to a highest one."""
+    return np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+
+
+def level_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give the sizes (H, W) of the levels of a pyramid, the full one first.
+
+    >>> level_sizes((3000, 2001))
+    [(3000, 2001), (750, 501)]
+    """
+    sizes = [size]
+    while max(sizes[-1]) > LARGEST_LAST_LEVEL_PX:
+        sizes.append((-(-sizes[-1][0] // LEVEL_STEP), -(-sizes[-1][1] // LEVEL_STEP)))
+    return sizes
+
+
 def _fitting(instances: np.ndarray) -> np.ndarray:
-    return instances.astype(np.uint16 if instances.max() <= np.iinfo(np.uint16).max else np.uint32)
+    return instances.astype(label_dtype(int(instances.max())))

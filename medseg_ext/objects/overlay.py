@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from medseg_ext.images.composite import as_rgb
+
 # Bright and saturated: they show on dark fluorescence as well as on purple, pink and white of stained tissue.
 PALETTE = np.array(
     [
@@ -21,6 +23,8 @@ PALETTE = np.array(
     ],
     dtype=np.uint8,
 )
+# Of the values of a class map: black, and colours that are apart for the colour-blind.
+CLASS_COLOURS = np.concatenate([np.zeros((1, 3), dtype=np.uint8), PALETTE[[1, 0, 2, 4, 3, 5, 6]]])
 WHITE = np.array((255, 255, 255), dtype=np.uint8)
 
 
@@ -57,17 +61,20 @@ def draw_outlines(picture: NDArray[np.uint8], instances: np.ndarray, classes: np
     return canvas
 
 
-def brightened(image_rgb: np.ndarray) -> NDArray[np.uint8]:
+def brightened(image: np.ndarray) -> NDArray[np.uint8]:
     """Make a picture of an image, in which the brightest 0.2 % of its values are white.
 
+    Of other than RGB each channel is made so by itself, and shown in a colour of its own.
+
     Args:
-        image_rgb: float (H, W, 3) in [0, 1].
+        image: float (H, W, C) in [0, 1].
 
     Returns:
         uint8 (H, W, 3).
     """
-    white = max(float(np.percentile(image_rgb, 99.8)), 1e-6)
-    picture = image_rgb / white
+    axes = None if image.shape[2] == 3 else (0, 1)
+    white = np.maximum(np.percentile(image, 99.8, axis=axes), 1e-6).astype(image.dtype)
+    picture = as_rgb(np.minimum(image / white, 1)) if image.shape[2] != 3 else image / white
     np.clip(picture, 0, 1, out=picture)  # in place: memory that is new each time costs more than the arithmetic
     picture *= 255
     return np.rint(picture, out=picture).astype(np.uint8)

@@ -15,21 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.errors import DataError, reason_of
-from medseg_ext.files import as_text, file_key, write_atomically
-from medseg_ext.images.pixel_size import read_pixel_size_um
+from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
+from medseg_ext.images.channels import Choice, is_list
+from medseg_ext.images.contrast import Limit
+from medseg_ext.images.eight_bit import as_prepared
+from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
+from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
+from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
-from medseg_ext.objects.label_map_files import ENCODERS
-from medseg_ext.objects.measurements import RATIO, summarise_objects
+from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
+from medseg_ext.objects.formats import (
+    COCO,
+    DEFAULT_FORMATS,
+    LABEL_MAP,
+    ZARR_FORMATS,
+    ResultFormats,
+    coco_part,
+    remove_result,
+)
+from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
+from medseg_ext.objects.measurements import RATIO, intensity_names, summarise_objects
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.result_files import output_paths, write_objects
+from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
 
-SUMMARY_FILE, GALLERY_FILE = "summary.csv", "gallery.html"
+GALLERY_FILE = "gallery.html"
 SUMMARY_COLUMNS = (
-    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px", DIAMETER, SCALE,
-    "remarks",
+    "image", "id", "status", "height", "width", "objects", "foreground_fraction", "mean_area_px",
+    "mean_area_um2", DIAMETER, SCALE, "remarks",
 )  # fmt: skip
 DONE, FAILED = "ok", "error: "  # status of an image; what follows is the reason
 BETWEEN_REMARKS = " | "
@@ -57,6 +72,10 @@ class InputImages(Protocol):
         """Which page of a TIFF is read, from 0."""
 
     @property
+    def channel(self) -> Choice:
+        """As which channels images are read, see `medseg_ext.images.read_rgb`."""
+
+    @property
     def remarks(self) -> Mapping[str, Sequence[str]]:
         """What a person is to be told of images, by their id."""
 
@@ -74,25 +93,34 @@ class TakesNotes(Protocol):
 class ResultFolder:
     """Write the files of each image, and at the end `summary.csv` with one row an image.
 
-    Files are named in `medseg_ext.objects.result_files.ENDINGS`; older ones are replaced. An image whose files cannot
-    be written is reported in the summary, and the others are still done.
+    Files are named in `medseg_ext.objects.formats`; older ones are replaced. COCO's JSON is one for all images. An
+    image whose files cannot be written is reported in the summary, and the others are still done.
 
     Args:
         output_dir: the folder to write to.
         class_names: name of each value of the class map, the background first.
         object_name: what an object is, such as "nucleus".
         images: those of the run; its unreadable ones go to the summary, too.
-        output_format: of the label map, "tiff" or "nifti".
+        output_format: of the label map, see `medseg_ext.objects.formats.LABEL_MAP_ENDINGS`.
+        formats: of the other files, see `medseg_ext.objects.formats.FORMATS`.
+        labels_in_image: write label maps in OME-Zarr into the images, too, which are OME-Zarr themselves: into the
+            folder `labels`, under the name of an object.
         training_images: file of what is known of the network's training images, by which images that are unlike them
             get a remark, see `TrainingImages`; without the file, as of weights that were trained before there was one,
             none does.
+        pixel_size_um: length of a pixel, in micrometres, or (height, width); None takes what an image's file tells.
+        bundle: folder of the bundle, whose results are kept apart from those of others; None where it is not known.
+        overwrite: remove results of other images, or of another bundle, which are refused otherwise.
 
     Attributes:
+        formats: which files an image gets.
+        intensities: names of the columns of the channels' means.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
+        when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
 
     Raises:
-        DataError: another output format; `training_images` is broken.
+        DataError: another format; `training_images` is broken; `pixel_size_um` is no size.
     """
 
     def __init__(
@@ -103,19 +131,32 @@ class ResultFolder:
         object_name: str,
         images: InputImages,
         output_format: str = "tiff",
+        formats: Sequence[str] = DEFAULT_FORMATS,
+        labels_in_image: bool = False,
         training_images: Path | str | None = None,
+        pixel_size_um: float | Sequence[float] | None = None,
+        bundle: Path | str | None = None,
+        overwrite: bool = False,
     ) -> None:
-        if output_format not in ENCODERS:
-            raise DataError(f"output_format must be one of {', '.join(ENCODERS)}, got {output_format!r}")
-        self.output_format = output_format
+        self.formats = ResultFormats(output_format, tuple(formats))
+        if self.formats.zarr_format is not None:
+            zarr_package(f"output_format {output_format}")  # before anything is done
+        elif labels_in_image:
+            raise DataError(f"labels_in_image wants --output_format {' or '.join(ZARR_FORMATS)}, not {output_format}")
+        self.labels_in_image = labels_in_image
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.object_name = object_name
         self.images = images
+        self.intensities = intensity_names(images.channel)
+        self.bundle = Path(bundle).resolve().name if bundle else ""
+        self.overwrite = overwrite
+        self._given_pixel_size_um = given_pixel_size_um(pixel_size_um)
         known = Path(training_images) if training_images is not None else None
         self._training_images = TrainingImages.read(known) if known is not None and known.is_file() else None
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: TakesNotes | None = None
+        self.when_done: Callable[[], object] | None = None
         self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
 
@@ -125,13 +166,18 @@ class ResultFolder:
         rows = (row for row in self._rows.values() if row["status"] != DONE)
         return [(row["image"], row["status"].removeprefix(FAILED)) for row in rows]
 
+    def pixel_size_um(self, item: Item) -> tuple[float, float] | None:
+        """Say how large a pixel of an image is, (height, width) in micrometres; None where nothing tells."""
+        return self._given_pixel_size_um or read_pixel_size_um(item["image"], page=self.images.page)
+
     def check(self) -> None:
         """Look whether results can be written, before anything is.
 
         Raises:
             DataError: an image would be overwritten by a file that is to be written, or lies in the folder; two images
-                would share files; or a label map of the same name but another format is there, which would be taken
-                for one of this run.
+                would share files; the folder holds results of other images or of another bundle; or a file is there of
+                the same name but a format that is not written, which would be taken for one of this run, or a
+                `COCO_FILE` of somebody else.
         """
         inputs = [*(item for item, _ in self.images.unreadable), *self.images.large, *self.images.data]
         by_id: dict[str, Item] = {}
@@ -145,7 +191,7 @@ class ResultFolder:
         written = {
             file_key(place): place
             for item in inputs
-            for path in output_paths(self.output_dir, item["id"], output_format=self.output_format)
+            for path in self.paths_of(item).values()
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
@@ -153,14 +199,27 @@ class ResultFolder:
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
-        for encoding in [name for name in ENCODERS if name != self.output_format]:
+        if self.labels_in_image:
             for item in inputs:
-                label_map = output_paths(self.output_dir, item["id"], output_format=encoding)[0]
-                if os.path.lexists(label_map):
-                    raise DataError(
-                        f"{label_map} is there already, and would stand beside the label map that is to be written as "
-                        f"{self.output_format}: move it away, or give another output_dir"
-                    )
+                if item["id"] not in self._rows:  # done, it has its labels
+                    refuse_labels_in(Path(item["image"]), self.object_name)
+        if not self.overwrite:
+            refuse_results_of_others(
+                self.output_dir, {item["id"] for item in inputs} | self._rows.keys(), bundle=self.bundle
+            )
+        for path in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
+            if os.path.lexists(path):
+                raise DataError(
+                    f"{path} is there already, and would stand beside the files that are to be written "
+                    f"({self.formats.output_format}{''.join(f', {name}' for name in self.formats.formats)}) as if it "
+                    "were of this run: move it away, or give another output_dir"
+                )
+        if COCO in self.formats.formats:
+            refuse_other_coco(self.output_dir)
+
+    def paths_of(self, item: Item) -> dict[str, Path]:
+        """Name the files of an image, see `medseg_ext.objects.ResultFormats`."""
+        return self.formats.paths(self.output_dir, item["id"])
 
     def start(self) -> None:
         """Make the folder ready.
@@ -170,8 +229,14 @@ class ResultFolder:
         """
         self.check()
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        remove_results(self.output_dir, [each for each in earlier_ids(self.output_dir) if each not in self._rows])
         for of_an_earlier_run in (SUMMARY_FILE, GALLERY_FILE):  # an interrupted one has none
             (self.output_dir / of_an_earlier_run).unlink(missing_ok=True)
+        if is_own_coco(self.output_dir):
+            (self.output_dir / COCO_FILE).unlink()
+        if COCO not in self.formats.formats:
+            for item in (*self.images.large, *self.images.data):
+                coco_part(self.output_dir, item["id"]).unlink(missing_ok=True)
         if self.done is None:
             (self.output_dir / DONE_FILE).unlink(missing_ok=True)
         else:
@@ -180,11 +245,19 @@ class ResultFolder:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
-        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`."""
+        """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`.
+
+        Raises: DataError, OSError: the labels cannot be written into the image.
+        """
+        if self.labels_in_image:
+            image = Path(item["image"])
+            size = self.pixel_size_um(item)
+            write_labels_into(image, self.paths_of(item)[LABEL_MAP], name=self.object_name, pixel_size_um=size)
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            self.done.add(note_image(item, row, output_dir=self.output_dir, output_format=self.output_format))
+            self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
+        self._tell()
 
     def take_over(self, rows: Iterable[Row]) -> None:
         """Take rows of the summary that are made elsewhere: by an earlier run, or another process."""
@@ -192,26 +265,38 @@ class ResultFolder:
 
     def add_failure(self, item: Item, reason: str) -> None:
         """Take note of an image that could not be done, and remove what an earlier run made of it."""
-        for path in output_paths(self.output_dir, item["id"], output_format=self.output_format):
+        for path in self.paths_of(item).values():
             with contextlib.suppress(OSError):
-                path.unlink()
+                remove_result(path)
+        is_new = item["id"] not in self._rows
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
+        if is_new:  # what cannot be read is told again whenever a part of the run starts
+            self._tell()
 
     def remark(self, item: Item, text: str) -> None:
         """Take note of what people are to be told of an image, before it is added."""
         self._remarks[item["id"]].append(text)
         logger.warning("%s: %s", as_text(item["image"]), as_text(text))
 
-    def compare_with_training_images(self, item: Item, image_rgb: np.ndarray, diameter_px: float | None = None) -> None:
-        """Remark that an image is unlike the training images, where it is.
+    def compare_with_training_images(
+        self,
+        item: Item,
+        image: np.ndarray,
+        diameter_px: float | None = None,
+        *,
+        limits: tuple[Limit, Limit] | None = None,
+    ) -> None:
+        """Remark that an image is unlike the training images, which were prepared, where it is.
 
         Args:
             item: the image.
-            image_rgb: the image as it came, or a part of it, float (H, W, 3) in [0, 1].
+            image: as it came, or a part of it, float (H, W, C) in [0, 1].
             diameter_px: of a typical object, None of a part.
+            limits: black and white of the whole image, of a part.
         """
         if self._training_images is not None:
-            remark = self._training_images.remark(measures(image_rgb, diameter_px))
+            prepared = as_prepared(image, apart=is_list(self.images.channel), limits=limits)
+            remark = self._training_images.remark(measures(prepared, diameter_px))
             if remark is not None:
                 self.remark(item, remark)
 
@@ -224,7 +309,7 @@ class ResultFolder:
         self,
         item: Item,
         objects: Objects,
-        image_rgb: np.ndarray,
+        image: np.ndarray,
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -233,7 +318,7 @@ class ResultFolder:
         Args:
             item: path of the file under `image`, and its `id`.
             objects: what was found, in the size of the image.
-            image_rgb: the image as it came, float (H, W, 3) in [0, 1].
+            image: as it came, float (H, W, C) in [0, 1].
             metadata: of the image that went through the network, which tell at which scale it did; for the summary.
         """
         try:
@@ -241,22 +326,24 @@ class ResultFolder:
                 self.output_dir,
                 item["id"],
                 objects,
-                image_rgb,
+                image,
                 class_names=self.class_names,
                 object_name=self.object_name,
-                pixel_size_um=read_pixel_size_um(item["image"], page=self.images.page),
-                output_format=self.output_format,
+                pixel_size_um=self.pixel_size_um(item),
+                intensities=self.intensities,
+                formats=self.formats,
+                source=item["image"],
                 show=partial(self.show, item),
             )
             sizes = noted_sizes(metadata or {})
-            self.compare_with_training_images(item, image_rgb, sizes.get(DIAMETER))
-            self.add(item, summarise_objects(table, image_rgb.shape[:2]) | sizes)
+            self.compare_with_training_images(item, image, sizes.get(DIAMETER))
+            self.add(item, summarise_objects(table, image.shape[:2]) | sizes)
         except Exception as error:
             logger.exception("the objects of %s cannot be written", as_text(item["image"]))
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:
-        """Write `summary.csv`, its rows in order of the images' names and ids.
+        """Write `summary.csv`, its rows in order of the images' names and ids, and `COCO_FILE` where it is wanted.
 
         Raises:
             DataError: not one image is done.
@@ -264,8 +351,15 @@ class ResultFolder:
         with_ratio = {"nucleus", "cytoplasm"} <= set(self.class_names)
         columns = [*SUMMARY_COLUMNS, *([f"median_{RATIO}"] if with_ratio else [])]
         rows = sorted(self._rows.values(), key=lambda row: (row["image"], row["id"]))
-        write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         done = [row for row in rows if row["status"] == DONE]
+        if self.formats.zarr_format is not None:
+            for row in done:
+                tree_to_disk(self.paths_of(row)[LABEL_MAP])
+        folder_to_disk(self.output_dir)
+        write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
+        if done and COCO in self.formats.formats:
+            parts = [coco_part(self.output_dir, row["id"]) for row in done]
+            join_parts(self.output_dir, parts, object_name=self.object_name)
         if rows and not done:
             raise DataError(f"none of {len(rows)} images is done; the first: {rows[0]['image']}: {rows[0]['status']}")
         logger.info(
@@ -276,13 +370,17 @@ class ResultFolder:
             self.output_dir.absolute(),
         )
 
+    def _tell(self) -> None:
+        if self.when_done is not None:
+            self.when_done()
+
     def _row(self, item: Item, *, status: str, **values: Any) -> Row:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name, image_id = place_in_summary(item)
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
 
 
-def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> None:
+def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> None:
     """Refuse to write to a folder that images are in: whoever reads it later would take label maps for images.
 
     A folder above or inside that of the images is none, as no folder is read with those inside it.
@@ -290,9 +388,17 @@ def refuse_results_among_images(output_dir: Path, images: Iterable[Item]) -> Non
     Raises:
         DataError: an image is in the folder, however that is spelt or linked; names both.
     """
+    target = Path(os.path.realpath(output_dir))
+    for item in images:
+        path = Path(item["image"])
+        if is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
+            raise DataError(
+                f"{output_dir} is in the image {path}, where others would not know it: give another folder for the "
+                "results"
+            )
     if not output_dir.is_dir():
         return
-    first_in = {Path(item["image"]).parent: item["image"] for item in reversed([*images])}
+    first_in = {Path(item["image"]).parent: item["image"] for item in reversed(images)}
     for folder, image in first_in.items():
         if folder.is_dir() and folder.samefile(output_dir):
             raise DataError(

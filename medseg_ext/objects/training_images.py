@@ -27,19 +27,19 @@ LEAST_SPREAD = 0.01  # of a measure: training images that are all alike tell not
 DIGITS = 4  # of what is measured and written
 
 
-def measures(image_rgb: np.ndarray, diameter_px: float | None = None) -> dict[str, float]:
-    """Measure an image, float (H, W, 3) in [0, 1].
+def measures(image: np.ndarray, diameter_px: float | None = None) -> dict[str, float]:
+    """Measure an image, float (H, W, C) in [0, 1].
 
     Args:
-        image_rgb: the image as it came.
+        image: as it came.
         diameter_px: of a typical object; None or NaN where it is unknown.
 
     Returns:
         Those of `MEASURES`; of the size, the logarithm of the part of the shorter side, NaN where it is unknown.
     """
     is_known = diameter_px is not None and diameter_px > 0
-    size = math.log(diameter_px / min(image_rgb.shape[:2])) if is_known and diameter_px else math.nan
-    return {name: round(value, DIGITS) for name, value in {**appearance(image_rgb), SIZE: size}.items()}
+    size = math.log(diameter_px / min(image.shape[:2])) if is_known and diameter_px else math.nan
+    return {name: round(value, DIGITS) for name, value in {**appearance(image), SIZE: size}.items()}
 
 
 class TrainingImages(NamedTuple):

@@ -74,7 +74,7 @@ class PackingOptions:
     Attributes:
         bundle: the bundle's folder.
         data: prepared data set folder.
-        out: folder to make.
+        output: folder to make.
         python: version of the machine's Python, such as "3.12".
         has: names of packages that the machine has.
         image_quality: of JPEG, 1 to 100; None keeps the images without loss.
@@ -83,7 +83,7 @@ class PackingOptions:
 
     bundle: Path
     data: Path
-    out: Path
+    output: Path
     python: str = "3.12"
     has: Sequence[str] = HAS
     image_quality: int | None = None
@@ -99,11 +99,11 @@ def check_request(options: PackingOptions) -> None:
             f"{options.data} has the classes {load_class_names(options.data)}, {options.bundle.name} has {class_names}:"
             " name another data set, --data FOLDER"
         )
-    if options.out.exists():
-        raise ValueError(f"{options.out} is there already: remove it, or name another folder, --out FOLDER")
-    if would_be_committed(options.out.resolve()):
+    if options.output.exists():
+        raise ValueError(f"{options.output} is there already: remove it, or name another folder, --output FOLDER")
+    if would_be_committed(options.output.resolve()):
         raise ValueError(
-            f"{options.out} would be committed, with data in it: name a folder that git ignores, --out out/name"
+            f"{options.output} would be committed, with data in it: name a folder that git ignores, --output out/name"
         )
 
 
@@ -126,7 +126,7 @@ def pack(options: PackingOptions) -> Path:
     Raises: ValueError: with one line that says what is wrong.
     """
     check_request(options)
-    bundle, data, out, quality = options.bundle, options.data, options.out, options.image_quality
+    bundle, data, out, quality = options.bundle, options.data, options.output, options.image_quality
     train = json.loads((bundle / "configs" / "train.json").read_text())
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pack-") as room:

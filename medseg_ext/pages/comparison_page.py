@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medseg_ext.files import write_atomically
+from medseg_ext.folder_lock import FolderLock
 from medseg_ext.pages.comparison_pictures import RULE, write_pictures
 from medseg_ext.pages.data_urls import picture_as_data
 from medseg_ext.pages.panels import LEGEND
@@ -37,7 +39,11 @@ def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path)
     Raises:
         DataError: a run folder lacks a picture or a label map, or its curve is broken.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
+    with FolderLock(output_dir, what="a comparison"):
+        return _write(comparisons, output_dir)
+
+
+def _write(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
     curves: dict[str, Path] = {}
     pictures: dict[str, dict[Path, str]] = {}
     without_curve: dict[str, list[str]] = {}
@@ -51,7 +57,7 @@ def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path)
             draw_curves({data_set: drawable}, curves[data_set])
         pictures[data_set] = write_pictures(comparison, output_dir / "pictures", stem=stem)
 
-    (output_dir / "comparison.csv").write_bytes(comparison_csv(comparisons))
+    write_atomically(output_dir / "comparison.csv", comparison_csv(comparisons))
     markdown = comparison_markdown(
         comparisons,
         curves={data_set: path.name for data_set, path in curves.items()},
@@ -61,9 +67,9 @@ def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path)
         },
         rule=RULE,
     )
-    (output_dir / "comparison.md").write_text(markdown, encoding="utf-8")
+    write_atomically(output_dir / "comparison.md", markdown)
     page = output_dir / "comparison.html"
-    page.write_text(_html(comparisons, curves, without_curve, pictures), encoding="utf-8")
+    write_atomically(page, _html(comparisons, curves, without_curve, pictures))
     return page
 
 

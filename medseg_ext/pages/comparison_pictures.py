@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medseg_ext.files import write_atomically
 from medseg_ext.metrics.summary import per_image_values
 from medseg_ext.pages.panels import FONT_PX, PANEL_PX, result_panel, side_by_side, truth_panel
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison
@@ -76,7 +78,9 @@ def write_pictures(comparison: DataSetComparison, folder: Path, *, stem: str) ->
         )
         path = folder / f"{stem}_{number}.jpg"
         # 4:4:4: coloured lines of one pixel would lose their colour
-        Image.fromarray(picture).save(path, quality=88, subsampling=0)
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "JPEG", quality=88, subsampling=0)
+        write_atomically(path, encoded.getvalue(), temporary_in=folder.parent)
         kind = next(iter(comparison.runs.values())).kinds[position]
         written[path] = f"{reason}: {image_id}" + (f" ({kind})" if kind else "")
     return written

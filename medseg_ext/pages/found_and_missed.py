@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from skimage.segmentation import find_boundaries
 from skimage.transform import rescale
 
+from medseg_ext.files import write_atomically
+from medseg_ext.images.composite import as_rgb
+from medseg_ext.images.png import encode_png
 from medseg_ext.runs.run_folder import picture_path
 
 # Mint, vermilion and magenta: apart for the colour-blind, and on dark fluorescence as on stained tissue.
@@ -72,11 +74,14 @@ def write_found_and_missed(
     picture = draw_found_and_missed(
         image, pred_instances, true_instances, matched_pred=matched_pred, matched_true=matched_true
     )
-    Image.fromarray(picture).save(path)
+    write_atomically(path, encode_png(picture), temporary_in=folder, at_once=False)
 
 
 def _stretch(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Stretch the contrast for the eye: dim fluorescence would be black on a screen."""
+    """Stretch the contrast for the eye: dim fluorescence would be black on a screen; channels are shown in colours."""
+    if image.shape[2] != 3:
+        low, high = np.percentile(image, (0.1, 99.8), axis=(0, 1))
+        return (as_rgb(((image - low) / np.maximum(high - low, 1e-6)).clip(0, 1)) * 255).astype(np.uint8)
     low, high = np.percentile(image, (0.1, 99.8))
     return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from bisect import insort
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
+from medseg_ext.images.ome_zarr import open_zarr
 from medseg_ext.images.raster import decode_image
-from medseg_ext.objects.overlay import brightened
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.annotations import annotate
+from medseg_ext.objects.formats import LABEL_MAP, LABEL_MAP_ENDINGS, ResultFormats
+from medseg_ext.objects.overlay import brightened, draw_outlines
 from medseg_ext.objects.result_folder import Item, place_in_summary
 from medseg_ext.pages.data_urls import reduced, reduced_as_data
+from medseg_ext.tiling.large_result_files import overlay_factor
 
 SMALL_SIDE_PX, LARGE_SIDE_PX = 360, 1100
 # So that a page of 500 images stays below 30 MB: of the characters of all pictures, small ones take up to the share.
@@ -100,19 +104,52 @@ def make_views(
 
 
 def read_pictures(
-    output_dir: Path, item: Item, *, page: int, channel: int | str | None
+    output_dir: Path,
+    item: Item,
+    *,
+    formats: ResultFormats,
+    page: int,
+    channel: int | str | None,
+    pixel_size_um: tuple[float, float] | None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the pictures of an image that an earlier run has done: as bright as in its overlay, and the overlay.
+
+    Without an overlay among its files, it is drawn again; of that alone `pixel_size_um`, (height, width) of a pixel, or
+    None where it is unknown, is asked.
 
     Raises:
         DataError: one of its files cannot be read.
     """
-    path = output_paths(output_dir, item["id"])[2]
-    overlay = decode_image(path.read_bytes(), str(path))
+    paths = formats.paths(output_dir, item["id"])
+    overlay = decode_image(paths["overlay"].read_bytes(), str(paths["overlay"])) if "overlay" in paths else None
     with pixel_io():
         image = open_block_image(Path(item["image"]), page=page, channel=channel)
-        factor = math.ceil(max(image.size) / max(overlay.shape[:2]))  # those of large images are reduced
-        return brightened(image.read_shrunk(Box(0, 0, *image.size), factor)), overlay
+        # Those of large images are reduced.
+        factor = overlay_factor(image) if overlay is None else math.ceil(max(image.size) / max(overlay.shape[:2]))
+        picture = brightened(image.read_shrunk(Box(0, 0, *image.size), factor))
+        if overlay is None:
+            labels = _read_reduced(paths[LABEL_MAP], factor).astype(np.int32)
+            classes = _read_reduced(paths["classes"], factor) if "classes" in paths else (labels > 0).astype(np.uint8)
+            reduced_um = None if pixel_size_um is None else (pixel_size_um[0] * factor, pixel_size_um[1] * factor)
+            overlay = annotate(draw_outlines(picture, labels, classes), labels, pixel_size_um=reduced_um)
+    return picture, overlay
+
+
+def _read_reduced(path: Path, factor: int) -> np.ndarray:
+    """Read the middle of each `factor` x `factor` pixels of a map that a run has written."""
+    if path.name.endswith(LABEL_MAP_ENDINGS["nifti"]):
+        import nibabel  # where it is needed: most write TIFF
+
+        nifti: Any = nibabel.load(path)
+        whole = np.asarray(nifti.dataobj).T
+        rows, columns = (np.minimum(np.arange(0, n, factor) + factor // 2, n - 1) for n in whole.shape)
+        return whole[rows][:, columns]
+    if path.is_dir():
+        array = open_zarr(path, str(path))["0"]
+        rows, columns = (np.minimum(np.arange(0, n, factor) + factor // 2, n - 1) for n in array.shape)
+        return np.asarray(array.oindex[rows, columns])
+    with rasterio.open(path) as file:
+        return file.read(1, out_shape=(math.ceil(file.height / factor), math.ceil(file.width / factor)))
 
 
 def _views(pictures: dict[str, NDArray[np.uint8]], side_px: int, max_bytes: int) -> Views:

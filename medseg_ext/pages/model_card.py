@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import Interval
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.summary import per_image_values
+from medseg_ext.pages.evaluation_page import kind_text
 from medseg_ext.pages.example_images import lowest, nearest_to_quartiles
 from medseg_ext.pages.marked_parts import check_sections, fill_sections, text_outside
 from medseg_ext.pages.panels import (
@@ -28,9 +31,10 @@ from medseg_ext.pages.panels import (
     text_line,
     truth_panel,
 )
-from medseg_ext.runs.comparison_tables import code_text, markdown_table, markdown_text, score_text
+from medseg_ext.runs.comparison_tables import TOO_FEW, code_text, markdown_table, markdown_text, score_text
 from medseg_ext.runs.run_comparison import HEADLINE
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE, EvaluatedRun, load_run
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import KEPT_CURVE_FILE, EvaluatedRun, load_run
 
 CARD_FILE = Path("docs") / "README.md"
 WORST_FILE, SAMPLES_FILE = "worst_images.png", "samples.png"
@@ -46,15 +50,26 @@ ELSEWHERE = "elsewhere"  # the part on other images than the test images
 
 
 class WrittenCard(NamedTuple):
-    """What was written: the files, the card first; and the worst images of which the card's own text says nothing."""
+    """What was written, and what a person has to see to.
+
+    Attributes:
+        files: the card first.
+        unexplained: the worst images of which the card's own text says nothing.
+        of_other_images: where the card's own text, or the bundle's metadata, tell of other images than were evaluated.
+    """
 
     files: list[Path]
     unexplained: list[str]
+    of_other_images: list[str]
 
     def report(self) -> list[str]:
         """Tell what was written, and what a person has to write, one line each."""
         note = "{}: its own text says nothing of `{}`, one of the worst images; write a sentence on why"
-        return [*map(str, self.files), *(note.format(self.files[0], image) for image in self.unexplained)]
+        return [
+            *map(str, self.files),
+            *(note.format(self.files[0], image) for image in self.unexplained),
+            *self.of_other_images,
+        ]
 
 
 def write_card(
@@ -90,7 +105,7 @@ def write_card(
     values = image_scores(run)
     worst, samples = lowest(values[HEADLINE]), nearest_to_quartiles(values[HEADLINE])
     texts = {
-        "metrics": _metrics_text(content["metrics"], run, card, note),
+        "metrics": _metrics_text(content["metrics"], run, card, [note, scores_sentence(content["scores"])]),
         "samples": _pictures_text(
             f"Test images nearest to the quartiles of {HEADLINE}: image, truth, result",
             SAMPLES_FILE,
@@ -112,14 +127,32 @@ def write_card(
     pictures = {name: _draw(run, chosen, values) for name, chosen in ((SAMPLES_FILE, samples), (WORST_FILE, worst))}
     for name, picture in pictures.items():
         save_small_png(picture, card.parent / name)
-    card.write_text(page, encoding="utf-8")
+    write_atomically(card, page)
     own_text = text_outside(page)
     return WrittenCard(
         files=[card, *(card.parent / name for name in pictures)],
         unexplained=[
             short_id(run.ids[position]) for position in worst if code_text(short_id(run.ids[position])) not in own_text
         ],
+        of_other_images=_contradictions(run, metadata, card, own_text),
     )
+
+
+def _contradictions(run: EvaluatedRun, metadata: Mapping[str, Any], card: Path, own_text: str) -> list[str]:
+    """Say where the card's own text, or the bundle's metadata, tell of other images than those of a run."""
+    found = []
+    if run.data_set not in ("", metadata.get("data_set", run.data_set)):
+        found.append(
+            f"{card}: the evaluation is on {run.data_set}, and the bundle's metadata.json has the data_set "
+            f"{metadata['data_set']}: adapt the card's own text, and data_set and data_source, or evaluate on that"
+        )
+    told = {int(number.replace(",", "")) for number in re.findall(r"([\d,]*\d) (?:test images|to test\b)", own_text)}
+    if told - {len(run.ids)}:
+        numbers = " and ".join(map(str, sorted(told)))
+        found.append(
+            f"{card}: its own text says {numbers} test images, and the evaluation is of {len(run.ids)}: adapt it"
+        )
+    return found
 
 
 def read_metadata(bundle: Path) -> dict[str, Any]:
@@ -167,16 +200,6 @@ def image_scores(run: EvaluatedRun) -> dict[str, NDArray[np.floating]]:
     return {name: column.numpy() for name, column in values.items()}
 
 
-def kind_text(kind: str, metadata: Mapping[str, Any]) -> str:
-    """Describe a kind of image as the bundle's metadata do in `kinds`.
-
-    >>> kind_text("a", {"kinds": {"a": "fluorescence"}}), kind_text("b", {})
-    ('a: fluorescence', 'b')
-    """
-    description = metadata.get("kinds", {}).get(kind)
-    return f"{kind}: {description}" if description else kind
-
-
 def credit(sources: Sequence[str]) -> str:
     """Say whose the images in a picture are, from the `data_source` of bundles."""
     return f"Images: {'; '.join(sources)}; at reduced size, with outlines drawn in, under the licence of their source."
@@ -209,7 +232,8 @@ def _read_metrics(evaluation: Path) -> dict[str, Any]:
     path = evaluation / "metrics.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: content[key] for key in ("metrics", "by_kind", "object_diameter")}
+        found = {key: content[key] for key in ("metrics", "by_kind", "object_diameter")}
+        return found | {"scores": content.get("scores") or {}}  # evaluations of earlier versions have none
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read ({error}): {EVALUATE_AGAIN}") from error
 
@@ -220,7 +244,19 @@ def _interval(score: Mapping[str, Any]) -> Interval:
     return Interval(*(math.nan if number is None else number for number in numbers))
 
 
-def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, note: str) -> str:
+def scores_sentence(scores: Mapping[str, Any]) -> str:
+    """Say how far the scores of objects are right, by `scores` of `metrics.json`; empty without objects."""
+    if not scores.get("reliability"):
+        return ""
+    fullest = max(scores["reliability"], key=lambda each: each["objects"])
+    return (
+        f"Scores: of {fullest['objects']} objects with a score of about {fullest['mean_score']:.2f}, "
+        f"{100 * fullest['right']:.0f} % are right (IoU of at least 0.5 with a true one); expected calibration error "
+        f"{score_text(_interval(scores['expected_calibration_error']))}, of {scores['objects']} objects."
+    )
+
+
+def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, notes: Sequence[str]) -> str:
     classes = [f"class_iou_{name}" for name in run.class_names[1:]] if len(run.class_names) > 2 else []
     names = [name for row in METRICS for name in (classes if row == "{classes}" else [row])]
     missing = [name for name in names if name not in metrics]
@@ -229,16 +265,16 @@ def _metrics_text(metrics: Mapping[str, Any], run: EvaluatedRun, card: Path, not
     rows = []
     for name in names:
         value, low, high = _interval(metrics[name])
-        bounds = "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+        bounds = TOO_FEW if math.isnan(low) else f"{low:.3f} to {high:.3f}"
         rows.append([code_text(name), "undefined" if math.isnan(value) else f"{value:.3f}", bounds])
     lines = markdown_table(["metric", "value", "95 % interval"], rows)
-    return "\n".join([*lines, *(["", note] if note else [])])
+    return "\n".join([*lines, *(line for note in notes if note for line in ("", note))])
 
 
 def _kinds_table(kinds: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any]) -> list[str]:
     rows = [
         [
-            markdown_text(kind_text(kind, metadata)),
+            markdown_text(kind_text(kind, metadata.get("kinds", {}))),
             str(_images_of(scores[HEADLINE])),
             *(score_text(_interval(scores[name])) for name in METRICS_BY_KIND),
         ]
@@ -274,7 +310,8 @@ def _image_lines(
 ) -> list[str]:
     lines = []
     for number, position in enumerate(positions, start=1):
-        kind = f" ({markdown_text(kind_text(run.kinds[position], metadata))})" if run.kinds[position] else ""
+        described = markdown_text(kind_text(run.kinds[position], metadata.get("kinds", {})))
+        kind = f" ({described})" if described else ""
         scores = ", ".join(f"`{name}` {_number(column[position])}" for name, column in values.items())
         lines.append(f"{number}. {code_text(short_id(run.ids[position]))}{kind}: {scores}")
     return lines

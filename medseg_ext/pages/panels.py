@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
 from medseg_ext.errors import DataError
+from medseg_ext.files import read_regular, told_if_unreadable, write_atomically
+from medseg_ext.images.raster import decode_image
 from medseg_ext.images.read import read_labels
 from medseg_ext.metrics.image_comparison import compare_image
 from medseg_ext.pages.found_and_missed import GAP_PX, MATCHED, MISSED, SPURIOUS
 from medseg_ext.pages.found_and_missed import LEGEND as OUTLINES
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, EvaluatedRun
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import EvaluatedRun
 
 PANEL_PX = 400  # longer side of each panel
 CAPTION_PX = 30  # height of a line of text
@@ -42,8 +46,12 @@ def image_panel(run: EvaluatedRun, image_id: str, *, panel_px: int = PANEL_PX) -
     path = run.picture_path(image_id)
     if not path.is_file():
         raise DataError(f"{path} is missing: {EVALUATE_AGAIN}")
-    with Image.open(path) as picture:
-        panel = picture.convert("RGB").crop((0, 0, (picture.width - 2 * GAP_PX) // 3, picture.height))
+    with told_if_unreadable(path):
+        pixels = decode_image(read_regular(path), str(path))
+    picture = Image.fromarray(pixels).convert("RGB") if pixels.dtype == np.uint8 else None
+    if picture is None or picture.width < 2 * GAP_PX + 3:
+        raise DataError(f"{path} is no picture of an evaluation: {EVALUATE_AGAIN}")
+    panel = picture.crop((0, 0, (picture.width - 2 * GAP_PX) // 3, picture.height))
     scale = panel_px / max(panel.size)
     return panel.resize((round(panel.width * scale), round(panel.height * scale)), Image.Resampling.LANCZOS)
 
@@ -176,7 +184,9 @@ def save_small_png(picture: Image.Image, path: Path, *, colours: int = 256) -> N
     reduced = Image.fromarray(indices)
     reduced.putpalette(palette.getpalette() or [])
     path.parent.mkdir(parents=True, exist_ok=True)
-    reduced.save(path, optimize=True)
+    encoded = io.BytesIO()
+    reduced.save(encoded, "PNG", optimize=True)
+    write_atomically(path, encoded.getvalue())
 
 
 def _labels_of(run: EvaluatedRun, image_id: str, *, of_truth: bool = False) -> NDArray[np.int32]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure  # not pyplot: no global state, no display
+from matplotlib.figure import Figure, FigureBase  # not pyplot: no global state, no display
 from matplotlib.ticker import MaxNLocator
 
+from medseg_ext.files import write_atomically
+from medseg_ext.metrics.calibration import ReliabilityBin
 from medseg_ext.runs.training_curve import Curve
 
 DASHES = ("-", "--", "-.", ":")
@@ -36,7 +39,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
         axes.grid(color="0.92")
         axes.legend(frameon=False, title="best epoch", loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
@@ -63,7 +66,7 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     axes.set(xlabel="epoch", ylabel="foreground IoU, panoptic quality", ylim=(0, 1), title=title)
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
@@ -82,4 +85,45 @@ def draw_histogram(values: Sequence[float], path: Path, *, label: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]], path: Path, *, title: str = "") -> None:
+    """Draw which share of objects is right over their score, and how many there are; a dot of few is small.
+
+    Args:
+        curves: bins by name, at least one of each; an empty name has no legend.
+        path: the PNG to write.
+        title: heading.
+    """
+    figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
+    draw_reliability_panel(figure, curves, title=title)
+    _save(figure, path)
+
+
+def draw_reliability_panel(
+    part: FigureBase, curves: Mapping[str, Sequence[ReliabilityBin]], *, title: str = ""
+) -> None:
+    """Draw shares above numbers of objects into a figure, or into a part of one; see `draw_reliability`."""
+    axes, counts = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], ":", color="0.5", label="as often as the score says")
+    for name, bins in curves.items():
+        points = [each.mean_score for each in bins], [each.right for each in bins]
+        (line,) = axes.plot(*points, lw=1, alpha=0.6, label=name or None)
+        most = max((each.objects for each in bins), default=1)
+        axes.scatter(*points, s=[4 + 76 * each.objects / most for each in bins], color=line.get_color(), zorder=2)
+        lows, widths = [each.low for each in bins], [each.high - each.low for each in bins]
+        colour = line.get_color()
+        counts.bar(lows, [each.objects for each in bins], widths, align="edge", alpha=0.5, color=colour)
+    axes.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02), title=title)
+    counts.set(xlabel="score of objects", ylabel="objects")
+    for each in (axes, counts):
+        each.grid(color="0.92")
+        each.set_axisbelow(True)
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(path, picture.getvalue())

@@ -14,6 +14,7 @@ from medseg_ext.datasets.preparation_table import summary
 from medseg_ext.errors import DataError
 from medseg_ext.files import told_if_unreadable, write_atomically
 from medseg_ext.images.raster import decode_image
+from medseg_ext.images.read import channels_prepared
 from medseg_ext.objects.overlay import brightened, draw_outlines
 from medseg_ext.pages.data_urls import reduced_as_data
 from medseg_ext.pages.templating import fill_template
@@ -64,7 +65,7 @@ def _entry(folder: Path, item: Mapping[str, Any]) -> dict[str, Any]:
     for key in FOLDER_OF_KEY:
         path = folder / item[key]
         with told_if_unreadable(path):
-            arrays[key] = decode_image(path.read_bytes(), str(path))
+            arrays[key] = decode_image(path.read_bytes(), str(path), channel=channels_prepared(path))
     instances = relabel_sequential(arrays["instances"].astype(np.int32))[0]
     picture = brightened(arrays["image"].astype(np.float32) / 255)
     overlay = draw_outlines(picture, instances, arrays["classes"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from medseg_ext.metrics.bootstrap import Interval
+from medseg_ext.metrics.bootstrap import LEAST_GROUPS, Interval
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison, Score
 from medseg_ext.tables import to_csv
 
@@ -26,9 +26,11 @@ COLUMNS = (
     "best_run",
     "images",
 )
+TOO_FEW = "too few images"
 NOTES = (
     "Intervals: 95 % bootstrap over the groups of images of the evaluation (those of one mosaic, slide or patient are "
-    "drawn together, and an image without a group by itself); they say nothing of another training of the model.",
+    "drawn together, and an image without a group by itself); they say nothing of another training of the model. Below "
+    f"{LEAST_GROUPS} groups there are {TOO_FEW} for one.",
     "Differences: value minus that of the best run of the metric, from a bootstrap paired over the same groups. A mean "
     "over images is compared only over those where it is defined for both runs: then the difference is not that of the "
     "two values shown, and may be above 0. * marks those whose interval lies below 0. The best run is chosen on the "
@@ -42,7 +44,7 @@ def score_text(interval: Interval) -> str:
     >>> score_text(Interval(0.857, 0.829, 0.881))
     '0.857 (0.829 to 0.881)'
     >>> score_text(Interval(0.5, math.nan, math.nan)), score_text(Interval(math.nan, math.nan, math.nan))
-    ('0.500', '-')
+    ('0.500 (too few images)', '-')
     """
     return "-" if math.isnan(interval.value) else f"{interval.value:.3f}" + bounds_text(interval)
 
@@ -60,9 +62,9 @@ def difference_text(score: Score) -> str:
 
 
 def bounds_text(interval: Interval, *, signed: bool = False) -> str:
-    """Write the bounds of an interval in brackets, after a blank; a single group of images has none."""
+    """Write the bounds of an interval in brackets, after a blank, or that there are too few images for it."""
     if math.isnan(interval.low):
-        return ""
+        return f" ({TOO_FEW})"
     low, high = (_signed(bound) if signed else f"{bound:.3f}" for bound in interval[1:])
     return f" ({low} to {high})"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,23 @@ import numpy as np
 import torch
 
 from medseg_ext.datasets.data_set_folder import read_dataset_json
-from medseg_ext.files import check_id
-from medseg_ext.metrics.bootstrap import count_groups
+from medseg_ext.files import check_id, folder_to_disk, read_regular, write_atomically
+from medseg_ext.metrics.bootstrap import bootstrap_interval, count_groups
+from medseg_ext.metrics.calibration import (
+    brier_score,
+    calibration_terms,
+    expected_calibration_error,
+    reliability_curve,
+    which_are_right,
+)
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.label_map_files import encode_label_tiff
+from medseg_ext.runs.run_files import RUN_FILE
 from medseg_ext.runs.run_folder import (
     KEPT_CURVE_FILE,
-    RUN_FILE,
     EvaluatedRun,
     digest_of_truth,
     label_map_path,
@@ -32,7 +38,7 @@ from medseg_ext.runs.run_folder import (
 from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
 from medseg_ext.tables import to_csv
 
-METRICS_FILE, PER_IMAGE_FILE = "metrics.json", "metrics_per_image.csv"
+METRICS_FILE, PER_IMAGE_FILE, SCORES_FILE = "metrics.json", "metrics_per_image.csv", "object_scores.csv"
 MOST_OFF = 1.5  # times too large or too small: what networks are trained to bear
 
 
@@ -44,11 +50,13 @@ class EvaluatedImage:
         id: its name.
         kind: of microscopy; may be empty.
         group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
-        true_objects, pred_objects: how many.
+        true_objects, pred_objects, found_objects: how many; found are true ones that a predicted one overlaps with an
+            IoU of at least 0.5.
         true_diameter_px: median diameter of the true objects, NaN without any.
         object_diameter_px: diameter for which the image was scaled, NaN where none was known.
         truth_digest: of the truth.
         statistics: what each metric remembers.
+        scores, is_right: of the predicted objects, float64 and bool (N,); empty where none are known.
     """
 
     id: str
@@ -56,10 +64,13 @@ class EvaluatedImage:
     group: str
     true_objects: int
     pred_objects: int
+    found_objects: int
     true_diameter_px: float
     object_diameter_px: float
     truth_digest: str
     statistics: Mapping[str, torch.Tensor]
+    scores: torch.Tensor
+    is_right: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -72,9 +83,14 @@ class EvaluationSummary:
         by_kind: the same for the images of each kind; empty where images have none.
         definitions: a line on each metric.
         sizes: how often the diameter of objects was taken wrongly, see `summarise_sizes`.
+        objects: `true` ones, and of them those `found` (IoU of at least 0.5) and `missed`; `spurious` ones.
+        scores: how far the scores of predicted objects are right, see `summarise_scores`.
+        kinds: what the names of kinds of microscopy stand for, as the bundle's metadata tell.
+        model: name of the model; may be empty.
         rows: one an image, with `id`, `kind`, `group`, `true_objects`, `pred_objects`, `true_diameter_px`,
             `object_diameter_px` and the image's own value of each metric.
         statistics: of each metric one row an image, float64 (N, K).
+        score_rows: one a predicted object, with `image`, `object` (its number), `score`, and `right` (1 or 0).
     """
 
     facts: Mapping[str, Any]
@@ -82,8 +98,13 @@ class EvaluationSummary:
     by_kind: Mapping[str, Mapping[str, Mapping[str, Any]]]
     definitions: Mapping[str, str]
     sizes: Mapping[str, Any]
+    objects: Mapping[str, int]
+    scores: Mapping[str, Any]
+    kinds: Mapping[str, str]
+    model: str
     rows: Sequence[Mapping[str, Any]]
     statistics: Mapping[str, torch.Tensor]
+    score_rows: Sequence[Mapping[str, Any]]
 
 
 class Evaluation:
@@ -142,6 +163,7 @@ class Evaluation:
         true_instances: torch.Tensor,
         pred_classes: torch.Tensor,
         true_classes: torch.Tensor,
+        pred_scores: torch.Tensor | None = None,
         group: str = "",
         object_diameter_px: float = math.nan,
     ) -> ImageComparison:
@@ -154,6 +176,8 @@ class Evaluation:
             true_instances: that of the truth.
             pred_classes: class map, integers (1, H, W).
             true_classes: that of the truth.
+            pred_scores: of the predicted objects, floats (N,) in [0, 1]; entry i belongs to object i + 1. None where
+                they are not known.
             group: what it shares with other images, such as a mosaic or a patient; empty for an image by itself.
             object_diameter_px: diameter for which the image was scaled.
 
@@ -162,6 +186,8 @@ class Evaluation:
         """
         check_id(image_id, f"{self.folder}")
         comparison = compare_image(pred_instances, true_instances, pred_classes, true_classes)
+        scores = torch.as_tensor([] if pred_scores is None else pred_scores, dtype=torch.float64).cpu()
+        no_objects = torch.zeros(0, dtype=torch.bool)
         self.images.append(
             EvaluatedImage(
                 id=image_id,
@@ -169,16 +195,19 @@ class Evaluation:
                 group=group,
                 true_objects=comparison.overlaps.n_true,
                 pred_objects=comparison.overlaps.n_pred,
+                found_objects=len(comparison.matched_iou),
                 true_diameter_px=typical_diameter(np.asarray(true_instances)) or math.nan,
                 object_diameter_px=object_diameter_px,
                 truth_digest=digest_of_truth(np.asarray(true_instances), np.asarray(true_classes)),
                 statistics=image_statistics(comparison, self.definitions),
+                scores=scores,
+                is_right=no_objects if pred_scores is None else which_are_right(comparison, len(scores)),
             )
         )
         for instances, of_truth in ((pred_instances, False), (true_instances, True)):
             path = label_map_path(self.folder, image_id, of_truth=of_truth)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_label_tiff(np.asarray(instances)[0]))
+            write_atomically(path, encode_label_tiff(np.asarray(instances)[0]), temporary_in=self.folder, at_once=False)
         return comparison
 
     def summarise(self) -> EvaluationSummary:
@@ -205,8 +234,19 @@ class Evaluation:
             by_kind=self._summarise_kinds(),
             definitions={name: definition.description for name, definition in self.definitions.items()},
             sizes=summarise_sizes(self.images),
+            objects=count_objects(self.images),
+            scores=summarise_scores(self.images),
+            kinds=_metadata(self.bundle).get("kinds", {}),
+            model=_model_name(self.bundle) if self.bundle else "",
             rows=rows,
             statistics=statistics,
+            score_rows=[
+                {"image": image.id, "object": number, "score": score, "right": int(is_right)}
+                for image in self.images
+                for number, (score, is_right) in enumerate(
+                    zip(image.scores.tolist(), image.is_right.tolist(), strict=True), start=1
+                )
+            ],
         )
 
     def finish(self, summary: EvaluationSummary) -> None:
@@ -214,7 +254,10 @@ class Evaluation:
         kept_curve = self.folder / KEPT_CURVE_FILE
         kept_curve.unlink(missing_ok=True)  # it may be that of other weights
         if curve := find_training_file(CSV_FILE, self.training_dir, self.bundle):
-            shutil.copyfile(curve, kept_curve)
+            write_atomically(kept_curve, read_regular(curve))
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                folder_to_disk(path)
         save_run(
             EvaluatedRun(
                 folder=self.folder,
@@ -255,24 +298,62 @@ def summarise_sizes(images: Sequence[EvaluatedImage]) -> dict[str, Any]:
     return {"images": len(ratios), f"share_within_{MOST_OFF:g}": float(within.mean()) if len(ratios) else math.nan}
 
 
+def count_objects(images: Sequence[EvaluatedImage]) -> dict[str, int]:
+    """Count the objects of images: `true` ones, those of them `found` and `missed`, and `spurious` ones."""
+    n_true, n_pred, found = (
+        sum(counts) for counts in zip(*((i.true_objects, i.pred_objects, i.found_objects) for i in images), strict=True)
+    )
+    return {"true": n_true, "found": found, "missed": n_true - found, "spurious": n_pred - found}
+
+
+def summarise_scores(images: Sequence[EvaluatedImage]) -> dict[str, Any]:
+    """Say how far the scores of predicted objects are the shares of them that are right.
+
+    Returns:
+        `objects`, of which a score is known; their `mean_score` and the share that is `right`;
+        `expected_calibration_error` and `brier_score`, each `value` and `interval_95` over groups of images;
+        `reliability`, the bins that hold objects, see `medseg_ext.metrics.ReliabilityBin`. Undefined is NaN.
+    """
+    terms = torch.stack([calibration_terms(image.scores, image.is_right) for image in images])
+    groups = [image.group for image in images]
+    scores = torch.cat([image.scores for image in images])
+    is_right = torch.cat([image.is_right for image in images])
+    figures: dict[str, Any] = {
+        "objects": len(scores),
+        "mean_score": float(scores.mean()),
+        "right": float(is_right.double().mean()),
+    }
+    for reduce in (expected_calibration_error, brier_score):
+        value, low, high = bootstrap_interval(terms, reduce, groups=groups)
+        figures[reduce.__name__] = {"value": value, "interval_95": [low, high]}
+    return figures | {"reliability": [place._asdict() for place in reliability_curve(terms)]}
+
+
 def write_metrics(summary: EvaluationSummary, folder: Path) -> None:
-    """Write `metrics.json` and `metrics_per_image.csv`; what is undefined is null and an empty cell."""
+    """Write `metrics.json`, `metrics_per_image.csv` and `object_scores.csv`; undefined is null and an empty cell."""
     content = {
         **summary.facts,
+        "objects": summary.objects,
         "metrics": summary.metrics,
         "by_kind": summary.by_kind,
         "object_diameter": summary.sizes,
+        "scores": summary.scores,
         "definitions": summary.definitions,
     }
-    (folder / METRICS_FILE).write_text(json.dumps(_nan_to_null(content), indent=4) + "\n")
-    (folder / PER_IMAGE_FILE).write_bytes(to_csv(list(summary.rows[0]), summary.rows, decimals=6))
+    write_atomically(folder / METRICS_FILE, json.dumps(_nan_to_null(content), indent=4) + "\n")
+    write_atomically(folder / PER_IMAGE_FILE, to_csv(list(summary.rows[0]), summary.rows, decimals=6))
+    columns = ["image", "object", "score", "right"]
+    write_atomically(folder / SCORES_FILE, to_csv(columns, summary.score_rows, decimals=6))
 
 
 def _model_name(bundle: Path) -> str:
     """Read a bundle's name from its metadata, else take that of its folder."""
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return str(metadata.get("name") or bundle.resolve().name)
+    return str(_metadata(bundle).get("name") or bundle.resolve().name)
+
+
+def _metadata(bundle: Path | None) -> dict[str, Any]:
+    file = bundle / "configs" / "metadata.json" if bundle else None
+    return json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
 
 
 def _nan_to_null(value: Any) -> Any:

@@ -3,7 +3,8 @@
 What is in the folder of a training (its `output_dir`): `model.pt`, the best weights, and `checkpoint.pt`, all that a
 resumed training needs (`medseg_ext.handlers.checkpoint`); `iou_curve.csv` and `.png`
 (`medseg_ext.runs.training_curve`); `training_images.json`, by which an inference knows images that are unlike
-(`medseg_ext.runs.training_images`); `provenance_train.json`, what it was made with (`medseg_ext.runs.provenance`);
+(`medseg_ext.runs.training_images`); `score_calibration.json`, by which its scores are shares of objects that are right
+(`medseg_ext.handlers.FittedScores`); `provenance_train.json`, what it was made with (`medseg_ext.runs.provenance`);
 TensorBoard's events.
 
 The files of an evaluation, beside those that are for people to read (`metrics.json`, `metrics_per_image.csv`,
@@ -25,6 +26,7 @@ scores and their intervals can be computed from them, which the images' own scor
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -37,13 +39,13 @@ import torch
 from torch import Tensor
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import check_ids
+from medseg_ext.files import check_ids, write_atomically
 from medseg_ext.metrics.definitions import metrics_for
+from medseg_ext.runs.run_files import EVALUATE_AGAIN, RUN_FILE, STATISTICS_FILE, refuse_no_evaluation
 
 FORMAT = 2  # 1 had no groups
-RUN_FILE, STATISTICS_FILE, KEPT_CURVE_FILE = "run.json", "statistics.npz", "training_curve.csv"
+KEPT_CURVE_FILE = "training_curve.csv"
 STATISTICS_PREFIX = "statistics."
-EVALUATE_AGAIN = "run the bundle's `evaluate` again with this output_dir"
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def save_run(run: EvaluatedRun) -> None:
     arrays = {name: np.array([column[position] for position in order], dtype=str) for name, column in columns.items()}
     for name, rows in run.statistics.items():
         arrays[STATISTICS_PREFIX + name] = rows[order].numpy()
-    np.savez_compressed(run.folder / STATISTICS_FILE, allow_pickle=False, **arrays)
+    statistics = io.BytesIO()
+    np.savez_compressed(statistics, allow_pickle=False, **arrays)
+    write_atomically(run.folder / STATISTICS_FILE, statistics.getvalue())
     content = {
         "format": FORMAT,
         "model": run.model,
@@ -141,7 +145,7 @@ def save_run(run: EvaluatedRun) -> None:
         "facts": {name: value if isinstance(value, (int, float)) else str(value) for name, value in run.facts.items()},
         "fingerprint": run.fingerprint,
     }
-    (run.folder / RUN_FILE).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+    write_atomically(run.folder / RUN_FILE, json.dumps(content, indent=4) + "\n")
 
 
 def load_run(folder: Path) -> EvaluatedRun:
@@ -151,11 +155,7 @@ def load_run(folder: Path) -> EvaluatedRun:
         DataError: there is no such folder, it is no run folder, a file is broken, or it comes from another version;
             names the folder and what to do.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the output_dir of an evaluation")
-    for name in (RUN_FILE, STATISTICS_FILE):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} has no {name}, it is not the output_dir of an evaluation: {EVALUATE_AGAIN}")
+    refuse_no_evaluation(folder)
     try:
         content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:

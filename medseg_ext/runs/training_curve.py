@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.runs.run_folder import EVALUATE_AGAIN, KEPT_CURVE_FILE
+from medseg_ext.files import write_atomically
+from medseg_ext.runs.run_files import EVALUATE_AGAIN
+from medseg_ext.runs.run_folder import KEPT_CURVE_FILE
 
 OBJECT_METRICS = ("pq", "ap_50")
 COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS))
@@ -18,10 +21,11 @@ Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
 
 def write_training_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Write one row an epoch, with the columns `COLUMNS`, as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+    write_atomically(path, file.getvalue())
 
 
 def read_curve(folder: Path) -> Curve | None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from medseg_ext.datasets.data_set_folder import load_datalist
 from medseg_ext.datasets.parallel import parallel_map
-from medseg_ext.images.read import read_labels, read_rgb
+from medseg_ext.images.read import read_labels, read_prepared
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE, TrainingImages, measures
 
@@ -52,4 +52,4 @@ def _make_measure() -> Callable[[Mapping[str, str]], dict[str, float]]:
 def measure_item(item: Mapping[str, str]) -> dict[str, float]:
     """Measure an image of a data set folder, with the size of its true objects."""
     diameter = typical_diameter(read_labels(item["instances"]))
-    return measures(read_rgb(item["image"]), math.nan if diameter is None else diameter)
+    return measures(read_prepared(item["image"]), math.nan if diameter is None else diameter)

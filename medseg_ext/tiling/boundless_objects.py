@@ -10,8 +10,8 @@ import numpy as np
 
 from medseg_ext.images.blocks import BlockImage
 from medseg_ext.images.boxes import Box
-from medseg_ext.objects.geojson import to_features
 from medseg_ext.objects.measurements import join_measurements, measure_objects
+from medseg_ext.objects.outlined import OutlinedObject, outlined_objects
 from medseg_ext.tables import Table
 from medseg_ext.tiling.large_objects import LargeObjects
 
@@ -38,35 +38,30 @@ def measure_in_bands(found: LargeObjects, number: int, image: BlockImage, *, mos
     return join_measurements(parts) | {"id": np.array([number])}
 
 
-def coarse_feature(
-    found: LargeObjects, number: int, table: Table, *, image_id: str, most_px: int
-) -> tuple[dict[str, Any], int]:
-    """Describe an object as GeoJSON, its outline around the square blocks of pixels that it touches.
+def coarsely_outlined(found: LargeObjects, number: int, table: Table, *, most_px: int) -> tuple[OutlinedObject, int]:
+    """Outline an object around the square blocks of pixels that it touches.
 
     Args:
         found: the objects.
         number: of the object.
         table: its row.
-        image_id: see `medseg_ext.objects.to_geojson`.
         most_px: blocks at most.
 
     Returns:
-        The feature, and the side of a block in pixels.
+        The object, and the side of a block in pixels.
     """
     box = found.stitched.boxes[number - 1]
     side = math.ceil(math.sqrt(math.prod(box.size) / most_px))
     columns = np.arange(0, box.size[1], side)
     rows = [np.logical_or.reduceat(inside.any(axis=0), columns) for _, inside in _bands(found, number, side)]
-    (feature,) = to_features(np.stack(rows).astype(np.int32) * number, table, image_id=image_id)
+    (coarse,) = outlined_objects(np.stack(rows).astype(np.int32) * number, table)
 
-    def placed(coordinates: Any) -> Any:
-        if isinstance(coordinates, list):
-            return [placed(each) for each in coordinates]
-        x, y = coordinates
+    def placed(corner: tuple[int, int]) -> tuple[int, int]:
+        x, y = corner
         return min(x * side + box.left, box.right), min(y * side + box.top, box.bottom)
 
-    feature["geometry"]["coordinates"] = placed(feature["geometry"]["coordinates"])
-    return feature, side
+    parts = [[[placed(corner) for corner in ring] for ring in rings] for rings in coarse.parts]
+    return coarse._replace(parts=parts), side
 
 
 def _bands(found: LargeObjects, number: int, rows: int) -> Iterator[tuple[Box, np.ndarray]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from medseg_ext.images.boxes import Box
@@ -22,9 +23,17 @@ class PixelStore:
         path: the file, a TIFF; it is made anew, and takes place only as boxes are written.
         size: (H, W).
         dtype: an unsigned type; every pixel is 0 at first.
+        palette: colours (N, 3), uint8, in which a copy of the file as PNG shows the values; they stay what they are.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], dtype: type[np.unsignedinteger]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        dtype: type[np.unsignedinteger],
+        *,
+        palette: NDArray[np.uint8] | None = None,
+    ) -> None:
         self.path = path
         self.size = size
         self._file = rasterio.open(
@@ -41,6 +50,8 @@ class PixelStore:
             bigtiff="YES",
             sparse_ok=True,
         )
+        if palette is not None:
+            self._file.write_colormap(1, {value: (*colour, 255) for value, colour in enumerate(palette.tolist())})
 
     def __enter__(self) -> PixelStore:
         """Return the store."""

@@ -20,7 +20,7 @@ def save_objects(path: Path, objects: Objects) -> None:
     content = io.BytesIO()
     arrays = {name: each.cpu().numpy() for name, each in vars(objects).items()}
     np.savez(content, **arrays)
-    write_atomically(path, bytes(imagecodecs.zstd_encode(content.getvalue(), level=LEVEL)))
+    write_atomically(path, bytes(imagecodecs.zstd_encode(content.getvalue(), level=LEVEL)), at_once=False)
 
 
 def load_objects(path: Path) -> Objects:

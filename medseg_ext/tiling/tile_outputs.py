@@ -64,5 +64,5 @@ def _part_of(tile: Tile, box: Box, folder: Path, compute: Callable[[Tile], torch
     computed: NDArray[np.float32] = compute(tile).cpu().numpy()
     content = io.BytesIO()
     np.save(content, computed)
-    write_atomically(file, content.getvalue())
+    write_atomically(file, content.getvalue(), at_once=False)
     return computed[place]

@@ -3,7 +3,7 @@ from .decoders import DecodeDetectionsd, DecodeObjectsd, DecodeSemanticd
 from .foreground import ForegroundOfLogitsd
 from .object_size import ObjectDiameterd, RandCropAtObjectSized
 from .other_microscopy import inverted, one_channel_in_grey
-from .readers import LabelReader, RGBReader
+from .readers import LabelReader, PreparedReader, RGBReader
 from .stain import RandStainJitterd, scale_stains
 from .targets import SemanticTargetd, centre_distances
 
@@ -14,6 +14,7 @@ __all__ = [
     "ForegroundOfLogitsd",
     "LabelReader",
     "ObjectDiameterd",
+    "PreparedReader",
     "RGBReader",
     "RandCropAtObjectSized",
     "RandStainJitterd",

@@ -11,6 +11,7 @@ from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys
 
+from medseg_ext.images.channels import Choice, is_list
 from medseg_ext.images.read import read_labels, read_rgb
 
 
@@ -53,18 +54,29 @@ class RGBReader(_FileReader):
         channel: see `read_rgb`.
     """
 
-    def __init__(self, *, page: int = 0, channel: int | str | None = None) -> None:
+    def __init__(self, *, page: int = 0, channel: Choice = None) -> None:
         super().__init__()
         self.page, self.channel = page, channel
 
     def decode(self, path: str) -> np.ndarray:
-        """Read the image, float32 (H, W, 3)."""
+        """Read the image, float32 (H, W, 3), or (H, W, C) of a list of channels."""
         return read_rgb(path, page=self.page, channel=self.channel)
 
     def get_data(self, img: str) -> tuple[np.ndarray, dict]:
         """Read the file; returns its array and its metadata, with the `page`."""
         array, metadata = super().get_data(img)
         return array, metadata | {"page": self.page}
+
+
+class PreparedReader(RGBReader):
+    """The same for images of a data set folder, which are prepared in their channels already.
+
+    Args:
+        channel: which channels of the raw images were taken, see `read_rgb`.
+    """
+
+    def __init__(self, *, channel: Choice = None) -> None:
+        super().__init__(channel=channel if is_list(channel) else None)
 
 
 class LabelReader(_FileReader):

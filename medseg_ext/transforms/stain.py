@@ -10,6 +10,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from skimage.color import hed_from_rgb, rgb_from_hed
 
+from medseg_ext.images.channels import Choice, is_list, n_channels_read
+
 
 def scale_stains(image: torch.Tensor, *, factors: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """Scale and shift the amounts of haematoxylin, eosin and a third stain in an image.
@@ -39,28 +41,36 @@ def scale_stains(image: torch.Tensor, *, factors: torch.Tensor, offsets: torch.T
 
 
 class RandStainJitterd(RandomizableTransform, MapTransform):
-    """Vary at random the amount of each stain; a grey image gets a slight tint.
+    """Vary at random the amount of each stain; a grey image gets a slight tint. Of a list each channel is a stain.
 
     Args:
-        keys: RGB images, float (3, H, W) in [0, 1].
+        keys: RGB images, float (3, H, W) in [0, 1], or of a list of channels (C, H, W).
         prob: probability that an image is changed.
         factor_range: each stain is multiplied by a value drawn from 1 ± this.
-        offset_range: and shifted by an optical density drawn from 0 ± this.
+        offset_range: and shifted by an optical density drawn from 0 ± this; a channel by a value.
+        channel: as which the images were read, see `medseg_ext.images.read_rgb`.
     """
 
     def __init__(
-        self, keys: KeysCollection, *, prob: float = 0.5, factor_range: float = 0.2, offset_range: float = 0.05
+        self,
+        keys: KeysCollection,
+        *,
+        prob: float = 0.5,
+        factor_range: float = 0.2,
+        offset_range: float = 0.05,
+        channel: Choice = None,
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.factor_range = factor_range
         self.offset_range = offset_range
+        self.apart, self.n_stains = is_list(channel), n_channels_read(channel)
 
     def randomize(self, data: object = None) -> None:
         """Draw whether and how to change the next image."""
         super().randomize(None)
-        self._factors = 1 + self.R.uniform(-self.factor_range, self.factor_range, 3)
-        self._offsets = self.R.uniform(-self.offset_range, self.offset_range, 3)
+        self._factors = 1 + self.R.uniform(-self.factor_range, self.factor_range, self.n_stains)
+        self._offsets = self.R.uniform(-self.offset_range, self.offset_range, self.n_stains)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Return the data with its images changed alike."""
@@ -68,10 +78,10 @@ class RandStainJitterd(RandomizableTransform, MapTransform):
         self.randomize()
         if not self._do_transform:
             return result
+        factors, offsets = (torch.from_numpy(each.astype(np.float32)) for each in (self._factors, self._offsets))
         for key in self.key_iterator(result):
-            result[key] = scale_stains(
-                result[key],
-                factors=torch.from_numpy(self._factors.astype(np.float32)),
-                offsets=torch.from_numpy(self._offsets.astype(np.float32)),
-            )
+            if self.apart:
+                result[key] = (result[key] * factors[:, None, None] + offsets[:, None, None]).clamp(0, 1)
+            else:
+                result[key] = scale_stains(result[key], factors=factors, offsets=offsets)
         return result

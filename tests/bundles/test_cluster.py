@@ -22,6 +22,7 @@ pytest.importorskip("distributed")
 
 from medseg_ext.cluster import segmentation as cluster
 from medseg_ext.cluster import worker
+from medseg_ext.objects.formats import FORMATS
 
 UNET = ROOT / "bundles" / "dsb2018_unet"
 SETTINGS = {**QUICK, "object_diameter_px": 20, "patch_size": [128, 128]}
@@ -82,6 +83,7 @@ class InThisProcess(cluster.ClusterSegmentation):
 
 def test_tasks_of_workers_give_the_files_of_a_serial_run(images, tmp_path):
     options = {key: value for key, value in SETTINGS.items() if key != "num_workers"} | TILES
+    options["formats"] = [*FORMATS]
     for name, carry_out in (("serial", run_serially), ("tasks", InThisProcess())):
         segment([images], UNET, tmp_path / name, overrides=options, carry_out=carry_out)
     assert {"large.tif_instances.tif", "large.png_instances.tif", "gallery.html"} <= set(visible(tmp_path / "serial"))

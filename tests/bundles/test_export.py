@@ -152,12 +152,12 @@ def test_an_export_is_replaced_only_when_asked_for(exports, tmp_path, capsys):
     folder = tmp_path / SMALLEST.name
     shutil.copytree(exports(SMALLEST), folder)
     (folder / "README.md").write_text("mine")
-    assert main(["export", str(SMALLEST), "--to", str(tmp_path)]) == 2
+    assert main(["export", str(SMALLEST), "--output", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        f"error: {folder}: is there already; give --to another folder, or --force to replace it\n"
+        f"error: {folder}: is there already; give another folder as --output, or --force to replace it\n"
     )
     assert (folder / "README.md").read_text() == "mine"
-    assert main(["export", SMALLEST.name, "--to", str(tmp_path), "--force"]) == 0
+    assert main(["export", SMALLEST.name, "--output", str(tmp_path), "--force"]) == 0
     assert (folder / "README.md").read_text() != "mine"
     assert list(tmp_path.iterdir()) == [folder]
 

@@ -6,19 +6,11 @@ import shutil
 
 import pytest
 import torch
-from bundle_settings import BUNDLES, QUICK
+from bundle_settings import NETWORKS, QUICK_WORDS, UNET
 
 from medseg_ext.cli.main import main
 
-QUICK_WORDS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
 SHORT = [*QUICK_WORDS, "--crops_per_image", "1", "--max_epochs", "2", "--val_interval", "1"]
-UNET = next(bundle for bundle in BUNDLES if bundle.name == "dsb2018_unet")
-# The networks, each with the nuclei; those but the first take longer.
-NETWORKS = [
-    pytest.param(bundle, id=bundle.name, marks=() if bundle == UNET else pytest.mark.slow)
-    for bundle in BUNDLES
-    if bundle.name.startswith("dsb2018")
-]
 
 
 def medseg(*words: object) -> None:

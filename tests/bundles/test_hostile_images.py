@@ -191,7 +191,8 @@ def test_an_unknown_output_format_is_refused_with_those_known(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     result = infer(tmp_path, tmp_path / "out", output_format="nrrd")
     assert result.returncode != 0
-    assert result.stderr.strip().splitlines()[-1] == "error: --output_format nrrd: expected one of tiff, nifti"
+    told = "error: --output_format nrrd: expected one of tiff, nifti, ome-zarr, ome-zarr-0.5"
+    assert result.stderr.strip().splitlines()[-1] == told
     assert not (tmp_path / "out").exists()
 
 

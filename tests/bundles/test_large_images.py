@@ -75,8 +75,9 @@ def best_overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def test_tiles_give_the_objects_of_the_whole_image(bundle, mosaics, tmp_path):
     images = mosaics[bundle.name.partition("_")[0]]
-    infer(bundle, images, tmp_path / "whole")
-    infer(bundle, images, tmp_path / "tiles", **TILES)
+    as_the_network_scores = {"score_temperature": 1.0, "score_bias": 0.0}
+    infer(bundle, images, tmp_path / "whole", **as_the_network_scores)
+    infer(bundle, images, tmp_path / "tiles", **TILES | as_the_network_scores)
     whole, tiles = (tifffile.imread(tmp_path / name / "mosaic_instances.tif") for name in ("whole", "tiles"))
     assert tiles.shape == whole.shape == (500, 420)
     border = 256  # of the first tiles
@@ -176,7 +177,7 @@ def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monk
     def fail(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(outputs, "to_features", fail)
+    monkeypatch.setattr(outputs, "outlined_objects", fail)
     with pytest.raises(RuntimeError):
         infer(Path(__file__).parents[2] / "bundles/dsb2018_unet", mosaics["dsb2018"], tmp_path, **TILES)
     left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}  # which goes with the workflow that failed

@@ -42,7 +42,7 @@ def test_every_command_goes_its_way_in_a_folder_and_with_paths_of_an_odd_name(tm
     assert Path(f"comparison{ODD}", "comparison.html").is_file()
     medseg("ship", f"{run}/model.pt", bundle)
     medseg("card", bundle, evaluation)
-    medseg("export", bundle, "--to", f"exports{ODD}")
+    medseg("export", bundle, "--output", f"exports{ODD}")
     assert "torchscript" in medseg("verify", f"exports{ODD}/{bundle}", "--images", data, "--count", 1)
     made = {
         bundle,

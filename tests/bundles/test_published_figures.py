@@ -45,7 +45,7 @@ def test_real_images_give_the_published_figures(bundle, tmp_path):
     try:
         selection = select_images(ROOT / "data" / data_set_of(bundle), REAL_IDS[data_set_of(bundle)], tmp_path)
     except (DataError, FiguresError) as error:
-        pytest.skip(f"{error}; README.md, 'Train on your own labels', says how")
+        pytest.skip(f"{error}; docs/train.md says how")
     detects = bundle.name.endswith("mask_rcnn")
 
     def tolerance(name, true_objects):

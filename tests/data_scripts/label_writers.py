@@ -13,7 +13,7 @@ from prepare_helpers import save
 from pycocotools import mask as coco_masks
 from roifile import ROI_TYPE, ImagejRoi
 
-from medseg_ext.objects.geojson import outline_polygons
+from medseg_ext.objects.outlined import outline_polygons
 
 
 def tiff_beside(dtype):

@@ -14,7 +14,8 @@ from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ckpt_export
 from PIL import Image
 
-from medseg_ext.objects.result_files import ENDINGS
+from medseg_ext.objects.formats import ResultFormats
+from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 
 pytest.importorskip("monai.deploy.core", reason="needs the MONAI Deploy App SDK: make test-deploy")
 
@@ -46,6 +47,7 @@ def exported(tmp_path_factory):
                 config_file=str(bundle / "configs" / "inference.json"),
                 key_in_ckpt="",
             )
+            shutil.copy(bundle / "models" / TRAINING_IMAGES_FILE, file.parent)
         return file
 
     return export
@@ -94,7 +96,9 @@ def test_the_application_writes_the_files_of_the_bundle_s_inference(bundle, expo
 
     read = ["crowd", "cropped", "first", "grey"]
     written = {path.name for path in (tmp_path / "app").iterdir()}
-    assert written == {f"{name}_{ending}" for name in read for ending in ENDINGS} | {"summary.csv"}
+    assert written == {path.name for name in read for path in ResultFormats().paths(Path(), name).values()} | {
+        "summary.csv"
+    }
     for name in read:
         for decode, ending in [(tifffile.imread, "instances.tif"), (Image.open, "classes.png")]:
             ours, theirs = (np.asarray(decode(tmp_path / by / f"{name}_{ending}")) for by in ("app", "bundle"))

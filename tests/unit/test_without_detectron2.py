@@ -8,7 +8,10 @@ from PIL import Image
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "blocked")}
 THE_DOOR = "medseg_ext.networks.mask_rcnn_detectron2"
-OTHER_DOORS = ("medseg_ext.deploy.app", "medseg_ext.deploy.operators")  # to the MONAI Deploy App SDK
+OTHER_DOORS = (
+    *(f"medseg_ext.deploy.{name}" for name in ("app", "operators")),  # to the MONAI Deploy App SDK
+    *(f"medseg_ext.napari.{name}" for name in ("narrow", "save_widget", "segment_widget")),  # to napari and Qt
+)
 
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys

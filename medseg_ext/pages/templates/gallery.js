@@ -42,6 +42,12 @@ function mark(row) {
   for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) {
     rect.setAttribute(name, value);
   }
+  const text = content.querySelector(".mark text"), box = content.querySelector(".mark").viewBox.baseVal;
+  const letters = 15 * box.width / (content.querySelector("figure").clientWidth || box.width); // of 15 pixels on the screen
+  text.textContent = row ? row.cells[0].textContent : "";
+  text.setAttribute("font-size", letters);
+  text.setAttribute("x", Math.min(left, box.width - 3 * letters));
+  text.setAttribute("y", top > 1.4 * letters ? top - 0.4 * letters : bottom + 1.1 * letters); // beside the object, not on it
 }
 
 function rowAt(rows, x, y) {

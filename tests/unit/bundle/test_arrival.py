@@ -55,8 +55,9 @@ def telling(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def nothing_has_arrived():
+def nothing_has_arrived(monkeypatch):
     ARRIVED.clear()
+    monkeypatch.setattr("medseg_ext.datasets.data_set_folder.read_dataset_json", lambda folder: {})  # none is there
     with trusting():  # their workflows name what remembers
         yield
 
@@ -167,9 +168,9 @@ PATHS_OF_COMMANDS = {
     "compare": ["{}", "{}", "--output={}"],
     "ship": ["{}", "{}"],
     "card": ["{}", "{}"],
-    "export": ["{}", "--to={}"],
+    "export": ["{}", "--output={}"],
     "verify": ["{}", "--images={}"],
-    "pack": ["{}", "--data={}", "--out={}"],
+    "pack": ["{}", "--data={}", "--output={}"],
     "sample": ["{}"],
     "demo": ["--target={}"],
     "render": ["--bundles={}"],

@@ -98,7 +98,7 @@ def test_files_of_which_one_page_of_several_was_taken_are_told(images, capsys):
     assert segment(images / "plate2", "--output", images / "out", "--no-gallery", "--page", 1) == 1  # the PNG has one
     told = "of 3 pages page 1 was taken, counted from 0; --page chooses another: stack.tif\n"
     assert told in capsys.readouterr().out
-    assert segment(images / "plate1", "--output", images / "out", "--no-gallery") == 0
+    assert segment(images / "plate1", "--output", images / "others", "--no-gallery") == 0
     assert "pages" not in capsys.readouterr().out
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_bundle_is_refused_with_those_that_there_are(images, capsys):
     assert segment(images / "plate1", bundle="dsb2018_unett") == 2
     error = capsys.readouterr().err
     assert "no bundle 'dsb2018_unett'; did you mean dsb2018_unet?" in error
-    assert "\n  segpc2021_segformer\n" in error
+    assert "\n    segpc2021_segformer\n" in error
     assert main(["segment", str(images / "plate1")]) == 2
     assert "which bundle?" in capsys.readouterr().err
 
@@ -190,3 +190,15 @@ def test_many_unreadable_images_are_not_all_listed(tmp_path):
     lines = Segmented(tmp_path, rows, None).report()
     assert sum(line.endswith(": broken") for line in lines) == 20
     assert "  and 5 more, see summary.csv" in lines
+
+
+def test_results_of_other_images_are_refused_unless_they_are_to_be_overwritten(images, capsys):
+    out = images / "out"
+    assert segment(images / "plate1", "--output", out, "--no-gallery") == 0
+    assert segment(images / "plate2", "--output", out, "--no-gallery") == 2
+    assert "holds the results of other images with dsb2018_unet" in capsys.readouterr().err
+    assert (out / "other_overlay.png").is_file()
+    assert segment(images / "plate2", "--output", out, "--no-gallery", "--overwrite", "--pixel_size_um", "0.5") == 0
+    assert {path.name.partition("_")[0] for path in out.glob("*_*") if path.suffix != ".json"} == {"well"}
+    (row,) = summary(out)
+    assert float(row["mean_area_um2"]) == pytest.approx(float(row["mean_area_px"]) / 4, rel=1e-4)

@@ -9,6 +9,7 @@ from training_records import NO_FILE, write_record
 from medseg_ext.bundle.ship import ship_weights, to_half_precision, write_large_files
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
+from medseg_ext.metrics import ScoreCalibration
 from medseg_ext.runs.provenance import describe_file
 
 
@@ -48,7 +49,7 @@ def test_a_bundle_tells_of_its_weights_and_nothing_of_others(bundle, tmp_path):
     docs.mkdir()
     (docs / "README.md").write_text("On their test images the AP is 0.99.")
     (docs / "data_license.txt").write_text("Data: Theirs. The weights in models/ were trained on these images.")
-    for name in ("samples.png", "worst_images.png"):
+    for name in ("samples.png", "worst_images.png", "training_log.md"):
         (docs / name).touch()
     assert main(["ship", str(training(tmp_path / "run")), str(bundle)]) == 0
     told = claims_of(bundle)
@@ -203,6 +204,21 @@ def test_what_is_known_of_the_training_images_is_that_of_the_shipped_weights_or_
         (tmp_path / "training_images.json").write_text("own")
     ship_weights(tmp_path / "model.pt", bundle)
     assert (shipped.read_text() if shipped.is_file() else None) == ("own" if is_there else None)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_calibration_of_scores_is_that_of_the_shipped_weights_or_none(bundle, tmp_path, is_there):
+    torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
+    files = [bundle / "configs" / f"{name}.json" for name in ("evaluate", "inference")]
+    former = {"score_temperature": 1.4, "score_bias": -0.5}
+    files[0].write_text(json.dumps(former))
+    files[1].write_text(json.dumps(json.loads(files[1].read_text()) | former))
+    if is_there:
+        ScoreCalibration(2.0, 0.25).write(tmp_path, objects=300)
+    ship_weights(tmp_path / "model.pt", bundle)
+    for file in files:
+        config = json.loads(file.read_text())
+        assert (config["score_temperature"], config["score_bias"]) == ((2.0, 0.25) if is_there else (1.0, 0.0))
 
 
 def test_the_weights_that_a_bundle_has_are_refused_and_its_curve_stays(bundle, tmp_path):

@@ -48,16 +48,18 @@ COMMANDS = {
     "segment": "segment IMAGES --bundle BUNDLE --output OUT",
     "segment with workers": "segment IMAGES --bundle BUNDLE --output OUT --workers 1",
     "ship": f"ship {UNET}/models/model.pt BUNDLE",
-    "export": "export BUNDLE --to OUT",
+    "export": "export BUNDLE --output OUT",
     "verify": "verify BUNDLE",
     "verify with images": f"verify BUNDLE --images {ROOT}",
-    "pack": "pack BUNDLE --data DATA --out OUT",
+    "pack": "pack BUNDLE --data DATA --output OUT",
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_each_command_refuses_a_bundle_that_runs_commands(command, foreign, images, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("medseg_ext.datasets.data_set_folder.load_datalist", lambda *_: [{"image": "a.png"}])
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text("{}")
     places = {"BUNDLE": foreign, "DATA": tmp_path / "data", "OUT": tmp_path / "out", "IMAGES": images}
     assert main([str(places.get(word, word)) for word in command.split()]) == 2
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]

@@ -36,13 +36,49 @@ def test_a_preparation_loads_no_framework_in_any_of_its_processes():
     assert loaded & {"torch", "monai", "ignite", "transformers", "matplotlib"} == set()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["export", "--help"], ["segment", "--help"], ["train", "--outptu", "x"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["export", "--help"], ["segment", "--help"], ["train", "--outptu", "x"]]
+)
 def test_help_and_mistakes_load_no_library(words):
     loaded = modules_after(
         f"from medseg_ext.cli.main import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
     )
     assert "medseg_ext" in loaded
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "segment nowhere --bundle dsb2018_unet",
+        "segment . --bundle nobody",
+        "segment . --bundle dsb2018_unet --outptu x",
+        "evaluate --bundle dsb2018_unet --data nowhere --output x",
+        "evaluate --bundle dsb2018_unet --data . --output x --ttta True",
+        "compare nowhere",
+        "card nowhere nowhere",
+        "export nowhere --output x",
+        "inspect nowhere",
+    ],
+)
+def test_mistakes_on_the_command_line_are_told_before_a_framework_is_loaded(words):
+    loaded = modules_after(f"from medseg_ext.cli.main import main\nassert main({words.split()!r}) == 2")
+    assert loaded & {"torch", "monai", "ignite", "transformers"} == set()
+
+
+def test_a_misspelt_option_is_told_by_one_that_is_taken(tmp_path, capsys):
+    assert main(["segment", str(tmp_path), "--bundle", "dsb2018_unet", "--outptu", "x"]) == 2
+    assert "did you mean --output?" in capsys.readouterr().err
+
+
+def test_whoever_asks_for_no_bundle_is_told_what_each_finds_and_which_to_begin_with(capsys):
+    assert main(["segment", "."]) == 2
+    told = capsys.readouterr().err
+    assert "Segmentation of cell nuclei" in told
+    for data_set in ("dsb2018", "segpc2021"):
+        assert (
+            len([line for line in told.splitlines() if data_set in line and "recommended to begin with" in line]) == 1
+        )
 
 
 def test_metrics_load_pytorch_and_no_other_framework():

@@ -161,16 +161,17 @@ def test_folders_that_are_missing_empty_or_not_prepared_name_the_scripts(tmp_pat
 
 
 def test_images_of_all_kinds_are_listed_in_order_and_what_else_there_is_is_told(tmp_path, caplog):
-    names = ["b.PNG", "a.tif", "c.jpeg", "d.Jpg", "e.bmp", "f.TIFF"]
-    for name in [*names, "notes.txt", "._b.png", "g.svs"]:
+    names = ["b.PNG", "a.tif", "c.jpeg", "d.Jpg", "e.bmp", "f.TIFF", "g.svs", "h.ome.zarr"]
+    (tmp_path / "h.ome.zarr").mkdir()
+    for name in [*names[:-1], "notes.txt", "._b.png", "g.doc"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     items = list_images(tmp_path)
     assert [item["image"] for item in items] == [str(tmp_path / name) for name in sorted(names)]
-    assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f"]
+    assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f", "g", "h"]
     (told,) = caplog.messages
     assert told.startswith(f"{tmp_path}: passed over")
-    assert told.endswith(": folder.png, g.svs, notes.txt")
+    assert told.endswith(": folder.png, g.doc, notes.txt")
 
 
 def test_of_much_that_is_passed_over_a_few_are_named_and_of_nothing_nothing(tmp_path, caplog):
@@ -218,7 +219,8 @@ def test_inputs_without_an_image_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"notes.txt is not an image"):
         list_images(tmp_path / "notes.txt")
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match=r"did you mean .*images"):
+    (tmp_path / "images" / "a.png").touch()
+    with pytest.raises(DataError, match=r"its folders images hold some: give these"):
         list_images(tmp_path)
 
 
@@ -326,3 +328,27 @@ def test_names_that_are_no_text_get_ids_that_are(tmp_path):
     ids = [item["id"] for item in list_images(tmp_path)]
     assert len(set(ids)) == 2
     assert all(name.encode().startswith(b"a-") for name in ids)
+
+
+def test_folders_inside_a_folder_are_read_when_asked_for_and_named_when_not(tmp_path):
+    for name in ("plate1/a.png", "plate2/deep/b.png", "plate2/a.png", ".hidden/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "plate1" / "back").symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"holds no image.*plate1, plate2 hold some.*--recursive"):
+        list_images(tmp_path)
+    found = list_images(tmp_path, recursive=True)
+    assert [Path(item["image"]).relative_to(tmp_path).as_posix() for item in found] == [
+        "plate1/a.png", "plate2/a.png", "plate2/deep/b.png",
+    ]  # fmt: skip
+    assert [item["id"] for item in found] == ["plate1_a", "plate2_a", "b"]
+
+
+def test_an_ome_zarr_is_an_image_and_no_folder_to_look_in(tmp_path):
+    (tmp_path / "plate" / "a.zarr" / "0").mkdir(parents=True)
+    (tmp_path / "plate" / "a.zarr" / "0" / "0.tif").touch()
+    for path in (tmp_path, tmp_path / "plate", tmp_path / "plate" / "a.zarr"):
+        (item,) = list_images(path, recursive=True)
+        assert item == {"image": str(tmp_path / "plate" / "a.zarr"), "id": "a"}
+    with pytest.raises(DataError, match="its folders plate hold some"):
+        list_images(tmp_path)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_without_the_sdk_the_application_says_how_to_install_it(tmp_path):
 
 def test_the_package_takes_its_requirements_from_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    known = {*project["dependencies"], *project["optional-dependencies"]["deploy"]}
+    known = {*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())}
     listed = [line for line in (APP / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert {*listed} <= known
     # The packager installs the SDK itself.

@@ -32,9 +32,11 @@ def evaluate(tmp_path, cases, **options) -> EvaluationReport:
     image = MetaTensor(torch.zeros(3, 24, 36), meta=meta)
 
     def step(engine, case):
-        name, kind, predicted, true = case
+        name, kind, predicted, true, *scores = case
         engine.state.batch = [{"id": name, "image": image, "kind": kind}]
         maps = {"pred_instances": predicted, "true_instances": true}
+        if scores:
+            maps["pred_scores"] = torch.tensor(scores[0])
         return [{**maps, "pred_classes": (predicted > 0).byte(), "true_classes": (true > 0).byte()}]
 
     report = EvaluationReport(str(tmp_path / "out"), class_names=["background", "nucleus"], **options)
@@ -60,6 +62,34 @@ def test_the_files_hold_the_hand_worked_values(tmp_path):
     assert rows["right"]["true_objects"] == "1"
 
 
+def test_scores_are_compared_with_what_is_right(tmp_path):
+    """One object is wrong at .75, one right at .75, and one right at .5."""
+    cases = [(*CASES[0], [0.75]), (*CASES[1], [0.75]), ("third", "a", square(2, 2), square(2, 2), [0.5])]
+    evaluate(tmp_path, cases, object_name="nucleus")
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert (scores["objects"], scores["right"], scores["mean_score"]) == pytest.approx((3, 2 / 3, 2 / 3))
+    error = scores["expected_calibration_error"]
+    assert error["value"] == pytest.approx((abs(1.5 - 1) + abs(0.5 - 1)) / 3)
+    assert error["interval_95"] == [None, None]
+    assert scores["brier_score"]["value"] == pytest.approx((0.75**2 + 0.25**2 + 0.5**2) / 3)
+    assert [each["objects"] for each in scores["reliability"]] == [1, 2]
+    rows = list(csv.reader((tmp_path / "out" / "object_scores.csv").open()))
+    assert sorted(rows[1:]) == [
+        ["moved", "1", "0.750000", "0"], ["right", "1", "0.750000", "1"], ["third", "1", "0.500000", "1"],
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Of 2 with a score of about 0.75, 50 % are right" in page
+    assert "Below 100 nuclei these are too few to judge scores by." in page
+
+
+def test_without_scores_or_objects_a_report_tells_of_none(tmp_path):
+    evaluate(tmp_path, CASES)
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert (scores["objects"], scores["reliability"], scores["right"]) == (0, [], None)
+    assert "calibration error" not in (tmp_path / "out" / "report.html").read_text()
+    assert not (tmp_path / "out" / "reliability.png").exists()
+
+
 def test_the_report_is_called_by_the_data_set_that_was_evaluated(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "dataset.json").write_text('{"name": "Liver <2>"}')
@@ -69,7 +99,7 @@ def test_the_report_is_called_by_the_data_set_that_was_evaluated(tmp_path):
 
 def moved(name: str, columns: int) -> tuple:
     """A case of one square, predicted some columns too far: its IoU is (10 - columns) / (10 + columns)."""
-    return name, "f", square(2, 2 + columns), square(2, 2)
+    return name, "f", square(2, 2 + columns), square(2, 2), [0.9 - columns / 10]
 
 
 def assert_all_in_order(folder) -> None:
@@ -80,7 +110,11 @@ def assert_all_in_order(folder) -> None:
     rows = list(csv.DictReader((folder / "metrics_per_image.csv").open()))
     assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
     assert [row["foreground_iou"] for row in rows] == ["0.666667", "0.333333", "1.000000", "0.428571"]
-    assert json.loads((folder / "metrics.json").read_text())["images"] == 4
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["images"] == 4
+    scores = metrics["scores"]  # of b and d, which are wrong, .4 and .5
+    assert (scores["objects"], scores["right"], scores["mean_score"]) == pytest.approx((4, 0.5, 0.625))
+    assert scores["expected_calibration_error"]["value"] == pytest.approx((0.4 + 0.5 + 0.3 + 0.1) / 4)
 
 
 SHARES = [[moved("d", 4), moved("a", 2), moved("c", 0)], [moved("c", 0), moved("b", 5), moved("d", 4)]]
@@ -265,3 +299,18 @@ def test_found_missed_and_spurious_objects_have_their_colours():
     assert tuple(prediction[2, 5]) == MATCHED
     assert tuple(prediction[13, 25]) == SPURIOUS
     assert tuple(prediction[7, 7]) == (0, 0, 0)
+
+
+def test_a_report_begins_with_what_was_found_in_words_and_says_that_few_images_have_no_interval(tmp_path):
+    (tmp_path / "net" / "configs").mkdir(parents=True)
+    metadata = {"name": "U-Net", "kinds": {"f": "fluorescence", "a": "stained tissue"}}
+    (tmp_path / "net" / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    evaluate(tmp_path, CASES, object_name="nucleus", bundle_root=str(tmp_path / "net"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    first = page.split("<h1>")[1].split("<p")[1]
+    assert "1 of 2 nuclei found, 1 missed, 1 spurious, in 2 images, by U-Net, 20" in first
+    assert "too few images" in page
+    assert "f: fluorescence" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["objects"] == {"true": 2, "found": 1, "missed": 1, "spurious": 1}
+    assert metrics["metrics"]["foreground_iou"]["interval_95"] == [None, None]

@@ -1,6 +1,7 @@
-"""An image that fails anywhere is reported, and the others are done; label maps in both formats."""
+"""An image that fails anywhere is reported, and the others are done; label maps in all formats."""
 
 import csv
+import json
 import logging
 import os
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, CopyItemsd, LoadImaged
@@ -21,6 +23,8 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.objects.coco import COCO_FILE
+from medseg_ext.objects.formats import FORMATS, ResultFormats
 from medseg_ext.objects.label_map_files import LONGEST_NIFTI_SIDE, encode_label_nifti, encode_label_tiff
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -38,7 +42,7 @@ class RefusesSquares(torch.nn.Module):
 
     def forward(self, image):
         if image.shape[2] == image.shape[3]:
-            raise RuntimeError("out of memory,\nby way of example")
+            raise RuntimeError("no such operation,\nby way of example")
         grey = image.mean(dim=1, keepdim=True)
         return torch.cat([torch.zeros_like(grey), 20 * (grey - 0.5), torch.full_like(grey, -20)], dim=1)
 
@@ -80,7 +84,7 @@ def test_an_image_that_the_network_cannot_take_is_reported_and_the_others_done(i
         rows = segment(images, tmp_path / "out")
     assert {name: row["status"] for name, row in rows.items()} == {
         "a.png": "ok",
-        "b.png": "error: out of memory, by way of example",
+        "b.png": "error: no such operation, by way of example",
         "c.png": "ok",
     }
     assert str(images / "b.png") in caplog.text
@@ -112,7 +116,7 @@ def test_an_image_whose_preparation_fails_is_reported_and_the_others_done(images
 def test_a_run_without_one_image_done_ends_in_an_error_after_its_summary(images, tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         Image.new("L", (8, 8)).save(images / name)
-    with pytest.raises(DataError, match=r"none of 3 images is done; the first: a\.png: error: out of memory"):
+    with pytest.raises(DataError, match=r"none of 3 images is done; the first: a\.png: error: no such operation"):
         segment(images, tmp_path / "out")
     assert len(summary_of(tmp_path / "out")) == 3
 
@@ -122,11 +126,80 @@ def test_label_maps_go_to_nifti_when_asked_and_only_to_what_is_known(images, tmp
     expected = tmp_path / "out" / "a_instances.nii.gz"
     assert (np.asarray(nibabel.load(expected).dataobj).T > 0).tolist() == (LABELS > 0).tolist()
     assert not list((tmp_path / "out").glob("*.tif"))
-    with pytest.raises(DataError, match="output_format must be one of tiff, nifti, got 'nrrd'"):
+    with pytest.raises(DataError, match=r"output_format must be one of tiff, nifti, ome-zarr, .*, got 'nrrd'"):
         segment(images, tmp_path / "out", output_format="nrrd")
 
 
-@pytest.mark.parametrize(("output_format", "theirs"), [("tiff", "a_instances.nii.gz"), ("nifti", "a_instances.tif")])
+def test_label_maps_that_are_folders_are_replaced_as_wholes_and_go_where_an_image_fails(images, tmp_path):
+    for output_format, version in {"ome-zarr": 2, "ome-zarr-0.5": 3}.items():
+        segment(images, tmp_path / "out", output_format=output_format)
+        group = zarr.open_group(str(tmp_path / "out" / "b_instances.ome.zarr"), mode="r")
+        assert group.metadata.zarr_format == version
+        assert ((group["0"][:] > 0) == (LABELS > 0)).all()
+    Image.new("L", (8, 8)).save(images / "b.png")
+    segment(images, tmp_path / "out", output_format="ome-zarr")
+    kept = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
+    assert kept == {"a_instances.ome.zarr", "c_instances.ome.zarr"}
+    (images / "c.png").unlink()
+    segment(images, tmp_path / "out", output_format="ome-zarr", overwrite=True)
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["a_instances.ome.zarr"]
+
+
+def test_labels_in_images_are_asked_of_images_only_that_are_to_be_done(images, tmp_path):
+    listed = ReadableImages(list_images(images))
+    options = {"images": listed, "output_format": "ome-zarr", "labels_in_image": True}
+    results = ResultFolder(tmp_path / "out", **NAMES, **options)
+    with pytest.raises(DataError, match=r"a\.png is no OME-Zarr"):
+        results.check()
+    results.take_over([{"id": item["id"], "status": "ok"} for item in listed.data])
+    results.check()
+    with pytest.raises(DataError, match=r"labels_in_image wants --output_format ome-zarr or .*, not tiff"):
+        ResultFolder(tmp_path / "out", **NAMES, **options | {"output_format": "tiff"})
+
+
+def coco_images(output_dir):
+    content = json.loads((output_dir / COCO_FILE).read_text())
+    assert {each["image_id"] for each in content["annotations"]} == {each["id"] for each in content["images"]}
+    return [each["file_name"] for each in content["images"]]
+
+
+def test_coco_has_the_images_that_are_done_and_an_image_that_fails_keeps_no_file_of_a_run_before(images, tmp_path):
+    segment(images, tmp_path / "out", formats=FORMATS)
+    assert coco_images(tmp_path / "out") == ["a.png", "b.png", "c.png"]
+    assert (tmp_path / "out" / "b_rois.zip").is_file()
+    Image.new("L", (8, 8)).save(images / "b.png")
+    segment(images, tmp_path / "out", formats=FORMATS)
+    assert coco_images(tmp_path / "out") == ["a.png", "c.png"]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(("b_", ".b_"))]
+
+
+def test_coco_of_an_earlier_run_goes_and_that_of_somebody_else_stays(images, tmp_path):
+    segment(images, tmp_path / "out", formats=["coco"])
+    segment(images, tmp_path / "out", formats=[])
+    assert not [path for path in (tmp_path / "out").iterdir() if "coco" in path.name]
+    (tmp_path / "out" / COCO_FILE).write_text('{"images": []}')
+    segment(images, tmp_path / "out", formats=[])
+    with pytest.raises(DataError, match=r"coco\.json is there already, and is not of an earlier run: move it away"):
+        segment(images, tmp_path / "out", formats=["coco"])
+    assert (tmp_path / "out" / COCO_FILE).read_text() == '{"images": []}'
+
+
+def test_files_of_formats_that_are_not_written_are_not_left_to_mislead(images, tmp_path):
+    segment(images, tmp_path / "out", formats=["roi"])
+    with pytest.raises(DataError, match=r"a_rois\.zip is there already, .*tiff, csv.*: move it away"):
+        segment(images, tmp_path / "out", formats=["csv"])
+    assert (tmp_path / "out" / "a_rois.zip").is_file()
+
+
+@pytest.mark.parametrize(
+    ("output_format", "theirs"),
+    [
+        ("tiff", "a_instances.nii.gz"),
+        ("nifti", "a_instances.tif"),
+        ("tiff", "a_instances.ome.zarr"),
+        ("ome-zarr", "a_instances.tif"),
+    ],
+)
 def test_a_label_map_in_another_format_is_neither_removed_nor_left_to_mislead(images, tmp_path, output_format, theirs):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / theirs).write_bytes(b"of an expert")
@@ -192,7 +265,7 @@ def test_nothing_is_invented_where_the_pixel_size_is_unknown(tmp_path):
     assert "area_um2" not in write(tmp_path)[0]
     with tifffile.TiffFile(tmp_path / "a_instances.tif") as tiff:
         assert tiff.pages.first.tags.valueof("ResolutionUnit") == 1  # none
-    write(tmp_path, output_format="nifti")
+    write(tmp_path, formats=ResultFormats("nifti"))
     assert nibabel.load(tmp_path / "a_instances.nii.gz").header.get_xyzt_units()[0] == "unknown"
 
 

@@ -4,13 +4,16 @@ import csv
 import json
 import logging
 import os
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
@@ -25,8 +28,9 @@ from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
+from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.objects import Objects
-from medseg_ext.objects.result_files import ENDINGS, write_objects
+from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.transforms.decoders import DecodeSemanticd
 from medseg_ext.transforms.readers import RGBReader
@@ -70,6 +74,10 @@ def segment(
         return {row["image"]: row for row in csv.DictReader(file)}
 
 
+def names_of(image_id):
+    return {path.name for path in ResultFormats().paths(Path(), image_id).values()}
+
+
 def two_bars(height=12, width=20, dtype=np.uint8):
     """Make a dark image with an upright bar at the left and a flat one at the bottom right."""
     image = np.zeros((height, width), dtype=dtype)
@@ -97,7 +105,7 @@ def test_every_file_has_the_size_of_its_image_and_agrees_with_the_others(images,
     assert sorted(int(row["area_px"]) for row in table) == [18, 20]
     assert {float(row["mean_green"]) for row in table} == {1.0}
     assert len(json.loads((tmp_path / "out" / "a_objects.geojson").read_text())["features"]) == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"a_{end}" for end in ENDINGS} | {"summary.csv"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names_of("a") | {"summary.csv"}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -172,7 +180,7 @@ def test_names_with_spaces_and_other_letters_are_kept(images, tmp_path):
     rows = segment(images, tmp_path / "out")
     assert rows.keys() == {"Probe 1, Größe 細胞.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *(f"Probe 1, Größe 細胞_{ending}" for ending in ENDINGS),
+        *names_of("Probe 1, Größe 細胞"),
         "summary.csv",
     }
 
@@ -375,3 +383,79 @@ def test_the_work_for_an_image_does_not_grow_with_their_number(tmp_path, count):
     with pytest.raises(DataError, match=f"none of {count} images is done"):
         engine.run([[{"id": str(number)}] for number in range(count)])
     assert items.walks < 10
+
+
+class SlowFolder:
+    """Takes a while for each image, and remembers how many it was given at once."""
+
+    def __init__(self, items, *, fails=()):
+        self.images = SimpleNamespace(data=items)
+        self.written, self.failed, self.summaries, self.fails = [], [], 0, fails
+        self.busy = threading.Lock()
+
+    def start(self):
+        pass
+
+    def write(self, item, objects, original, *, metadata=None):
+        with self.busy:
+            time.sleep(0.05)
+            if item["id"] in self.fails:
+                raise RuntimeError(item["id"])
+            self.written.append(item["id"])
+
+    def add_failure(self, item, reason):
+        self.failed.append(item["id"])
+
+    def summarise(self):
+        self.summaries += 1
+        self.seen_at_summary = list(self.written)
+
+
+def run_engine(folder, items, seen=None):
+    maps = {"pred_instances": torch.zeros(1, 2, 2), "pred_classes": torch.zeros(1, 2, 2), "pred_scores": torch.zeros(0)}
+
+    def step(engine, item):
+        engine.state.batch = [{**item, "original_image": torch.zeros(3, 2, 2)}]
+        if seen is not None:
+            seen.append(len(folder.written))
+        return [maps]
+
+    engine = Engine(step)
+    writer = ObjectWriter(folder)
+    writer.attach(engine)
+    return engine, writer, lambda: engine.run(items)
+
+
+def test_the_network_goes_on_while_an_image_is_written_and_at_most_one_waits():
+    items = [{"id": str(number)} for number in range(6)]
+    folder, seen = SlowFolder(items), []
+    *_, run = run_engine(folder, items, seen)
+    run()
+    assert folder.written == [item["id"] for item in items]
+    assert folder.seen_at_summary == folder.written
+    # When the network sees an image, the one before may be in writing, and those before that are written.
+    assert all(number - 2 < n_written <= number for number, n_written in enumerate(seen))
+    assert any(n_written < number for number, n_written in enumerate(seen))
+
+
+def test_what_is_being_written_when_a_run_is_stopped_is_written_to_its_end():
+    items = [{"id": str(number)} for number in range(3)]
+    folder = SlowFolder(items)
+    engine, writer, run = run_engine(folder, items)
+
+    def stop(engine):
+        raise KeyboardInterrupt
+
+    engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), stop)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    writer.close()
+    assert folder.written == ["0", "1"]
+    assert folder.summaries == 0
+
+
+def test_an_error_that_no_image_explains_ends_the_run():
+    items = [{"id": str(number)} for number in range(3)]
+    *_, run = run_engine(SlowFolder(items, fails=["2"]), items)
+    with pytest.raises(RuntimeError, match="2"):
+        run()

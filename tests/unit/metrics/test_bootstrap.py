@@ -17,7 +17,7 @@ def terms():
 
 @pytest.mark.parametrize("reduce", [mean_ratio, pooled_ratio])
 def test_the_interval_contains_the_score_and_widens_with_fewer_images(terms, reduce):
-    many, few = bootstrap_interval(terms, reduce), bootstrap_interval(terms[:8], reduce)
+    many, few = bootstrap_interval(terms, reduce), bootstrap_interval(terms[:12], reduce)
     assert many.low < many.value < many.high
     assert few.high - few.low > many.high - many.low
 
@@ -70,7 +70,9 @@ def test_a_mean_over_images_is_compared_over_those_defined_for_both():
     assert paired_bootstrap_difference(first, second, mean_ratio).value == pytest.approx(0.1)
     assert paired_bootstrap_difference(first, second, mean_ratio, only_defined=True).value == pytest.approx(-0.1)
     repeated = [rows.repeat(5, 1) for rows in (first, second)]
-    assert paired_bootstrap_difference(*repeated, mean_ratio, only_defined=True) == pytest.approx((-0.1, -0.1, -0.1))
+    assert paired_bootstrap_difference(*repeated, mean_ratio, only_defined=True, least_groups=2) == pytest.approx(
+        (-0.1, -0.1, -0.1)
+    )
     nothing_shared = paired_bootstrap_difference(first, first.flip(0), mean_ratio, only_defined=True)
     assert all(math.isnan(number) for number in nothing_shared)
 
@@ -168,7 +170,7 @@ def test_the_interval_of_two_groups_worked_by_hand():
     values, counts = scores.unique(return_counts=True)
     assert values.tolist() == [0, 0.75, 1]
     assert (counts / 4000).tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
-    assert bootstrap_interval(statistics, mean, groups=["m", "m", "", "m"]) == (0.75, 0, 1)
+    assert bootstrap_interval(statistics, mean, least_groups=2, groups=["m", "m", "", "m"]) == (0.75, 0, 1)
 
 
 def test_one_group_has_a_score_and_no_interval(terms):
@@ -190,3 +192,15 @@ def test_groups_are_those_of_the_images_that_stay():
 def test_groups_of_another_number_of_images_are_refused(terms):
     with pytest.raises(ValueError, match="one group an image, got 3 for 40 images"):
         bootstrap_interval(terms, mean_ratio, groups=["a", "b", "c"])
+
+
+def test_below_ten_groups_there_is_no_interval():
+    terms = torch.arange(20, dtype=torch.float64)[:, None]
+
+    def mean(rows):
+        return rows.mean(dim=(-1, -2))
+
+    assert bootstrap_interval(terms[:10], mean).low < 4.5
+    for few in (bootstrap_interval(terms[:9], mean), bootstrap_interval(terms, mean, groups=[*"abcdefghiabcdefghiab"])):
+        assert math.isnan(few.low)
+        assert math.isnan(few.high)

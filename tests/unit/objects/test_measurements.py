@@ -41,6 +41,7 @@ def test_a_flat_object_has_the_measures_worked_out_by_hand():
             "mean_red": 0.5,
             "mean_green": 0.5,
             "mean_blue": 0.25,
+            "touches_border": 1,
         }
     )
     assert second["bbox_bottom"] == 3
@@ -51,12 +52,21 @@ def test_a_cell_has_the_area_of_each_class_and_their_ratio():
     table = measure(class_names=["background", "cytoplasm", "nucleus"], object_name="cell")
     assert table["cytoplasm_area_px"].tolist() == [2, 0]
     assert table["nucleus_area_px"].tolist() == [1, 1]
+    assert np.isnan(table["nucleus_cytoplasm_ratio"]).all()  # the border may cut both
+    padded = [np.pad(each, 1) for each in (INSTANCES, CLASSES)]
+    table = measure(
+        *padded,
+        image=np.pad(IMAGE, ((1, 1), (1, 1), (0, 0))),
+        class_names=["background", "cytoplasm", "nucleus"],
+        object_name="cell",
+    )
+    assert table["touches_border"].tolist() == [0, 0]
     assert table["nucleus_cytoplasm_ratio"][0] == 0.5
     assert np.isnan(table["nucleus_cytoplasm_ratio"][1])  # no cytoplasm
 
 
 def test_a_ratio_without_cytoplasm_is_an_empty_cell():
-    table = measure(class_names=["background", "cytoplasm", "nucleus"], object_name="cell")
+    table = measure(class_names=["background", "cytoplasm", "nucleus"], origin=(1, 1), image_size=(9, 9))
     rows = list(csv.DictReader(io.StringIO(to_csv(list(table), rows_of(table)).decode())))
     assert [row["nucleus_cytoplasm_ratio"] for row in rows] == ["0.5", ""]
     assert [row["area_px"] for row in rows] == ["3", "1"]
@@ -80,7 +90,8 @@ def test_a_label_that_is_missing_shifts_no_score():
 
 
 def test_a_summary_agrees_with_its_objects():
-    summary = summarise_objects(measure(class_names=["background", "cytoplasm", "nucleus"]), (3, 5))
+    whole = measure(class_names=["background", "cytoplasm", "nucleus"], origin=(1, 1), image_size=(9, 9))
+    summary = summarise_objects(whole, (3, 5))
     assert summary == {
         "height": 3,
         "width": 5,
@@ -117,3 +128,13 @@ def test_names_with_any_end_of_line_come_back_from_a_csv():
     content = to_csv(["name"], [{"name": name} for name in names])
     assert [row["name"] for row in csv.DictReader(io.StringIO(content.decode(), newline=""))] == names
     assert content.endswith(b"\nplain\n")
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (2, 2), (2, 0), (7, 5)])
+def test_the_border_is_that_of_the_image_and_not_of_a_part(origin):
+    table = measure(origin=origin, image_size=(10, 10))
+    expected = [
+        int(top + origin[0] == 0 or left + origin[1] == 0 or bottom + origin[0] == 10 or right + origin[1] == 10)
+        for top, left, bottom, right in ((0, 3, 2, 5), (2, 0, 3, 1))
+    ]
+    assert table["touches_border"].tolist() == expected

@@ -6,11 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from scipy import ndimage
 
 from medseg_ext.errors import DataError
 from medseg_ext.images.appearance import ASPECTS, appearance
+from medseg_ext.images.eight_bit import as_prepared, read_rgb_8_bit
+from medseg_ext.images.read import read_rgb
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.objects.training_images import FLAGGED, MEASURES, TrainingImages, measures
@@ -46,6 +49,21 @@ def test_each_aspect_is_named_when_it_alone_is_another():
     )
     noisy = np.clip(dark_image(901) + np.random.default_rng(0).normal(0, 0.2, (120, 120, 1)), 0, 1)
     assert "noise and detail" in (images.remark(measures(noisy, 10)) or "")
+
+
+@pytest.mark.parametrize("channel", [None, [0, 1]])
+@pytest.mark.parametrize("kind", ["8 bits", "12 bits in 16", "signed", "float"])
+def test_an_image_is_compared_in_the_contrast_in_which_it_is_prepared(kind, channel, tmp_path):
+    grey = np.stack([dark_image(1)[..., 0], 0.1 * dark_image(2)[..., 0]])
+    pixels = {
+        "8 bits": (grey * 255).astype(np.uint8), "12 bits in 16": (grey * 4095).astype(np.uint16),
+        "signed": (grey * 4095).astype(np.int16) - 500, "float": grey * 70,
+    }[kind]  # fmt: skip
+    options = {"photometric": "minisblack", "planarconfig": "separate"}
+    tifffile.imwrite(path := tmp_path / "a.tif", pixels, **options)
+    prepared = read_rgb_8_bit(path.read_bytes(), "a.tif", channel=channel) / np.float32(255)
+    came = as_prepared(read_rgb(path, channel=channel), apart=channel is not None)
+    assert measures(came) == pytest.approx(measures(prepared), abs=1e-3, nan_ok=True)
 
 
 def test_between_two_kinds_is_unlike_both():

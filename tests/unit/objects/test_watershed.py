@@ -10,6 +10,7 @@ from skimage.segmentation import relabel_sequential
 
 from medseg_ext.errors import NotFiniteError
 from medseg_ext.images.resize import resize_labels
+from medseg_ext.metrics import ScoreCalibration
 from medseg_ext.metrics.matching import pairwise_iou
 from medseg_ext.objects.watershed import OUTSIDE, _fill_holes, _prominent_peaks, decode_semantic
 from medseg_ext.transforms.decoders import DecodeSemanticd
@@ -363,6 +364,16 @@ def test_holes_are_those_that_each_object_has_alone(seed):
         expected[binary_fill_holes(instances == number) & (instances == 0)] = number
     assert (expected != instances).any()
     assert (_fill_holes(instances) == expected).all()
+
+
+def test_a_calibration_changes_scores_and_no_object():
+    logits, options = logits_of(touching_disks()), {"score_threshold": 0.9}
+    raw = DecodeSemanticd(**options)({"pred": logits})
+    calibrated = DecodeSemanticd(**options, score_temperature=2.0, score_bias=-6.0)({"pred": logits})
+    assert torch.equal(calibrated["pred_instances"], raw["pred_instances"])
+    assert torch.equal(calibrated["pred_classes"], raw["pred_classes"])
+    np.testing.assert_array_equal(calibrated["pred_scores"], ScoreCalibration(2.0, -6.0)(raw["pred_scores"].numpy()))
+    assert (calibrated["pred_scores"] < 0.9).all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

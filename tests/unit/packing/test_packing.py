@@ -85,13 +85,13 @@ def test_data_set_of_other_classes_is_refused(capsys, prepared):
 def test_folder_that_would_be_committed_is_refused(capsys, prepared):
     if not (ROOT / ".git").exists():
         pytest.skip("needs git")
-    line = refusal(capsys, "dsb2018_unet", "--data", prepared, "--out", ROOT / "docs" / "packed")
+    line = refusal(capsys, "dsb2018_unet", "--data", prepared, "--output", ROOT / "docs" / "packed")
     assert "would be committed" in line
 
 
 def test_folder_that_exists_is_left_alone(capsys, prepared, tmp_path):
     (tmp_path / "out").mkdir()
-    assert "is there already" in refusal(capsys, "dsb2018_unet", "--data", prepared, "--out", tmp_path / "out")
+    assert "is there already" in refusal(capsys, "dsb2018_unet", "--data", prepared, "--output", tmp_path / "out")
 
 
 def test_folder_that_is_too_large_is_refused_with_sizes_and_remedies(monkeypatch, tmp_path):
@@ -276,7 +276,7 @@ def test_packed_bundle_trains_and_evaluates_with_pytorch_alone(
     if bundle.endswith("mask_rcnn"):
         pytest.importorskip("detectron2")
     data = sample_data_sets[bundle.partition("_")[0]]
-    words = ["pack", bundle, "--data", data, "--out", tmp_path / "folder", "--python", OWN_PYTHON]
+    words = ["pack", bundle, "--data", data, "--output", tmp_path / "folder", "--python", OWN_PYTHON]
     assert main(list(map(str, words))) == 0
     moved = (tmp_path / "folder").rename(tmp_path / "elsewhere")
     environment = {"PATH": os.environ["PATH"], "PYTHON": str(bare_python), "EVALUATE_ARGS": "--num_workers 0"}

@@ -12,12 +12,12 @@ from medseg_ext.pages.marked_parts import CLOSING, OPENING, check_sections, text
 ROOT = Path(__file__).parents[3]
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 SECTIONS = [
+    "When not to use it",
     "Model overview",
     "Data",
     "Training configuration",
     "Performance",
     "Failure cases",
-    "Intended use and limits",
     "Commands",
     "License",
     "References",
@@ -92,8 +92,13 @@ def test_marked_parts_are_filled_and_their_pictures_are_there_and_small(bundle):
         assert (bundle / "docs" / picture).stat().st_size < 400_000, picture
 
 
-def test_pictures_of_the_readme_are_there_and_small():
-    page = check_sections(ROOT / "README.md", ["results", "elsewhere", "models", "curves"])
-    pictures = re.findall(r"!\[.*?\]\((\S+)\)", page)
-    assert pictures == ["docs/four_models.png", "docs/iou_curves.png"]
-    assert all((ROOT / picture).stat().st_size < 1_000_000 for picture in pictures)
+@pytest.mark.parametrize(
+    ("page", "names", "pictures"),
+    [
+        ("README.md", ["found"], ["docs/found_objects.png"]),
+        ("docs/results.md", ["results", "elsewhere", "models", "curves"], ["four_models.png", "iou_curves.png"]),
+    ],
+)
+def test_pictures_of_all_bundles_are_there_and_small(page, names, pictures):
+    assert re.findall(r"!\[.*?\]\((\S+)\)", check_sections(ROOT / page, names)) == pictures
+    assert all(((ROOT / page).parent / picture).stat().st_size < 1_000_000 for picture in pictures)

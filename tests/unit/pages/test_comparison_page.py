@@ -19,7 +19,7 @@ from medseg_ext.runs.training_curve import read_curve
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, intervals_of_few_images):
     folder = tmp_path_factory.mktemp("runs")
     return (
         evaluate(folder / "unet", UNET, curve=[0.3, 0.7, 0.6]),

@@ -7,13 +7,15 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.pages import gallery, gallery_pictures
 from medseg_ext.pages.area_histogram import area_histogram
 from medseg_ext.pages.gallery import write_gallery
-from medseg_ext.pages.gallery_pictures import GalleryPictures
+from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 
 VOID = {"img", "input", "meta", "link", "br", "rect", "line", "path"}
 REASON = 'is not an image (<script>alert("x")</script> & more)'
@@ -72,6 +74,28 @@ def draw(folder, name, boxes, *, shape=(60, 80), pictures):
     mean = f"{np.mean(table['area_px']):.6g}" if boxes else ""
     sizes = {"height": str(shape[0]), "width": str(shape[1]), "objects": str(len(boxes)), "mean_area_px": mean}
     return {"image": f"{name}.png", "id": name, "status": "ok", "remarks": "", **sizes}
+
+
+@pytest.mark.parametrize("output_format", ["tiff", "nifti", "ome-zarr"])
+def test_pictures_of_a_run_without_overlays_are_those_of_one_with_them(tmp_path, output_format):
+    instances = np.zeros((50, 70), np.int32)
+    instances[5:20, 5:30], instances[20:40, 30:60] = 1, 2
+    grey = np.uint8(instances > 0) * 200 + 20
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    maps = torch.as_tensor(instances)[None]
+    objects = Objects(maps, (maps > 0).to(torch.uint8), torch.ones(2))
+    pixels = np.repeat(np.float32(grey[..., None]) / 255, 3, axis=2)
+    item = {"image": str(tmp_path / "a.png"), "id": "a"}
+    shown = []
+    for formats in (ResultFormats(output_format), ResultFormats(output_format, ())):
+        folder = tmp_path / str(len(shown))
+        folder.mkdir()
+        size = {"pixel_size_um": (0.5, 0.25)}
+        names = {"class_names": ["background", "nucleus"], "object_name": "nucleus"}
+        write_objects(folder, "a", objects, pixels, formats=formats, **names, **size)
+        shown.append(read_pictures(folder, item, formats=formats, page=0, channel=None, **size))
+    for with_overlay, without in zip(*shown, strict=True):
+        np.testing.assert_array_equal(with_overlay, without)
 
 
 def write(folder, rows, pictures):
@@ -139,7 +163,7 @@ def test_the_histogram_counts_every_object_once(results, tmp_path, pictures):
     bars = [re.search(r"px: (\d+) object", title["text"]) for title in page.find("title")]
     assert sum(int(bar[1]) for bar in bars if bar) == 2
     (figure,) = [svg for svg in page.find("svg") if svg.get("role") == "img"]
-    assert "2 objects from 100 to 800 pixels" in figure["aria-label"]
+    assert "2 objects from 100 to 800 px" in figure["aria-label"]
 
 
 def test_remarks_stand_in_the_card_and_beside_the_large_view(results, tmp_path, pictures):
@@ -204,9 +228,9 @@ def test_bins_of_areas_hold_what_lies_between_their_edges():
     areas = np.random.default_rng(0).lognormal(5, 1, 500).round() + 1
     histogram = area_histogram(areas)
     for bar in histogram.bars[:-1]:
-        assert bar.objects == sum(bar.low_px <= area < bar.high_px for area in areas)
+        assert bar.objects == sum(bar.low <= area < bar.high for area in areas)
     assert sum(bar.objects for bar in histogram.bars) == 500
-    assert histogram.median_px == np.median(areas)
+    assert histogram.median == np.median(areas)
 
 
 @pytest.mark.parametrize("areas", [[1], [7, 7, 7], [1, 1_000_000]])

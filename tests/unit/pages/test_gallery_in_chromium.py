@@ -1,26 +1,19 @@
 """The gallery in a real browser."""
 
 import re
-import shutil
 import subprocess
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from chromium import CHROMIUM, FLAGS
 from PIL import Image
 
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--virtual-time-budget=3000",
-]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import subprocess
 from functools import partial
 from html.parser import HTMLParser
@@ -10,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from chromium import CHROMIUM, FLAGS
 from compare_cases import UNET, evaluate
 from PIL import Image
 
@@ -21,12 +21,6 @@ from medseg_ext.pages.gallery_pictures import GalleryPictures
 from medseg_ext.runs.run_comparison import compare_run_folders
 from medseg_ext.tables import read_csv_rows
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--virtual-time-budget=3000",
-]  # fmt: skip
 # Each would set the page's title if it ran; what cannot be in a file's name is left out of it.
 RUN = "document.title=String.fromCharCode(82,65,78)"
 NAMES = [

@@ -21,7 +21,7 @@ def page_with(*sections):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def evaluation(tmp_path_factory, intervals_of_few_images):
     return evaluate(tmp_path_factory.mktemp("runs") / "unet", UNET, curve=[0.3, 0.7])
 
 
@@ -71,6 +71,21 @@ def test_tables_hold_what_metrics_json_says(bundle, evaluation):
     score = content["by_kind"]["fluorescence"]["foreground_iou"]
     text = "{:.3f} ({:.3f} to {:.3f})".format(score["value"], *score["interval_95"])
     assert row.startswith(f"| fluorescence: bright on dark | 4 | {text} |")
+
+
+def test_a_card_tells_how_far_scores_are_right(bundle, evaluation, tmp_path):
+    assert "Scores" not in section_of(bundle, "metrics")  # of an evaluation that knows none
+    folder = shutil.copytree(evaluation, tmp_path / "scored")
+    content = json.loads((folder / "metrics.json").read_text())
+    bins = [{"low": low, "high": low + 0.1, "objects": 100 * n, "mean_score": low, "right": 0.9} for n, low in
+            ((2, 0.6), (3, 0.8))]  # fmt: skip
+    error = {"value": 0.0512, "interval_95": [None, None]}
+    content["scores"] = {"objects": 500, "reliability": bins, "expected_calibration_error": error}
+    (folder / "metrics.json").write_text(json.dumps(content))
+    write_card(bundle, folder)
+    told = section_of(bundle, "metrics")
+    assert "of 300 objects with a score of about 0.80, 90 % are right" in told
+    assert "expected calibration error 0.051 (too few images), of 500 objects." in told
 
 
 def test_the_worst_images_are_those_of_the_lowest_iou_the_lowest_first(bundle, evaluation):
@@ -220,3 +235,16 @@ def test_a_broken_metrics_json_is_named(bundle, evaluation, tmp_path, content):
     (folder / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"metrics\.json cannot be read .*again"):
         write_card(bundle, folder)
+
+
+def test_a_card_whose_own_text_is_of_other_images_than_the_evaluation_is_told(bundle, evaluation):
+    card = bundle / "docs" / "README.md"
+    assert write_card(bundle, evaluation).of_other_images == []
+    card.write_text(f"On the 4 test images.\n{card.read_text()}")
+    assert write_card(bundle, evaluation).of_other_images == []
+    card.write_text(f"530 images to train, 66 to test.\n{card.read_text()}")
+    (told,) = write_card(bundle, evaluation).of_other_images
+    assert "says 4 and 66 test images, and the evaluation is of 4" in told
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata | {"data_set": "another"}))
+    assert any("on DSB2018" in line and "another" in line for line in write_card(bundle, evaluation).report())

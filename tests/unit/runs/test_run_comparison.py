@@ -11,9 +11,11 @@ from medseg_ext.errors import DataError
 from medseg_ext.runs.run_comparison import compare_run_folders
 from medseg_ext.runs.run_folder import load_run
 
+pytestmark = pytest.mark.usefixtures("intervals_of_few_images")
+
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, intervals_of_few_images):
     folder = tmp_path_factory.mktemp("runs")
     return evaluate(folder / "unet", UNET), evaluate(folder / "segformer", SHIFTED, model="SegFormer")
 

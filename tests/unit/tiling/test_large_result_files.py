@@ -1,7 +1,9 @@
 """The files of a large image, written piece by piece, are those of the image as a whole."""
 
 import csv
+import gzip
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from skimage.measure import label
 from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.formats import FORMATS, ResultFormats, coco_part
 from medseg_ext.objects.measurements import summarise_objects
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -86,6 +89,10 @@ def write(found: LargeObjects, image_path, **options):
     return folder, summary
 
 
+def content_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_every_object_has_one_place_that_holds_it(stores):
     found = found_in(stores, cells())
     places = list(found.by_place())
@@ -95,7 +102,7 @@ def test_every_object_has_one_place_that_holds_it(stores):
         assert box in found.regions or box == LONG
 
 
-@pytest.mark.parametrize("output_format", ["tiff", "nifti"])
+@pytest.mark.parametrize("output_format", ["tiff", "nifti", "ome-zarr", "ome-zarr-0.5"])
 def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeypatch, output_format):
     monkeypatch.setattr("medseg_ext.tiling.large_result_files.BLOCK_PX", 32)
     found = found_in(stores, cells())
@@ -106,12 +113,16 @@ def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeyp
         torch.from_numpy(found.classes.read(WHOLE)[None]),
         torch.from_numpy(found.stitched.scores),
     )
-    table = write_objects(whole, "x", objects, read_rgb(image_path), output_format=output_format, **NAMES)
-    tiles, summary = write(found, image_path, output_format=output_format)
+    formats = ResultFormats(output_format, FORMATS)
+    table = write_objects(whole, "x", objects, read_rgb(image_path), formats=formats, **NAMES)
+    tiles, summary = write(found, image_path, formats=formats)
     assert summary == summarise_objects(table, SIZE)
     assert {path.name for path in tiles.iterdir()} == {path.name for path in whole.iterdir()}
     if output_format == "nifti":
         assert (tiles / "x_instances.nii.gz").read_bytes() == (whole / "x_instances.nii.gz").read_bytes()
+    elif output_format != "tiff":
+        of_tiles, of_whole = (content_of(folder / "x_instances.ome.zarr") for folder in (tiles, whole))
+        assert of_tiles == of_whole
     else:
         maps = [tifffile.imread(folder / "x_instances.tif") for folder in (tiles, whole)]
         np.testing.assert_array_equal(*maps)
@@ -129,9 +140,25 @@ def test_the_files_are_those_of_the_image_as_a_whole(stores, image_path, monkeyp
         numbers = ([float(cell or "nan") for cell in (row[0], *row[2:])] for row in (in_tiles, in_whole))
         np.testing.assert_allclose(*numbers, atol=2e-3)
     features = [json.loads((folder / "x_objects.geojson").read_text())["features"] for folder in (tiles, whole)]
+    packed = [json.loads(gzip.decompress((folder / "x_objects.geojson.gz").read_bytes())) for folder in (tiles, whole)]
+    assert [each["features"] for each in packed] == features
     outlines = [{each["id"]: each["geometry"] for each in of_one} for of_one in features]
     assert outlines[0] == outlines[1]
     assert len(features[0]) == cells().max()
+    lines = [coco_part(folder, "x").read_text().splitlines() for folder in (tiles, whole)]
+    annotations = [{each["label"]: each for each in map(json.loads, of_one[1:])} for of_one in lines]
+    assert lines[0][0] == lines[1][0]
+    assert len(annotations[0]) == cells().max()
+    for number, annotation in annotations[0].items():
+        assert annotation == annotations[1][number] | {"score": pytest.approx(annotations[1][number]["score"])}
+    archives = [zipfile.ZipFile(folder / "x_rois.zip") for folder in (tiles, whole)]
+    rois = [{name: archive.read(name) for name in archive.namelist()} for archive in archives]
+    assert rois[0] == rois[1]
+    assert len(rois[0]) == cells().max()
+    files = [tifffile.TiffFile(folder / "x_labels.ome.tif") for folder in (tiles, whole)]
+    np.testing.assert_array_equal(*(file.asarray() for file in files))
+    assert all(file.is_ome for file in files)
+    assert files[0].ome_metadata == files[1].ome_metadata
 
 
 def test_an_image_without_objects_has_all_files(stores, image_path):
@@ -208,6 +235,23 @@ def test_the_outline_of_a_boundless_object_has_its_holes_and_stays_in_its_box(st
     (remark,) = remarks
     assert "object 1 is 90 x 129 pixels large, and its outline is drawn around blocks of 7 x 7" in remark
     assert outline.area <= (truth > 0).sum() + 7 * 2 * (50 + 30)
+
+
+def test_levels_are_picked_out_of_the_label_map_whose_other_name_has_the_same_bytes(stores, image_path, monkeypatch):
+    monkeypatch.setattr("medseg_ext.tiling.large_result_files.BLOCK_PX", 32)
+    monkeypatch.setattr("medseg_ext.objects.label_map_files.LARGEST_LAST_LEVEL_PX", 20)
+    found = found_in(stores, cells())
+    folder, workshop = image_path.parent / "tiles", image_path.parent / "workshop"
+    folder.mkdir(), workshop.mkdir()
+    options = NAMES | {"formats": ResultFormats(formats=["ome-tiff"]), "remark": fail_on_remark}
+    write_large_objects(folder, workshop, "x", found, open_block_image(image_path), **options)
+    assert (folder / "x_instances.tif").read_bytes() == (folder / "x_labels.ome.tif").read_bytes()
+    with tifffile.TiffFile(folder / "x_instances.tif") as file:
+        levels = file.series[0].levels
+        assert [level.asarray().tolist() for level in levels] == [
+            found.read(WHOLE)[::step, ::step].tolist() for step in (1, 4, 16)
+        ]
+        assert [level.pages[0].resolution for level in levels] == [(40000, 20000), (10000, 5000), (2500, 1250)]
 
 
 @pytest.mark.parametrize(("from_bytes", "is_big"), [(2 * 100 * 140, False), (2 * 100 * 140 - 1, True)])

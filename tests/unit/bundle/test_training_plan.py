@@ -10,6 +10,7 @@ from training_records import write_record
 from medseg_ext.bundle.fine_tuning import fine_tuning_settings, plan_training
 from medseg_ext.bundle.trained_settings import plan_for_weights
 from medseg_ext.errors import DataError
+from medseg_ext.metrics import ScoreCalibration
 
 UNET = ROOT / "bundles" / "dsb2018_unet"
 
@@ -65,11 +66,11 @@ def test_a_start_that_is_given_twice_or_is_not_there_is_refused(tmp_path):
 @pytest.mark.parametrize("resume", [True, "auto"])
 def test_a_training_that_goes_on_keeps_what_it_began_with(tmp_path, resume):
     """Whatever the defaults are now; with `auto` it goes on only if there is something to go on from."""
-    write_record(tmp_path / "run", settings={"ckpt_path": None, "learning_rate": 0.5, "max_epochs": 9})
+    write_record(tmp_path / "run", settings={"ckpt_path": None, "learning_rate": 0.5, "title": "Mine", "max_epochs": 9})
     (tmp_path / "run" / "checkpoint.pt").touch()
     given = {"resume": resume, "max_epochs": 12}
     plan = plan_training(UNET, given, data=data_set(tmp_path / "data"), output=tmp_path / "run")
-    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5}
+    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5, "title": "Mine"}
     fresh = plan_training(UNET, {"resume": "auto"}, data=tmp_path / "data", output=tmp_path / "empty")
     assert fresh.settings["ckpt_path"]
 
@@ -83,12 +84,47 @@ def test_few_images_fill_epochs_and_many_do_not_make_them_endless(n_images):
     assert n_images > 600 or crops * settings["max_epochs"] <= 2400
 
 
+def test_scores_of_other_weights_are_calibrated_by_their_own_fit_or_not_at_all(tmp_path):
+    bundle = tmp_path / "bundle"
+    (bundle / "configs").mkdir(parents=True)
+    (bundle / "models").mkdir()
+    for workflow in ("evaluate", "inference"):
+        keys = {"score_temperature": 1.4, "score_bias": -0.5}
+        content = {"_desc_": {key: {"type": "number"} for key in keys}, **keys}
+        (bundle / "configs" / f"{workflow}.json").write_text(json.dumps(content))
+    given = {"ckpt_path": str(tmp_path / "model.pt")}
+
+    def planned(**further):
+        return plan_for_weights(bundle, given | further, "inference")
+
+    assert planned().settings == {"score_temperature": 1.0, "score_bias": 0.0}
+    assert planned().lines[0].endswith("model.pt gives them, without a fit: score_temperature 1.0")
+    ScoreCalibration(2.0, -0.5).write(tmp_path, objects=300)
+    assert planned().settings == {"score_temperature": 2.0}
+    assert planned().lines == [f"scores, as fitted for {tmp_path / 'model.pt'}: score_temperature 2.0"]
+    assert planned(score_temperature=1.1).settings == {}
+    own = {"ckpt_path": str(bundle / "models" / "model.pt")}
+    assert plan_for_weights(bundle, own, "inference").settings == {}
+
+
+AS_THE_NETWORK_SCORES = {"score_temperature": 1.0, "score_bias": 0.0}  # where a training left no fit
+
+
 def test_weights_of_a_training_are_run_with_its_classes(tmp_path):
     write_record(tmp_path, settings={"class_names": ["background", "a", "b"], "working_diameter_px": 20, "seed": 1})
     given = {"ckpt_path": str(tmp_path / "model.pt")}
     for workflow in ("evaluate", "inference"):
         plan = plan_for_weights(UNET, given, workflow)
-        assert plan.settings == {"class_names": ["background", "a", "b"]}
+        assert plan.settings == {"class_names": ["background", "a", "b"]} | AS_THE_NETWORK_SCORES
         assert "class_names ['background', 'a', 'b']" in plan.lines[0]
         assert plan_for_weights(UNET, given | plan.settings, workflow).settings == {}
         assert plan_for_weights(UNET, {}, workflow).settings == {}
+
+
+@pytest.mark.parametrize("of_data", [None, "DAPI", ["GFP", "DAPI"]])
+def test_the_channels_are_those_of_the_data_whatever_the_bundle_sees(of_data, tmp_path):
+    file = shutil.copytree(UNET, tmp_path / "bundle") / "configs" / "train.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"channel": ["a", "b", "c", "d"]}))
+    channels = {} if of_data is None else {"channel": of_data}
+    plan = plan_training(file.parents[1], {}, data=data_set(tmp_path / "data", **channels), output=tmp_path)
+    assert plan.settings["channel"] == of_data
