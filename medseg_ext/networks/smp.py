@@ -12,6 +12,7 @@ from medseg_ext.networks.weights import for_inputs
 
 ENCODER = "timm-tf_efficientnet_lite0"
 STEM = "conv_stem.weight"
+STACKS_OF_DEPTH = {1: 0, 2: 2, 3: 3, 4: 5, 5: 7}
 NORM_EPSILON = 1e-3  # of TensorFlow, with which the weights of ImageNet were trained
 
 
@@ -69,6 +70,9 @@ class SMPNetwork(nn.Module):
             _load_published(encoder)
             stem = [encoder.conv_stem, encoder.bn1] if in_channels == RGB else []
             self.frozen = [*stem, *encoder.blocks[:frozen_stacks]]
+        # The library keeps the stacks that a lesser depth does not reach, and the layers of the classifier.
+        encoder.blocks = encoder.blocks[: STACKS_OF_DEPTH[options.get("encoder_depth", 5)]]
+        encoder.conv_head = encoder.bn2 = nn.Identity()
         for module in self.frozen:
             module.requires_grad_(False)
 

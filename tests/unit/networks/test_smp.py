@@ -47,3 +47,24 @@ def test_frozen_stacks_do_not_learn_and_nothing_is_drawn_at_random(architecture)
 def test_an_output_has_the_size_of_the_image(architecture):
     network = SMPNetwork(architecture, 4, **OPTIONS[architecture]).eval()
     assert network(torch.zeros(2, 3, 96, 160)).shape == (2, 4, 96, 160)
+
+
+@pytest.mark.parametrize(("architecture", "depth"), [("deeplabv3plus", 5), ("pspnet", 3), ("pspnet", 4)])
+def test_every_weight_learns(architecture, depth):
+    """No stack that the depth does not reach, nor a classifier, which would be saved, and stop DistributedDataParallel."""
+    network = SMPNetwork(architecture, 3, encoder_depth=depth, **OPTIONS[architecture]).train()
+    network(smooth_image(64).repeat(2, 1, 1, 1)).square().mean().backward()
+    assert [name for name, value in network.named_parameters() if value.grad is None] == []
+
+
+@pytest.mark.parametrize("architecture", OPTIONS)
+def test_other_channels_than_rgb_start_from_the_mean_of_the_published_weights(architecture):
+    rgb = SMPNetwork(architecture, 3, pretrained=True, **OPTIONS[architecture]).eval()
+    four = SMPNetwork(architecture, 3, in_channels=4, pretrained=True, **OPTIONS[architecture]).eval()
+    grey = smooth_image(64).mean(1, keepdim=True)
+    with torch.no_grad():
+        of_rgb = rgb.model.encoder(rgb.scaling(grey.repeat(1, 3, 1, 1)))[1]
+        of_four = four.model.encoder(four.scaling(grey.repeat(1, 4, 1, 1)))[1]
+    torch.testing.assert_close(of_four, of_rgb, rtol=1e-4, atol=1e-4)
+    assert four.model.encoder.conv_stem.weight.requires_grad
+    assert not rgb.model.encoder.conv_stem.weight.requires_grad
