@@ -33,6 +33,7 @@ class ToWeightsRange(nn.Module):
     """RGB in [0, 1] to the range that the weights were trained with: (value - 127) / 128 of 0..255."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the image, float (B, C, H, W), in that range."""
         return (image * 255 - 127) / 128
 
 

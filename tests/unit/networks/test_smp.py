@@ -51,7 +51,7 @@ def test_an_output_has_the_size_of_the_image(architecture):
 
 @pytest.mark.parametrize(("architecture", "depth"), [("deeplabv3plus", 5), ("pspnet", 3), ("pspnet", 4)])
 def test_every_weight_learns(architecture, depth):
-    """No stack that the depth does not reach, nor a classifier, which would be saved, and stop DistributedDataParallel."""
+    """No stack that the depth does not reach, nor a classifier: DistributedDataParallel would wait for them."""
     network = SMPNetwork(architecture, 3, encoder_depth=depth, **OPTIONS[architecture]).train()
     network(smooth_image(64).repeat(2, 1, 1, 1)).square().mean().backward()
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
