@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from medseg_ext.networks.efficientnet_lite import RGB, ToWeightsRange, published_weights
+from medseg_ext.networks.tracing import TracedForward
 from medseg_ext.networks.weights import for_inputs
 
 ENCODER = "timm-tf_efficientnet_lite0"
@@ -65,6 +67,10 @@ class SMPNetwork(nn.Module):
                 module.eps = NORM_EPSILON
             if hasattr(module, "drop_path"):
                 module.drop_path = nn.Identity()
+        for module in list(self.model.modules()):
+            for name, part in module.named_children():
+                if hasattr(part, "pool_size"):
+                    setattr(module, name, _PyramidPart(part))
         self.frozen: list[nn.Module] = []
         if pretrained:
             _load_published(encoder)
@@ -91,6 +97,46 @@ class SMPNetwork(nn.Module):
         """
         maps: torch.Tensor = self.model(self.scaling(image))
         return maps
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Stand in for this module when it is scripted: not all of the library's networks can be compiled."""
+        stem = self.model.encoder.conv_stem.weight
+        return TracedForward(self, torch.zeros(1, stem.shape[1], 64, 96, device=stem.device))
+
+
+class _PyramidPart(nn.Module):
+    """A part of PSPNet's pyramid, of a block of the library, which exporters cannot take for images of any size."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.pool = nn.Sequential(_MeansOfParts(block.pool_size), block.pool[1])
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return interpolate(self.pool(features), size=features.shape[2:], mode="bilinear", align_corners=True)
+
+
+class _MeansOfParts(nn.Module):
+    """What `nn.AdaptiveAvgPool2d` gives, as products of matrices."""
+
+    def __init__(self, n_parts: int) -> None:
+        super().__init__()
+        self.n_parts = n_parts
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        rows, columns = (self._pixels_of_parts(features, side) for side in (2, 3))
+        # Each sum is divided at once, as those of both sides would be too large for float16.
+        of_rows = rows @ features / rows.sum(dim=1, keepdim=True, dtype=torch.float32)
+        means = of_rows.to(features.dtype) @ columns.transpose(0, 1) / columns.sum(dim=1, dtype=torch.float32)
+        return means.to(features.dtype)
+
+    def _pixels_of_parts(self, features: torch.Tensor, side: int) -> torch.Tensor:
+        """Say which of the pixels along a side are in which part, by 0 and 1 (n_parts, pixels)."""
+        ones = torch.ones_like(features[0, 0].sum(dim=3 - side), dtype=torch.float32)
+        places = ones.cumsum(0) - 1
+        parts = torch.arange(self.n_parts, dtype=torch.float32, device=features.device)[:, None]
+        first = (parts * ones.sum() / self.n_parts).floor()
+        end = ((parts + 1) * ones.sum() / self.n_parts).ceil()
+        return ((places >= first) & (places < end)).to(features.dtype)
 
 
 def _load_published(encoder: nn.Module) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medseg_ext.networks.efficientnet_lite import EfficientNetLiteEncoder
-from medseg_ext.networks.smp import SMPNetwork
+from medseg_ext.networks.smp import SMPNetwork, _MeansOfParts
 
 OPTIONS = {"deeplabv3plus": {"decoder_aspp_dropout": 0.0}, "pspnet": {"psp_dropout": 0.0}}
 
@@ -68,3 +68,11 @@ def test_other_channels_than_rgb_start_from_the_mean_of_the_published_weights(ar
     torch.testing.assert_close(of_four, of_rgb, rtol=1e-4, atol=1e-4)
     assert four.model.encoder.conv_stem.weight.requires_grad
     assert not rgb.model.encoder.conv_stem.weight.requires_grad
+
+
+@pytest.mark.parametrize("size", [(7, 11), (12, 6), (40, 33), (3, 100), (150, 149)])
+def test_means_of_parts_are_those_of_adaptive_pooling(size):
+    features = torch.rand(2, 5, *size)
+    for n_parts in (1, 2, 3, 6):
+        pooled = torch.nn.AdaptiveAvgPool2d(n_parts)(features)
+        torch.testing.assert_close(_MeansOfParts(n_parts)(features), pooled, rtol=1e-5, atol=1e-6)
