@@ -24,7 +24,7 @@ LOCK ?= requirements.lock
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 # A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
-# the files: those of the bundles take longest, and come first.
+# tests/conftest.py: the files that take longest come first.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done

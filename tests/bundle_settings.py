@@ -1,6 +1,8 @@
 """Which bundles there are, and settings that make their tests quick."""
 
+import json
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,28 @@ WORKERS = int(multiprocessing.get_start_method(allow_none=True) == "spawn")
 
 # Small and quick, whatever the bundle: what the tests show does not depend on size.
 QUICK = {"num_workers": WORKERS, "amp": False, "device": "cpu", "patch_size": [64, 64], "batch_size": 2}
+
+
+def one_of_each(config_file: str, key: str) -> list[Path]:
+    """Give the bundles that differ in a key of a config or what it refers to: of those alike the first."""
+    found: dict[str, Path] = {}
+    for bundle in BUNDLES:
+        config = json.loads((bundle / config_file).read_text())
+        contents: dict[str, object] = {}
+        waiting = [key]
+        while waiting:
+            name = waiting.pop()
+            if name not in contents:
+                contents[name] = value = _value_of(config, name)
+                waiting += re.findall(r"[@%]([\w#]+)", json.dumps(value))
+        found.setdefault(json.dumps(contents, sort_keys=True), bundle)
+    return list(found.values())
+
+
+def _value_of(config: object, name: str) -> object:
+    for part in name.split("#"):
+        config = config[int(part)] if isinstance(config, list) else config[part]
+    return config
 
 
 def has_a_twin(bundle: Path) -> bool:

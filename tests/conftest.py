@@ -1,18 +1,27 @@
 """What the tests share: the generated sample, prepared once; every bundle, found by its metadata."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from bundle_settings import BUNDLES, ONE_OF_EACH_WORKFLOW
-from sample_data_sets import prepare_sample
+from filelock import FileLock  # PyTorch needs it, too
+from sample_data_sets import prepare_sample, sets_of_sample
 
 
 @pytest.fixture(scope="session")
 def sample_data_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Prepared data set folders of the generated sample, by data set name."""
-    return prepare_sample(tmp_path_factory.mktemp("sample"))
+    """Prepared data set folders of the generated sample, by data set name; prepared by one of pytest's processes."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return prepare_sample(tmp_path_factory.mktemp("sample"))
+    folder = tmp_path_factory.getbasetemp().parent / "sample"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "is_done").exists():
+            prepare_sample(folder)
+            (folder / "is_done").touch()
+    return sets_of_sample(folder)
 
 
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
@@ -45,8 +54,12 @@ def metadata(bundle: Path) -> dict:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the file that takes longest first, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_workflows.py")
+    """Run the files that take longest first, so that no process is left alone with one at the end.
+
+    The second one does without the sample, which the process of the first one draws meanwhile.
+    """
+    longest = ("test_workflows.py", "test_tutorial.py", "test_export.py", "test_workflow_mistakes.py")
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture(scope="module")

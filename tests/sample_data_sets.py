@@ -33,4 +33,9 @@ def prepare_sample(folder: Path) -> dict[str, Path]:
         folder / "segpc2021",
         "--fractions", "0.6", "0.2", "0.2",
     )  # fmt: skip
+    return sets_of_sample(folder)
+
+
+def sets_of_sample(folder: Path) -> dict[str, Path]:
+    """Give the data set folders below the folder of a sample, by data set name."""
     return {name: folder / name for name in ("dsb2018", "segpc2021")}

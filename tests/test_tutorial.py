@@ -9,9 +9,12 @@ import pytest
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
 
 
-@pytest.fixture(scope="module")
-def executed() -> nbformat.NotebookNode:
+@pytest.fixture(scope="module", params=["two epochs", pytest.param("as it is", marks=pytest.mark.slow)])
+def executed(request) -> nbformat.NotebookNode:
     notebook = nbformat.read(TUTORIAL, as_version=4)
+    if request.param == "two epochs":
+        (training,) = (cell for cell in notebook.cells if "**fine_tuning_settings(n_images)," in cell.source)
+        training.source = training.source.replace("tings(n_images),", "tings(n_images) | {'max_epochs': 2},")
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": TUTORIAL.parent}}).execute()
     return notebook
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.fft import dctn, idctn, irfft2, next_fast_len, rfft2
 from skimage.morphology import convex_hull_image
 from skimage.segmentation import find_boundaries
 
@@ -161,8 +161,19 @@ def _edges(image: NDArray[np.uint8], diameter: float) -> np.ndarray:
     slopes = [ndimage.gaussian_gradient_magnitude(channel, 1) for channel in channels]
     strength = np.max(slopes, axis=0)
     strength = np.sqrt(np.minimum(strength, np.percentile(strength, 99)))  # a speck of dirt is not all
-    strength -= ndimage.gaussian_filter(strength, 2 * diameter)
+    strength -= _blurred(strength, 2 * diameter)
     return strength / max(float(strength.std()), 1e-6)
+
+
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur an image, float (H, W), that is mirrored at its borders, by a Gaussian in which a filter would be slow.
+
+    >>> values = np.random.default_rng(0).random((40, 30))
+    >>> bool(np.allclose(_blurred(values, 9), ndimage.gaussian_filter(values, 9), atol=1e-4))
+    True
+    """
+    rows, columns = (np.exp(-((np.pi * sigma * np.arange(side) / side) ** 2) / 2) for side in values.shape)
+    return idctn(dctn(values) * np.outer(rows, columns).astype(values.dtype))
 
 
 def _correlations(edges: np.ndarray, outlines: np.ndarray, reach: int) -> np.ndarray:

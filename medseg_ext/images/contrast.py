@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri  # scipy.stats takes seconds to be loaded
 
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.percentiles import percentiles_of
@@ -208,7 +208,7 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
     noise = step / math.sqrt(12)  # of rounding, at least
     if min(pixels.shape[:2]) >= 3:
         across = np.abs(_second_differences(_second_differences(pixels, 0), 1))
-        noise = max(noise, float(np.percentile(across, 90)) / (6 * norm.isf(0.05)))
+        noise = max(noise, float(np.percentile(across, 90)) / (6 * -ndtri(0.05)))
     largest: dict[int, float] = {}
     large: dict[int, float] = {}
     n_blocks: dict[int, int] = {}
@@ -221,7 +221,7 @@ def _look(pixels: np.ndarray, black: float, white: float) -> _Look:
         slopes = np.abs(slopes) / math.sqrt(20)  # 20 is the sum of the squares of 4, -1, -1, -1, -1
         largest[side], n_blocks[side] = float(slopes.max()), slopes.size
         if side == 2:  # a scale bar or a text, with the sharpest edges of all, is no noise, which is everywhere
-            large[side] = float(np.percentile(slopes, 90) * norm.isf(0.0025) / norm.isf(0.05))
+            large[side] = float(np.percentile(slopes, 90) * ndtri(0.0025) / ndtri(0.05))
         if side == 8:
             large[side] = float(np.percentile(slopes, 99.5))
     return _Look(noise, step, largest, large, n_blocks)
@@ -242,7 +242,7 @@ def _shows_more_than_noise(looks: Sequence[_Look], noise: float) -> bool:
         return False
     for side in sides:
         n_blocks = sum(look.n_blocks.get(side, 0) for look in looks)
-        expected = float(norm.isf(0.5 / n_blocks))  # of the largest of so many
+        expected = float(-ndtri(0.5 / n_blocks))  # of the largest of so many
         if side * max(look.largest.get(side, 0.0) for look in looks) / noise > expected + LEAST_DETAIL:
             return True
     return False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from bundle_runs import TRAIN
-from bundle_settings import BUNDLES
+from bundle_settings import BUNDLES, one_of_each
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
@@ -43,6 +43,7 @@ def test_augmentation_makes_no_new_pieces_of_objects_for_a_detector(bundle):
     assert n_seen > 100
 
 
+@pytest.mark.parametrize("bundle", one_of_each(TRAIN, "train#preprocessing"), ids=lambda bundle: bundle.name)
 def test_labels_stay_under_their_image_in_the_whole_preprocessing(bundle, tmp_path):
     """Discs of several sizes, each white in its image: from the files up to the last change of their geometry."""
     parser = ConfigParser()
@@ -55,7 +56,7 @@ def test_labels_stay_under_their_image_in_the_whole_preprocessing(bundle, tmp_pa
     assert chain.transforms[-1] is parser.get_parsed_content("train#geometric_augmentation")
     for diameter in (13.4, 31, 52.3):
         shifts = []
-        side = int(15 * diameter)
+        side = int(10 * diameter)
         rows, columns = np.ogrid[:side, :side]
         disc = ((rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= (diameter / 2) ** 2).astype(np.uint8)
         files = {key: tmp_path / f"{key}.png" for key in ("image", "instances", "classes")}

@@ -3,19 +3,17 @@
 import csv
 import os
 import struct
-import subprocess
-import sys
 import zlib
 
 import nibabel
 import numpy as np
 import pytest
 import tifffile
-from bundle_settings import ROOT
+from bundle_runs import INFERENCE, run_bundle
+from bundle_settings import UNET
 from image_files import deep_png, dicom
 from PIL import Image
 
-BUNDLE = ROOT / "bundles" / "dsb2018_unet"
 HEIGHT, WIDTH = 48, 80
 ROWS, COLUMNS = np.ogrid[:HEIGHT, :WIDTH]
 DISC = (ROWS - 18) ** 2 + (COLUMNS - 60) ** 2 < 9**2  # asymmetric: at the upper right
@@ -103,9 +101,8 @@ def make_files(folder):
 
 def infer(dataset_dir, output_dir, **options):
     words = {"dataset_dir": dataset_dir, "output_dir": output_dir, "num_workers": 2, "device": "cpu", **options}
-    command = ["-m", "monai.bundle", "run", "inference", "--config_file", BUNDLE / "configs" / "inference.json"]
-    command += [word for key, value in words.items() for word in (f"--{key}", value)]
-    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    options = [word for key, value in words.items() for word in (f"--{key}", value)]
+    return run_bundle("inference", "--config_file", UNET / INFERENCE, *options)
 
 
 def rows_of(file):

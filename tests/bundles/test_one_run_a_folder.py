@@ -1,11 +1,9 @@
 """Of two runs into one folder the second one is refused before it writes, however it is started."""
 
-import subprocess
-import sys
-
 import pytest
 from arrivals import by_monai
-from bundle_settings import ROOT
+from bundle_runs import run_bundle
+from bundle_settings import UNET
 from lock_holders import holder_of
 from PIL import Image
 
@@ -14,7 +12,6 @@ from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import FolderLock
 
-UNET = ROOT / "bundles" / "dsb2018_unet"
 WORKFLOWS = ("train", "evaluate", "inference")
 
 
@@ -50,8 +47,8 @@ def test_every_workflow_of_every_bundle_is_refused_by_python_and_by_monais_comma
 
 def test_the_front_door_says_it_in_one_line(taken, tmp_path):
     Image.new("L", (32, 32)).save(tmp_path / "a.png")
-    command = ["-m", "medseg_ext.cli", "segment", tmp_path / "a.png", "--bundle", UNET, "--output", taken]
-    result = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    words = ["segment", tmp_path / "a.png", "--bundle", UNET, "--output", taken]
+    result = run_bundle(*words, module="medseg_ext.cli")
     assert result.returncode == 2
     *_, last = result.stderr.splitlines()
     assert last.startswith(f"error: {taken} is being written to by a training (process ")

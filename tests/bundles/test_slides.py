@@ -17,7 +17,7 @@ from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.boxes import Box
 from medseg_ext.synthetic.slide import write_slide
 
-SIZE = (1500, 2000)
+SIZE = (1100, 1400)
 TILES = QUICK | {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}
 
 POINT = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_bundle
+from bundle_runs import EVALUATE, INFERENCE, TRAIN, quick, run_in_a_process_of_its_own
 from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
@@ -39,14 +39,14 @@ def test_a_bundle_trains_and_segments_where_processes_are_spawned(a_bundle, data
     environment = os.environ | {"PYTHONPATH": path}
     asked = [sys.executable, "-c", "import multiprocessing; print(multiprocessing.get_start_method())"]
     assert subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout == "spawn\n"
-    result = run_bundle(
+    result = run_in_a_process_of_its_own(
         "training", "--config_file", a_bundle / TRAIN, "--dataset_dir", dataset_dir, "--output_dir", tmp_path / "run",
-        *quick(max_epochs=2, val_interval=1, num_workers=2), env=environment,
+        *quick(max_epochs=2, val_interval=1, num_workers=2), variables={"PYTHONPATH": path},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     assert len(list(csv.DictReader((tmp_path / "run" / "iou_curve.csv").open()))) == 2
-    result = run_bundle(
+    result = run_in_a_process_of_its_own(
         "inference", "--config_file", a_bundle / INFERENCE, "--dataset_dir", dataset_dir / "images",
-        "--output_dir", tmp_path / "objects", *quick(num_workers=2), env=environment,
+        "--output_dir", tmp_path / "objects", *quick(num_workers=2), variables={"PYTHONPATH": path},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]

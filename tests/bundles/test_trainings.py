@@ -3,10 +3,10 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from bundle_runs import run_bundle
 from bundle_settings import BUNDLES, ROOT
 
 LINES = [
@@ -66,8 +66,7 @@ def test_an_average_is_of_two_trainings_before():
 
 
 def average_weights(bundle: Path, *options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "tools" / "average_weights.py", bundle.name, *options]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    return run_bundle(bundle.name, *options, module="average_weights", cwd=ROOT / "tools")
 
 
 def test_weights_are_averaged_by_their_share(tmp_path):

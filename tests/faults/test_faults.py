@@ -13,7 +13,6 @@ import time
 from collections import Counter
 
 import pytest
-from fork_server import ForkServer
 from jobs import differences, half_written, leftovers, make_jobs, results_of
 
 pytestmark = pytest.mark.faults
@@ -23,13 +22,6 @@ NAMES = ("prepare", "train", "evaluate", "segment", "segment by Dask", "export")
 STATUS = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
 LONGEST_S = 300
 survived: Counter = Counter()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = ForkServer(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
-from fork_server import ForkServer
 from mutations import FORMULAS, SCRIPTS, archive, bombs, damaged, image_files
 from PIL import Image
 
@@ -21,13 +20,6 @@ LONGEST_S, MOST_MB = 60, 4000
 SEED = int(os.environ.get("SEED", "0"))
 PICTURE = image_files()["grey.png"]
 files_tried = 0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = ForkServer(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

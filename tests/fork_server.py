@@ -1,16 +1,19 @@
-"""Run commands of `medseg` in processes that are forked from one that has imported all they need.
+"""Run commands of Python in processes that are forked from one that has imported what they need.
 
-As a program it is that process: it reads requests from stdin, a line of JSON each, and writes what becomes of them. A
-command costs tens of milliseconds so, and not the six seconds that its imports take.
+As a program it is that process, told on its command line what to import: it reads requests from stdin, a line of JSON
+each, and writes what becomes of them. A command costs tens of milliseconds so, and not the six seconds that its imports
+take.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
+import runpy
 import select
 import signal
 import subprocess
@@ -22,16 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-IMPORTED = (
-    "medseg_ext.bundle.export", "medseg_ext.bundle.segmentation", "medseg_ext.bundle.workflow",
-    "medseg_ext.datasets.coco", "medseg_ext.datasets.imagej_rois", "medseg_ext.datasets.own_data",
-    "medseg_ext.datasets.dsb2018", "medseg_ext.datasets.segpc2021", "medseg_ext.handlers.checkpoint",
-    "medseg_ext.inferers.size_normalised", "medseg_ext.pages.comparison_page", "medseg_ext.pages.evaluation_page",
-    "medseg_ext.runs.run_comparison", "medseg_ext.tiling.large_images", "monai.bundle", "monai.engines",
-    "monai.handlers", "monai.networks.nets", "monai.transforms", "imagecodecs", "itk", "jsonschema", "nibabel",
-    "pydicom", "torch.utils.tensorboard", "transformers",
-)  # fmt: skip
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -113,37 +107,47 @@ class ForkServer:
 
     Args:
         folder: for what they write to stdout and stderr.
+        imported: names of the modules that it imports, those that are missing left out.
+        environment: its variables; by default those of this process.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, imported: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._commands: dict[int, Command] = {}
         self._number = 0
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, __file__, *imported], cwd=ROOT, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
         self._started = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def start(
-        self, *words: object, cwd: Path = ROOT, limits: Mapping[str, int] | None = None, without_rights: bool = False
+        self,
+        *words: object,
+        module: str = "medseg_ext.cli",
+        cwd: Path = ROOT,
+        variables: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        without_rights: bool = False,
     ) -> Command:
-        """Start `medseg` with words.
+        """Start `python -m module` with words.
 
         Args:
             *words: of the command line.
+            module: the module that is run; by default `medseg`.
             cwd: its working directory.
+            variables: of its environment, over those of the server.
             limits: of the system, `RLIMIT_FSIZE` in bytes, or `RLIMIT_AS` in bytes more than the process has.
             without_rights: give up the right of root to every file.
         """
         self._number += 1
         texts = [str(word) for word in words]
         request = {
-            "number": self._number, "folder": str(self._folder), "words": texts, "cwd": str(cwd),
-            "limits": limits or {}, "without_rights": without_rights,
+            "number": self._number, "folder": str(self._folder), "module": module, "words": texts, "cwd": str(cwd),
+            "variables": variables or {}, "limits": limits or {}, "without_rights": without_rights,
         }  # fmt: skip
         assert self._process.stdin is not None
         self._started.clear()
@@ -153,7 +157,7 @@ class ForkServer:
         return self._latest
 
     def run(self, *words: object, timeout_s: float = 120, **options: Any) -> Ended:
-        """Run `medseg` with words, as `start` does, and wait for its end."""
+        """Run a module with words, as `start` does, and wait for its end."""
         return self.start(*words, **options).wait(timeout_s)
 
     def close(self) -> None:
@@ -184,18 +188,16 @@ def _processes_of(session: int) -> list[int]:
     return found
 
 
-def _serve() -> None:
+def _serve(imported: Sequence[str]) -> None:
     """Import what commands need, and fork for each request."""
     from importlib import import_module
 
     answers = os.dup(1)  # what libraries print goes elsewhere
     os.dup2(2, 1)
-    for name in IMPORTED:
+    for name in imported:
         with contextlib.suppress(ImportError):
             import_module(name)
-    from medseg_ext.cli.main import build_parser
-
-    build_parser()
+    gc.freeze()  # so that a collection in a command does not copy all these pages
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -233,40 +235,22 @@ def _say(answers: int, news: Mapping[str, Any]) -> None:
 
 
 def _become(request: Mapping[str, Any]) -> None:
-    """Be a command, from its beginning to its end."""
-    status = 70
-    try:
-        os.setsid()
-        os.chdir(request["cwd"])
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for descriptor, kind in ((1, "out"), (2, "err")):
-            file = Path(request["folder"]) / f"{request['number']}.{kind}"
-            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        _limit(request["limits"])
-        if request["without_rights"]:
-            _give_up_rights()
-        status = _command(request["words"])
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _command(words: Sequence[str]) -> int:
-    import traceback
-
-    from medseg_ext.cli.main import main
-
-    sys.argv = ["medseg", *words]
-    try:
-        return main()
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        return 1
+    """Be a command, from its beginning to its end, as `python -m` has it."""
+    os.setsid()
+    os.chdir(request["cwd"])
+    os.environ.update(request["variables"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for descriptor, kind in ((1, "out"), (2, "err")):
+        file = Path(request["folder"]) / f"{request['number']}.{kind}"
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _limit(request["limits"])
+    if request["without_rights"]:
+        _give_up_rights()
+    sys.path[0] = request["cwd"]
+    sys.argv[1:] = request["words"]
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    sys.exit()
 
 
 def _limit(limits: Mapping[str, int]) -> None:
@@ -289,4 +273,4 @@ def _give_up_rights() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1:])
