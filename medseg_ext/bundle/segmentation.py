@@ -120,7 +120,7 @@ class SegmentationRun:
         """Say why an image cannot be read, by its header; None where it tells of nothing."""
         page, channel = self.overrides.get("page", 0), self.overrides.get("channel")
         try:
-            read_header(Path(item["image"]), page=page, channel=channel)
+            read_header(item["image"], page=page, channel=channel)
         except Exception as error:  # of the many libraries that read
             return reason_of(error, item["image"])
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
@@ -67,7 +66,7 @@ class ReadableImages(Dataset):
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading headers", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
             try:
-                header = read_header(Path(item["image"]), page=page, channel=channel)
+                header = read_header(item["image"], page=page, channel=channel)
             except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
                 reason = reason_of(error, item["image"])
                 self.unreadable.append((item, reason))
