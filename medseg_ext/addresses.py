@@ -91,6 +91,11 @@ def without_secrets(text: str) -> str:
     return without_query(_USER.sub("", text))
 
 
+def words_without_secrets(words: Iterable[str]) -> list[str]:
+    """Do the same for the words of a command line, in which an address may hold blanks."""
+    return [without_secrets(shown(word)) for word in words]
+
+
 def without_query(text: str) -> str:
     """Take away what follows the question mark of an address of HTTP; elsewhere it is a part of the name."""
     return _QUERY.sub(r"\1", text)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -66,7 +66,7 @@ def told(place: PathLike, *, doing: str = "read") -> Iterator[None]:
 
     Args:
         place: address that is worked with.
-        doing: "read" or "written".
+        doing: "read" or "written to".
     """
     try:
         yield
@@ -154,6 +154,13 @@ def sizes_below(place: PathLike) -> dict[str, int]:
     with told(place):
         found = filesystem.find(path, detail=True)
     return {name.removeprefix(path).lstrip("/"): int(info["size"] or 0) for name, info in found.items()}
+
+
+def read_start(place: PathLike, n_bytes: int) -> bytes:
+    """Read the first bytes of a file. Raises: DataError: it cannot be read."""
+    filesystem, path = filesystem_at(place)
+    with told(place):
+        return bytes(filesystem.cat_file(path, start=0, end=n_bytes))
 
 
 def download(place: PathLike, target: Path) -> None:
@@ -253,29 +260,33 @@ def at_hand(path: PathLike) -> Iterator[Path]:
         raise DataError(str(error).replace(str(copy), shown(path))) from error
 
 
-def upload(files: Sequence[tuple[Path, str]]) -> None:
-    """Write files to addresses, those in the same file system, whatever is there before.
+def upload(folder: str, files: Mapping[str, Path]) -> None:
+    """Write files to a folder at an address, whatever is there before.
 
-    Raises: DataError: one cannot be written; names the first address and the remedy.
+    Args:
+        folder: its address.
+        files: by their paths from there.
+
+    Raises:
+        DataError: one cannot be written; names the folder and the remedy.
     """
     if not files:
         return
-    first = files[0][1]
-    filesystem, _ = filesystem_at(first)
-    with told(first, doing="written"):
-        targets = [filesystem_at(address)[1] for _, address in files]
-        if first.partition(":")[0].lower() in HAVE_FOLDERS:
-            for folder in dict.fromkeys(target.rpartition("/")[0] for target in targets):
-                filesystem.makedirs(folder, exist_ok=True)
-        filesystem.put([str(file) for file, _ in files], targets)
+    filesystem, root = filesystem_at(folder)
+    targets = [f"{root.rstrip('/')}/{name}" for name in files]
+    with told(folder, doing="written to"):
+        if folder.partition(":")[0].lower() in HAVE_FOLDERS:
+            for parent in dict.fromkeys(target.rpartition("/")[0] for target in targets):
+                filesystem.makedirs(parent, exist_ok=True)
+        filesystem.put([str(file) for file in files.values()], targets)
 
 
-def remove(places: Iterable[str]) -> None:
-    """Remove files and folders, if they are there. Raises: DataError: one cannot be removed."""
-    for place in places:
-        filesystem, path = filesystem_at(place)
-        with told(place, doing="removed"), contextlib.suppress(FileNotFoundError):
-            filesystem.rm(path, recursive=True)
+def remove(folder: str, names: Iterable[str]) -> None:
+    """Remove what is in a folder at an address, if it is there. Raises: DataError: it cannot be removed."""
+    for name in names:
+        filesystem, root = filesystem_at(folder)
+        with told(folder, doing="written to"), contextlib.suppress(FileNotFoundError):
+            filesystem.rm(f"{root.rstrip('/')}/{name}", recursive=True)
 
 
 def _patience() -> dict[str, Any]:

@@ -63,14 +63,13 @@ def list_images(path: PathLike | Sequence[PathLike], *, recursive: bool = False)
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
     if not paths:
         raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
-    places = [place(each) for each in paths]
     _refuse_one_name_for_several(paths)
-    found = (images_at if isinstance(each, str) else _images_in for each in places)
-    images: list[Path | str] = list(
-        dict.fromkeys(
-            file for each, list_in in zip(places, found, strict=True) for file in list_in(each, recursive=recursive)
+    found: list[Path | str] = []
+    for each in map(place, paths):
+        found += (
+            images_at(each, recursive=recursive) if isinstance(each, str) else _images_in(each, recursive=recursive)
         )
-    )
+    images = list(dict.fromkeys(found))
     ids = map(fitting_id, _unique_names([naming_path(each) for each in images]))
     return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
 

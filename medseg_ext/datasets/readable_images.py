@@ -10,6 +10,7 @@ from typing import Any
 from monai.data import Dataset
 from tqdm import tqdm
 
+from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
 from medseg_ext.images.channels import Choice, check_channel
@@ -84,6 +85,7 @@ class ReadableImages(Dataset):
         super().__init__(readable, transform)
 
     def _transform(self, index: int) -> Any:
+        address_of(self.data[index]["image"])  # remembers it in this process, for MONAI spells it as a path
         try:
             return super()._transform(index)
         except Exception as error:  # such as a damaged file; whatever it is, the others are to be done
