@@ -38,6 +38,15 @@ def is_address(text: PathLike) -> bool:
     return _ADDRESS.match(os.fspath(text)) is not None
 
 
+def is_spelt_as_path(text: PathLike) -> bool:
+    """Say whether a text is an address of which `Path` has made a relative path, as where only paths are taken.
+
+    >>> [is_spelt_as_path(each) for each in (Path("s3://bucket/run"), "s3://bucket/run", "C:/run", "runs/s3")]
+    [True, True, False, False]
+    """
+    return re.match(rf"{_SCHEME}:/", os.fspath(text), re.IGNORECASE) is not None
+
+
 def place(given: PathLike) -> Path | str:
     """Take what a person gives: the absolute path of a local file or folder; else what stands for an address.
 
@@ -134,7 +143,7 @@ def is_http(address: str) -> bool:
 def _known_as(path: PathLike) -> _Known | None:
     text = os.fspath(path)
     if is_address(text) and _key(text) not in _known:
-        _remembered(text)
+        text = _remembered(text)
     return _known.get(_key(text)) if ":" in text else None
 
 

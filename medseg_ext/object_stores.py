@@ -84,6 +84,11 @@ def reason(error: BaseException) -> str:
     return without_secrets(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Say whether an error is that one has no right to something."""
+    return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)
+
+
 def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's for whatever HTTP answers
         error = error.__cause__
@@ -96,7 +101,7 @@ def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
         return f"needs a package for addresses of {scheme}: {how}"
     if isinstance(error, ValueError) and "Protocol not known" in text:
         return f"has the scheme {scheme}, which fsspec does not know: give s3, gs, az, https or another of fsspec's"
-    if isinstance(error, PermissionError) or status in (401, 403) or re.search("credential|forbidden", text, re.I):
+    if is_refusal(error) or re.search("credential|forbidden", text, re.IGNORECASE):
         return (
             f"cannot be {doing} ({text}): get the right to it, or give credentials as fsspec takes them, by its "
             "configuration or the environment"
@@ -119,10 +124,15 @@ def describe(place: PathLike) -> tuple[int | None, str]:
 
 
 def is_there(place: PathLike) -> bool:
-    """Say whether there is a file at an address. Raises: DataError: nothing tells."""
+    """Say whether there is something at an address, as far as one may know. Raises: DataError: nothing tells."""
     filesystem, path = filesystem_at(place)
     with told(place):
-        return bool(filesystem.exists(path))
+        try:
+            return bool(filesystem.exists(path))
+        except Exception as error:
+            if is_refusal(error):  # which stores answer to whoever may not list them, for what is not there, too
+                return False
+            raise
 
 
 def list_folder(place: PathLike) -> list[Entry]:
@@ -132,7 +142,7 @@ def list_folder(place: PathLike) -> list[Entry]:
     """
     filesystem, path = filesystem_at(place)
     with told(place):
-        filesystem.invalidate_cache()  # of what was there before
+        filesystem.invalidate_cache(path)  # what was there before
         found = filesystem.ls(path, detail=True)
     root = f"{path.rstrip('/')}/"
     entries = {}
@@ -256,7 +266,9 @@ def at_hand(path: PathLike) -> Iterator[Path]:
     copy = _copies.path_of(path)
     try:
         yield copy
-    except (DataError, OSError) as error:
+    except Exception as error:  # of the many libraries that read
+        if str(copy) not in str(error):
+            raise
         raise DataError(str(error).replace(str(copy), shown(path))) from error
 
 

@@ -14,6 +14,7 @@ class ServedFolder(ThreadingHTTPServer):
     Attributes:
         sent: bytes of each file that was given, by its path.
         forbidden: is answered with 403 where a path holds it.
+        tells_what_is_not_there: or else that is answered with 403, too.
         cut: is sent by half, and the connection closed, where a path holds it.
     """
 
@@ -24,6 +25,7 @@ class ServedFolder(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.sent: dict[str, int] = {}
         self.forbidden = self.cut = "\0"
+        self.tells_what_is_not_there = True
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -37,6 +39,9 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_error(403)
             return None
         return super().send_head()
+
+    def send_error(self, code, *arguments) -> None:
+        super().send_error(code if self.server.tells_what_is_not_there else 403, *arguments)
 
     def copyfile(self, source, outputfile) -> None:
         content = source.read()

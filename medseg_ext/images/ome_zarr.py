@@ -18,7 +18,7 @@ from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.reductions import whole_reduction
 from medseg_ext.memory import check_bytes
-from medseg_ext.object_stores import describe, filesystem_at, is_there, reason, told
+from medseg_ext.object_stores import describe, is_there, reason, told
 
 ZARR_SUFFIX = ".zarr"
 LABELS_FOLDER = "labels"  # in an image
@@ -80,24 +80,20 @@ def open_zarr(path: PathLike, where: str) -> Any:
     """
     zarr = zarr_package(where)
     if address_of(path) is not None:
+        from medseg_ext.images.zarr_store import AddressedStore
+
         with told(path):
-            return zarr.open(_store(*filesystem_at(path, asynchronous=True)), mode="r")
+            store = AddressedStore.at(path)
+            try:
+                return zarr.open(store, mode="r")
+            except FileNotFoundError as error:
+                raise store.refusal or error from error
     try:
         return zarr.open(str(path), mode="r")
     except Exception as error:  # zarr has a dozen kinds
         raise DataError(
             f"{where} is no Zarr, or is damaged ({' '.join(str(error).split())}): write it again"
         ) from error
-
-
-def _store(filesystem: Any, folder: str) -> Any:
-    from zarr.storage import FsspecStore
-
-    if not filesystem.async_impl:
-        from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-
-        filesystem = AsyncFileSystemWrapper(filesystem, asynchronous=True)
-    return FsspecStore(filesystem, read_only=True, path=folder.rstrip("/"))
 
 
 def ome_attributes(group: Any) -> Mapping[str, Any]:

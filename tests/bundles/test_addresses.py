@@ -3,7 +3,6 @@
 import csv
 import filecmp
 import json
-import shutil
 from pathlib import Path
 
 import fsspec
@@ -193,7 +192,10 @@ def test_a_server_that_refuses_or_breaks_off_costs_only_the_images_it_has(images
         server.forbidden, server.cut = "plate", "five.ome.zarr/0/c/0/1"
         assert segment(server.url, "--recursive", "--output", tmp_path / "out", "--no-gallery") == 1
         told = {row["image"].rpartition("/")[2]: row["status"] for row in summary(tmp_path / "out").values()}
-        assert {name for name, status in told.items() if status == "ok"} == {"four.ome.zarr", "well%20%231%3F%2050%25.png"}
+        assert {name for name, status in told.items() if status == "ok"} == {
+            "four.ome.zarr",
+            "well%20%231%3F%2050%25.png",
+        }
         assert "cannot be read (ClientResponseError: 403" in told["plate%20%26%20lid.tif"]
         assert "cannot be read, or is damaged (ClientPayloadError" in told["five.ome.zarr"]
         assert "try again" in told["five.ome.zarr"]
