@@ -220,3 +220,17 @@ def test_of_an_ome_zarr_only_the_chunks_are_fetched_that_a_box_touches(served):
     image = open_block_image(f"{served.url}/five.ome.zarr")
     assert image.read(Box(10, 70, 20, 90)).shape == (10, 20, 3)
     assert [path for path in served.sent if "/c/" in path] == ["/five.ome.zarr/0/c/0/1"]
+
+
+@pytest.mark.slow
+def test_workers_read_and_write_at_addresses(images, of_local, tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "out").mkdir()
+    output = f"simplecache::file://{tmp_path}/out"  # a store that processes share
+    options = [*OPTIONS[: OPTIONS.index("--num_workers")], *OPTIONS[OPTIONS.index("--num_workers") + 2 :]]
+    with serve(images) as server:
+        address = server.url.replace("://", "://ada:pass-word@")
+        words = ["segment", address, "--recursive", "--output", output, *TILES, *options, "--workers", "2"]
+        assert main(words) == 0
+    assert_same_files(of_local, tmp_path / "out")
+    assert not [file for file in (tmp_path / "out").iterdir() if b"pass-word" in file.read_bytes()]
