@@ -21,7 +21,7 @@ from medseg_ext.addresses import PathLike, address_of, inside, is_http, naming_p
 from medseg_ext.errors import DataError, is_disk_full, is_out_of_memory
 
 COPIES_KEPT = 2  # of files that are fetched, in a process: the one that is read, and one more
-SPARED_BYTES = 2**30  # of the disk
+SPARED_BYTES = 10**8  # of the disk
 CONNECT_S, SILENCE_S = 30, 120  # after which a server of HTTP is given up
 PACKAGES = {  # by scheme: what fsspec needs
     **dict.fromkeys(("http", "https"), "'medseg-ext[remote]'"),
@@ -201,7 +201,7 @@ def download(place: PathLike, target: Path) -> None:
 def _refuse_too_large(place: PathLike, size: int, room: int, folder: Path) -> None:
     if size > room:
         raise DataError(
-            f"{shown(place)} has {size / 1e9:.1f} GB, and {folder} room for {max(0, room) / 1e9:.1f} GB: free some, or "
+            f"{shown(place)} has {size / 1e6:.0f} MB, and {folder} room for {max(0, room) / 1e6:.0f} MB: free some, or "
             "set TMPDIR to a folder with more"
         )
 

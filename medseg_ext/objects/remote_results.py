@@ -11,7 +11,7 @@ from time import monotonic
 
 from medseg_ext.addresses import inside, is_http
 from medseg_ext.errors import DataError
-from medseg_ext.files import NOT_IN_IDS
+from medseg_ext.files import NOT_IN_IDS, check_inner_path
 from medseg_ext.object_stores import download, is_there, list_folder, read_start, remove, sizes_below, upload
 from medseg_ext.objects.coco import BEGINNING, COCO_FILE
 from medseg_ext.objects.done_images import DONE_FILE, Item
@@ -62,6 +62,7 @@ class RemoteResults:
                     _begin_with(path, read_start(entry.address, len(BEGINNING)))
             elif entry.name.endswith(LABEL_MAP_ENDINGS["ome-zarr"]):
                 for name, size in sizes_below(entry.address).items():
+                    check_inner_path(name, f"a file of {entry.address}")
                     _make_hollow(path / name, size)
             else:
                 continue

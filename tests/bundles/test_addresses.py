@@ -213,6 +213,8 @@ def test_secrets_of_an_address_reach_the_server_but_no_file_and_no_message(serve
     told = "".join(capsys.readouterr()).encode()
     assert b"plate%20%26%20lid.tif" in written
     assert not [word for word in (b"pass-word", b"sign-ature", b"ada:") if word in written + told]
+    assert main(["rerun", str(tmp_path / "out")]) == 2
+    assert "lid.tif; give --trust if you know that address" in capsys.readouterr().err
 
 
 def test_of_an_ome_zarr_only_the_chunks_are_fetched_that_a_box_touches(served):

@@ -19,6 +19,7 @@ from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.remote_results import RemoteResults
 
 ODD_NAMES = ("a b.png", "50%25.png", "#1.png", "what?.png", "é&<x>.PNG", "a::b.png")
 
@@ -160,9 +161,7 @@ def test_a_file_is_fetched_once_for_all_that_is_read_of_it_and_few_are_kept(stor
 
 def test_a_file_for_which_the_disk_has_no_room_is_refused(store, monkeypatch):
     monkeypatch.setattr(object_stores, "SPARED_BYTES", 2**60)
-    with pytest.raises(
-        DataError, match=r"memory://plate/what\?\.png has 0\.0 GB, and .* room for 0\.0 GB: free some, or"
-    ):
+    with pytest.raises(DataError, match=r"memory://plate/what\?\.png has 0 MB, and .* room for 0 MB: free some, or"):
         read_rgb("memory://plate/what?.png")
 
 
@@ -171,3 +170,11 @@ def test_a_folder_that_is_an_address_is_no_folder_to_write_to(tmp_path, monkeypa
     with pytest.raises(DataError, match="is an address, to which medseg segment --output alone writes"):
         FolderLock(Path("s3://bucket/run"), what="a training").acquire()
     assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_at_an_address_cannot_lead_out_of_the_local_folder(store, tmp_path):
+    store.store["/run/a_instances.ome.zarr/../../../evil"] = store.store["/plate/notes.txt"]
+    results = RemoteResults("memory://run", tmp_path / "in" / "it")
+    with pytest.raises(DataError, match="expected a path inside the folder"):
+        results.mirror()
+    assert not list(tmp_path.rglob("evil"))
