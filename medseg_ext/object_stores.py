@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import html
 import os
@@ -33,6 +34,10 @@ PACKAGES = {  # by scheme: what fsspec needs
 }
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
 HAVE_FOLDERS = ("sftp", "ssh", "smb", "ftp", "hdfs", "webhdfs", "webdav")  # which are made before files are in them
+
+
+class NotThereError(DataError):
+    """Nothing is at an address."""
 
 
 class Entry(NamedTuple):
@@ -75,7 +80,12 @@ def told(place: PathLike, *, doing: str = "read") -> Iterator[None]:
     except Exception as error:  # of a dozen packages
         if is_out_of_memory(error) or is_disk_full(error):
             raise
-        raise DataError(f"{shown(place)} {_what_and_remedy(error, place, doing)}") from error
+        # fsspec's own says "not there" of whatever HTTP answers; what it comes from tells more.
+        origin = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
+        if isinstance(origin, FileNotFoundError) or _status(origin) == "404":
+            hint = ", where # and ? in names are written %23 and %3F" if is_http(os.fspath(place)) else ""
+            raise NotThereError(f"{shown(place)} is not there: check the address{hint}") from error
+        raise DataError(f"{shown(place)} {_what_and_remedy(origin, place, doing)}") from error
 
 
 def reason(error: BaseException) -> str:
@@ -86,14 +96,17 @@ def reason(error: BaseException) -> str:
 
 def is_refusal(error: BaseException) -> bool:
     """Say whether an error is that one has no right to something."""
-    return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)
+    return isinstance(error, PermissionError) or _status(error) in ("401", "403")
+
+
+def _status(error: BaseException) -> str:
+    """Give what a server of HTTP answered, under whichever name a client has it; empty where it did not."""
+    found = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return str(next((each for each in found if each), ""))
 
 
 def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
-    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's for whatever HTTP answers
-        error = error.__cause__
     scheme = os.fspath(place).partition(":")[0].lower()
-    status = getattr(error, "status", None) or getattr(error, "code", None)
     text = reason(error)
     if isinstance(error, ImportError):
         package = PACKAGES.get(scheme)
@@ -106,9 +119,6 @@ def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
             f"cannot be {doing} ({text}): get the right to it, or give credentials as fsspec takes them, by its "
             "configuration or the environment"
         )
-    if isinstance(error, FileNotFoundError) or status == 404:
-        hint = ", where # and ? in names are written %23 and %3F" if is_http(os.fspath(place)) else ""
-        return f"is not there: check the address{hint}"
     return f"cannot be {doing} ({text}): check the address and the connection, and try again"
 
 
@@ -138,7 +148,7 @@ def is_there(place: PathLike) -> bool:
 def list_folder(place: PathLike) -> list[Entry]:
     """List what is in the folder at an address, in order of names; a file has nothing in it.
 
-    Raises: DataError: nothing is there, or it cannot be read.
+    Raises: NotThereError: nothing is there. DataError: it cannot be read.
     """
     filesystem, path = filesystem_at(place)
     with told(place):
@@ -297,8 +307,13 @@ def remove(folder: str, names: Iterable[str]) -> None:
     """Remove what is in a folder at an address, if it is there. Raises: DataError: it cannot be removed."""
     for name in names:
         filesystem, root = filesystem_at(folder)
+        target = f"{root.rstrip('/')}/{name}"
         with told(folder, doing="written to"), contextlib.suppress(FileNotFoundError):
-            filesystem.rm(f"{root.rstrip('/')}/{name}", recursive=True)
+            if glob.escape(target) == target:
+                filesystem.rm(target, recursive=True)
+            else:  # which `rm` would take for a pattern, and remove what else fits
+                for file in filesystem.find(target):
+                    filesystem.rm_file(file)
 
 
 def _patience() -> dict[str, Any]:

@@ -164,6 +164,7 @@ def run_in_turn(run: SegmentationRun) -> None:
         loaded = LoadedBundle(run.bundle, {**run.overrides, "output_dir": run.output_dir})
         loaded.results.done, loaded.results.remote = run.done, run.remote
         loaded.results.viewer = run.pictures.add if run.pictures else None
+        loaded.large_images.shows_progress = True
         for item in run.pending:
             results.take_over([loaded.segment(item)])
             bar.update()

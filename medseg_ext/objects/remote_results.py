@@ -12,7 +12,7 @@ from time import monotonic
 from medseg_ext.addresses import inside, is_http
 from medseg_ext.errors import DataError
 from medseg_ext.files import NOT_IN_IDS, check_inner_path
-from medseg_ext.object_stores import download, is_there, list_folder, read_start, remove, sizes_below, upload
+from medseg_ext.object_stores import NotThereError, download, list_folder, read_start, remove, sizes_below, upload
 from medseg_ext.objects.coco import BEGINNING, COCO_FILE
 from medseg_ext.objects.done_images import DONE_FILE, Item
 from medseg_ext.objects.earlier_results import PROVENANCE_FILE, SUMMARY_FILE
@@ -48,9 +48,11 @@ class RemoteResults:
         Raises:
             DataError: it cannot be read.
         """
-        if not is_there(self.address):
+        try:
+            entries = list_folder(self.address)
+        except NotThereError:
             return
-        for entry in list_folder(self.address):
+        for entry in entries:
             path = self.folder / entry.name
             if NOT_IN_IDS.search(entry.name) or entry.name in (".", ".."):
                 continue

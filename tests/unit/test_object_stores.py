@@ -178,3 +178,10 @@ def test_what_is_at_an_address_cannot_lead_out_of_the_local_folder(store, tmp_pa
     with pytest.raises(DataError, match="expected a path inside the folder"):
         results.mirror()
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_name_that_is_a_pattern_removes_itself_alone(store):
+    for name in ("a?.csv", "ab.csv", "[ab].csv", "z?.zarr/0", "zz.zarr/0"):
+        store.pipe(f"/run/{name}", b"")
+    object_stores.remove("memory://run", ["a?.csv", "[ab].csv", "z?.zarr", "none.csv", "none?.csv"])
+    assert store.find("/run") == ["/run/ab.csv", "/run/zz.zarr/0"]
