@@ -223,19 +223,21 @@ class _Copies:
         self._guard = threading.Lock()
         self._process = 0
         self._folder = Path()
-        self._paths: OrderedDict[str, Path] = OrderedDict()
+        self._paths: OrderedDict[tuple[str, int | None, str], Path] = OrderedDict()  # by address, size and time
 
     def path_of(self, place: PathLike) -> Path:
-        """Give the local copy of a file, fetched where it is not at hand."""
-        address = address_of(place) or os.fspath(place)
+        """Give the local copy of a file, fetched where it is not at hand, or has changed since."""
+        filesystem, path = filesystem_at(place)
+        filesystem.invalidate_cache(path)
+        key = (address_of(place) or os.fspath(place), *describe(place))
         with self._guard:
             self._begin()
-            if address not in self._paths:
+            if key not in self._paths:
                 while len(self._paths) >= COPIES_KEPT:
                     self._paths.popitem(last=False)[1].unlink(missing_ok=True)
-                self._paths[address] = self._fetch(place, address)
-            self._paths.move_to_end(address)
-            return self._paths[address]
+                self._paths[key] = self._fetch(place, repr(key))
+            self._paths.move_to_end(key)
+            return self._paths[key]
 
     def _begin(self) -> None:
         if self._process != os.getpid():  # a process that was forked has its own
@@ -245,9 +247,9 @@ class _Copies:
             # And not `atexit`, which workers that load images leave out.
             Finalize(None, shutil.rmtree, args=(self._folder,), kwargs={"ignore_errors": True}, exitpriority=0)
 
-    def _fetch(self, place: PathLike, address: str) -> Path:
+    def _fetch(self, place: PathLike, key: str) -> Path:
         name = re.sub(r"[^\w.-]", "_", naming_path(place).name, flags=re.ASCII)[-60:]  # its ending tells the format
-        path = self._folder / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
+        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}-{name}"
         try:
             download(place, path)
         except BaseException:

@@ -144,6 +144,7 @@ def test_one_address_with_two_queries_is_refused_as_none_is_kept():
 
 
 def test_a_file_is_fetched_once_for_all_that_is_read_of_it_and_few_are_kept(store):
+    object_stores._copies._paths.clear()
     items = list_images("memory://plate/inner/a b.png") + list_images("memory://plate/a b.png")
     fetched = []
     read = MemoryFileSystem.get_file
@@ -157,6 +158,12 @@ def test_a_file_is_fetched_once_for_all_that_is_read_of_it_and_few_are_kept(stor
         MemoryFileSystem.get_file = read
     assert sorted(fetched) == ["/plate/a b.png", "/plate/inner/a b.png"]
     assert len(object_stores._copies._paths) <= object_stores.COPIES_KEPT
+
+
+def test_a_file_that_has_changed_is_fetched_again(store):
+    before = read_rgb("memory://plate/a b.png")
+    store.pipe("/plate/a b.png", store.cat("/plate/inner/a b.png"))
+    assert read_rgb("memory://plate/a b.png").shape != before.shape
 
 
 def test_a_file_for_which_the_disk_has_no_room_is_refused(store, monkeypatch):
