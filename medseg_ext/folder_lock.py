@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from medseg_ext.addresses import is_spelt_as_path
 from medseg_ext.errors import DataError
 from medseg_ext.files import remove_unfinished
 
@@ -56,8 +57,12 @@ class FolderLock:
         On a file system without locks it is not taken, with a warning on stderr.
 
         Raises:
-            DataError: another run holds it, and which; or the folder cannot be written to.
+            DataError: another run holds it, and which; or the folder cannot be written to, or is an address.
         """
+        if is_spelt_as_path(self.folder):
+            raise DataError(
+                f"{self.folder} is an address, to which medseg segment --output alone writes: give a folder"
+            )
         if not self.enabled or (self._leave and self._leave.alive):
             return
         key = os.path.realpath(self.folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
+from medseg_ext.addresses import PathLike, address_of, inside, place
 from medseg_ext.bundle.given import given_as
+from medseg_ext.bundle.loaded import LoadedBundle
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
 from medseg_ext.datasets.image_list import list_images
@@ -24,8 +26,9 @@ from medseg_ext.images.channels import Choice
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.done_images import DoneImages, Item, Row
-from medseg_ext.objects.earlier_results import SUMMARY_FILE, refuse_results_of_others
+from medseg_ext.objects.earlier_results import PROVENANCE_FILE, SUMMARY_FILE, refuse_results_of_others
 from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
+from medseg_ext.objects.remote_results import RemoteResults, refuse_results_among_images_at, results_at
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
@@ -38,14 +41,14 @@ class Segmented(NamedTuple):
     """What a segmentation gave.
 
     Attributes:
-        output_dir: the folder of the files.
+        output_dir: the folder of the files, or its address.
         rows: those of `summary.csv`.
-        gallery: the page, if there is one.
+        gallery: the page, or its address, if there is one.
     """
 
-    output_dir: Path
+    output_dir: Path | str
     rows: list[dict[str, str]]
-    gallery: Path | None
+    gallery: Path | str | None
 
     @property
     def unreadable(self) -> list[dict[str, str]]:
@@ -67,7 +70,7 @@ class Segmented(NamedTuple):
             if len(self.unreadable) > FILES_SHOWN:
                 lines.append(f"  and {len(self.unreadable) - FILES_SHOWN} more, see summary.csv")
         lines.append(f"files    {self.output_dir}")
-        lines.append(f"table    {self.output_dir / 'summary.csv'}")
+        lines.append(f"table    {_in(self.output_dir, SUMMARY_FILE)}")
         return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
 
     def _remarks(self) -> list[str]:
@@ -97,6 +100,7 @@ class SegmentationRun:
         items: all images, as of `list_images`.
         rows: those of `summary.csv` of images that an earlier run has done, by id.
         done: takes notes of the images that are done.
+        remote: `output_dir` at an address, if it is there that the files are to go.
         pictures: takes the views of the images that are done, for the gallery, if there is to be one.
         verbose: leave the log of libraries, and warnings, in the terminal.
     """
@@ -110,6 +114,7 @@ class SegmentationRun:
     done: DoneImages
     pictures: GalleryPictures | None
     verbose: bool
+    remote: RemoteResults | None = None
 
     @property
     def pending(self) -> list[Item]:
@@ -120,7 +125,7 @@ class SegmentationRun:
         """Say why an image cannot be read, by its header; None where it tells of nothing."""
         page, channel = self.overrides.get("page", 0), self.overrides.get("channel")
         try:
-            read_header(Path(item["image"]), page=page, channel=channel)
+            read_header(item["image"], page=page, channel=channel)
         except Exception as error:  # of the many libraries that read
             return reason_of(error, item["image"])
         return None
@@ -132,7 +137,7 @@ class SegmentationRun:
             told = open_workflow(self.bundle, "inference", overrides).parser.get_parsed_content
             told("settings")
             results: ResultFolder = told("result_folder")
-        results.done = self.done
+        results.done, results.remote = self.done, self.remote
         results.take_over(self.rows.values())
         results.start()
         return results
@@ -150,8 +155,27 @@ class ListedImages:
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+def run_in_turn(run: SegmentationRun) -> None:
+    """Carry a run out in this process, one image after the other, of which each is fetched when it is its turn."""
+    results = run.open_results()
+    # disable=None: no bar where the output is no terminal
+    bar = tqdm(total=len(run.items), initial=len(run.rows), desc="segmenting", unit="image", disable=None)
+    with bar, quiet(log=not run.verbose, warnings_too=not run.verbose), telling_the_cause():
+        loaded = LoadedBundle(run.bundle, {**run.overrides, "output_dir": run.output_dir})
+        loaded.results.done, loaded.results.remote = run.done, run.remote
+        loaded.results.viewer = run.pictures.add if run.pictures else None
+        loaded.large_images.shows_progress = True
+        for item in run.pending:
+            results.take_over([loaded.segment(item)])
+            bar.update()
+    results.summarise()
+
+
 def run_serially(run: SegmentationRun) -> None:
-    """Carry a run out in this process, as MONAI's command line does."""
+    """Carry a run out in this process, as MONAI's command line does; images at addresses as `run_in_turn` does."""
+    if any(address_of(item["image"]) is not None for item in run.pending):
+        run_in_turn(run)
+        return
     if run.rows:  # so that it is no error if nothing that is left can be read
         reasons = [(item, run.reason_not_to_read(item)) for item in run.pending]
         if all(reason is not None for _, reason in reasons):
@@ -169,7 +193,7 @@ def run_serially(run: SegmentationRun) -> None:
     def prepare(workflow: ConfigWorkflow) -> None:
         writers.append(workflow.parser.get_parsed_content("object_writer"))
         results = workflow.parser.get_parsed_content("result_folder")
-        results.done = run.done
+        results.done, results.remote = run.done, run.remote
         results.when_done = bar.update
         results.viewer = run.pictures.add if run.pictures else None
         results.take_over(run.rows.values())
@@ -197,9 +221,9 @@ def run_serially(run: SegmentationRun) -> None:
 
 
 def segment(
-    images: Sequence[Path | str],
+    images: Sequence[PathLike],
     bundle: Path,
-    output_dir: Path,
+    output_dir: PathLike,
     *,
     overrides: Mapping[str, Any],
     gallery: bool = True,
@@ -211,9 +235,9 @@ def segment(
     """Run the `inference.json` of a bundle over images, through MONAI's `ConfigWorkflow`.
 
     Args:
-        images: files and folders.
+        images: files and folders, or their addresses.
         bundle: the bundle's folder.
-        output_dir: folder of the files to write; the `gallery.html` of an earlier run is removed.
+        output_dir: folder of the files to write, or its address; the `gallery.html` of an earlier run is removed.
         overrides: values of the config's keys.
         gallery: write `gallery.html`, too.
         verbose: leave the log of MONAI and Ignite, and warnings, in the terminal.
@@ -227,70 +251,102 @@ def segment(
     Raises:
         DataError: no image, or none that can be read, no weights, images in the folder to write to, another run that
             writes there, results of other images or another bundle that are not to be overwritten, results of other
-            settings that are to be gone on with, or what else people can mend.
+            settings that are to be gone on with, an address that cannot be read or written to, or what else people can
+            mend.
         OverrideError: the config has no such key, or it does not take its value.
         RuntimeError: anything else that ended the run; its message is the cause's.
     """
     if items is None:  # before the network is built, which takes seconds
         items = list_images(images, recursive=bool(overrides.get("recursive")))
-    output_dir = output_dir.absolute()
+    target = place(output_dir)
     if overrides.get("recursive"):
-        _refuse_results_inside(output_dir, images)
-    refuse_results_among_images(output_dir, items)
-    pictures = GalleryPictures(len(items)) if gallery else None
-    with FolderLock(output_dir, what="a segmentation"):  # with the gallery, which is no part of the workflow
+        _refuse_results_inside(target, images)
+    with ExitStack() as stack:
+        if isinstance(target, Path):
+            remote, folder = None, target
+            refuse_results_among_images(folder, items)
+        else:
+            refuse_results_among_images_at(target, items)
+            remote = stack.enter_context(results_at(target))
+            folder = remote.folder
+        pictures = GalleryPictures(len(items)) if gallery else None
+        stack.enter_context(FolderLock(folder, what="a segmentation"))  # with the gallery, no part of the workflow
         with quiet(log=not verbose, warnings_too=not verbose), telling_the_cause():
-            workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": output_dir})
+            workflow = open_workflow(bundle, "inference", {**overrides, "output_dir": folder})
             told = workflow.parser.get_parsed_content
             told("settings")
             settings = result_settings(workflow, overrides)
             wanted = told("formats") if "formats" in workflow.parser else DEFAULT_FORMATS  # of an older export
             formats = ResultFormats(told("output_format"), tuple(wanted))
-            done = DoneImages(output_dir, settings, formats=formats)
+            done = DoneImages(folder, settings, formats=formats)
             if not told("overwrite"):
-                refuse_results_of_others(output_dir, {item["id"] for item in items}, bundle=bundle.resolve().name)
+                refuse_results_of_others(folder, {item["id"] for item in items}, bundle=bundle.resolve().name)
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
         with given_as(overrides):
             workers = asdict(carry_out) if is_dataclass(carry_out) else None
-            told("provenance").write(goes_on=bool(rows), images=images, workers=workers)
-        run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)
+            told("provenance").write(goes_on=bool(rows), images=images, workers=workers, output_dir=target)
+        if remote is not None:
+            remote.put([folder / PROVENANCE_FILE])  # which also tells at once whether anything can be written
+            remote.fetch_tables(formats.paths(folder, image_id) for image_id in rows)
+            done.when_noted = remote.keep_notes
+        run = SegmentationRun(bundle, folder, overrides, settings, items, rows, done, pictures, verbose, remote)
         try:
             carry_out(run)
         finally:
             done.close()
-        rows_of_all = list(read_csv_rows(output_dir / SUMMARY_FILE))
-        if pictures is None:
-            return Segmented(output_dir, rows_of_all, None)
-        done_before = [item for item in items if item["id"] in rows]
-        given = given_pixel_size_um(told("pixel_size_um") if "pixel_size_um" in workflow.parser else None)
-        # disable=None: no bar where the output is no terminal
-        for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
-            asked = {"formats": formats, "page": told("page"), "channel": told("channel")}
-            size_um = given or read_pixel_size_um(item["image"], page=told("page"))
-            pictures.add(item, *read_pictures(output_dir, item, **asked, pixel_size_um=size_um))
-        page: Path | None
-        try:
-            page = write_gallery(
-                output_dir,
-                rows=rows_of_all,
-                pictures=pictures,
-                title=told("title"),
-                bundle=bundle.name,
-                object_name=told("object_name"),
-            )
-        except OSError as error:  # such as a full disk: the images are done, or reported
-            page = None
-            print(f"warning: no gallery could be written to {output_dir} ({error.strerror})", file=sys.stderr)
-    return Segmented(output_dir, rows_of_all, page)
+            if remote is not None:
+                remote.finish()
+        rows_of_all = list(read_csv_rows(folder / SUMMARY_FILE))
+        page = None if pictures is None else _write_gallery(run, rows_of_all, formats, workflow)
+        if remote is not None and page is not None:
+            remote.put([page])
+        return Segmented(target, rows_of_all, page and _in(target, page.name))
 
 
-def _refuse_results_inside(output_dir: Path, images: Sequence[Path | str]) -> None:
+def _write_gallery(
+    run: SegmentationRun, rows: Sequence[dict[str, str]], formats: ResultFormats, workflow: ConfigWorkflow
+) -> Path | None:
+    """Write the page; the pictures of images that an earlier run has done are read again."""
+    if run.pictures is None:
+        raise ValueError("the run takes no pictures")
+    told = workflow.parser.get_parsed_content
+    given = given_pixel_size_um(told("pixel_size_um") if "pixel_size_um" in workflow.parser else None)
+    done_before = [item for item in run.items if item["id"] in run.rows]
+    # disable=None: no bar where the output is no terminal
+    for item in tqdm(done_before, desc="pictures of images done before", leave=False, disable=None):
+        asked = {"formats": formats, "page": told("page"), "channel": told("channel")}
+        size_um = given or read_pixel_size_um(item["image"], page=told("page"))
+        with run.remote.at_hand(formats.paths(run.output_dir, item["id"])) if run.remote else nullcontext():
+            run.pictures.add(item, *read_pictures(run.output_dir, item, **asked, pixel_size_um=size_um))
+    try:
+        return write_gallery(
+            run.output_dir,
+            rows=rows,
+            pictures=run.pictures,
+            title=told("title"),
+            bundle=run.bundle.name,
+            object_name=told("object_name"),
+        )
+    except OSError as error:  # such as a full disk: the images are done, or reported
+        print(f"warning: no gallery could be written to {run.output_dir} ({error.strerror})", file=sys.stderr)
+        return None
+
+
+def _refuse_results_inside(target: Path | str, images: Sequence[PathLike]) -> None:
     """Refuse to write into a folder that is read with those inside it: a later run would take results for images."""
-    for folder in map(Path, images):
-        if folder.is_dir() and output_dir.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{output_dir} is inside {folder}, whose folders are read, too: give a folder elsewhere")
+    for folder in map(place, images):
+        if isinstance(folder, Path) and isinstance(target, Path):
+            is_inside = folder.is_dir() and target.resolve().is_relative_to(folder.resolve())
+        else:
+            is_inside = f"{target}/".startswith(f"{str(folder).rstrip('/')}/")
+        if is_inside:
+            raise DataError(f"{target} is inside {folder}, whose folders are read, too: give a folder elsewhere")
+
+
+def _in(folder: Path | str, name: str) -> Path | str:
+    return folder / name if isinstance(folder, Path) else inside(folder, name)
 
 
 def _count(number: int, what: str) -> str:

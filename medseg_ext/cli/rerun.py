@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.addresses import is_address
 from medseg_ext.cli.interruption import is_first_process
 from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.segment import workers_for
@@ -68,7 +69,11 @@ def _run(options: argparse.Namespace) -> int:
     source = provenance_file(options.run_dir, workflow)
     refuse_unknown_code(bundle)
     refuse_unknown_values(bundle, workflow, {**repeated, **parts}, source)
-    _refuse_other_scheduler(workers, source, trusts=options.trust)
+    data = settings["dataset_dir"]
+    images = [data] if isinstance(data, str) else data
+    if not options.trust:
+        _refuse_other_scheduler(workers, source)
+        _refuse_addresses(images, source)
     overrides = {**repeated, **parts, **further}
     output = _output(options, workflow)
     if is_first_process():
@@ -76,9 +81,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"not as it was: {line}", file=sys.stderr)
         print(f"{workflow} with {bundle}, as of {record['started']}, to {output}", file=sys.stderr)
     shorten_log()
-    data = settings["dataset_dir"]
     if workflow == "inference":
-        images = [data] if isinstance(data, str) else data
         carry_out = workers_for(workers.get("workers"), workers.get("scheduler")) or run_serially
         done = segment(images, bundle, output, overrides=overrides, carry_out=carry_out)
         print("\n".join(done.report()))
@@ -105,16 +108,25 @@ def _refuse_other_configs(record: Mapping[str, Any], run_dir: Path) -> None:
             )
 
 
-def _refuse_other_scheduler(workers: Mapping[str, Any], source: Path, *, trusts: bool) -> None:
+def _refuse_other_scheduler(workers: Mapping[str, Any], source: Path) -> None:
     """Stop before this process connects to where a file says: a scheduler may have it run code.
 
     Raises: ValueError: names the address.
     """
-    if workers.get("scheduler") and not trusts:
+    if workers.get("scheduler"):
         raise ValueError(
             f"{source}: the run had the Dask scheduler {workers['scheduler']}, which may have this process run code; "
             "give --trust if it is yours"
         )
+
+
+def _refuse_addresses(images: Sequence[str], source: Path) -> None:
+    """Stop before this process reads, by its own rights, where a file says.
+
+    Raises: ValueError: names the first address.
+    """
+    if addresses := [image for image in images if is_address(image)]:
+        raise ValueError(f"{source}: the run read {addresses[0]}; give --trust if you know that address")
 
 
 def _output(options: argparse.Namespace, workflow: str) -> Path:

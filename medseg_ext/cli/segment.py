@@ -25,10 +25,10 @@ def add_command(commands: Any) -> None:
         help="find the objects in images with a bundle",
         description="Find the objects in images, as `python -m monai.bundle run inference` does, and write a gallery.",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="images, and folders of images")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="images, folders of images, and addresses of such")
     parser.add_argument("--recursive", action="store_true", help="look for images in the folders inside folders, too")
     parser.add_argument(
-        "--output", type=Path, default=Path("objects"), help="folder of the files to write (default: objects)"
+        "--output", default="objects", metavar="FOLDER", help="folder of the files to write (default: objects)"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with an earlier run: leave out the images that it has done"
@@ -50,11 +50,14 @@ def add_command(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     import webbrowser
 
+    from medseg_ext.addresses import place
     from medseg_ext.bundle.find import find_bundle
     from medseg_ext.datasets.image_list import list_images
 
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
+    if options.open and not isinstance(place(options.output), Path):
+        raise ValueError("--open shows a gallery on this machine: leave it out, or give a local folder as --output")
     bundle = find_bundle(options.bundle)
     # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
     images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
@@ -92,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         carry_out=workers_for(options.workers, options.scheduler) or run_serially,
     )
     print("\n".join(done.report()))
-    if options.open and done.gallery and not webbrowser.open(done.gallery.as_uri()):
+    if options.open and isinstance(done.gallery, Path) and not webbrowser.open(done.gallery.as_uri()):
         print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
     return 1 if done.unreadable else 0
 
@@ -113,4 +116,7 @@ def workers_for(number: int | None, scheduler: str | None) -> Any:
 
 def how_to_go_on(options: argparse.Namespace, words: Sequence[str]) -> str:
     """Say how to go on with a segmentation."""
-    return f"; to go on: {shlex.join(['medseg', *words, *([] if options.resume else ['--resume'])])}"
+    from medseg_ext.addresses import words_without_secrets
+
+    resumed = [*words_without_secrets(words), *([] if options.resume else ["--resume"])]
+    return f"; to go on: {shlex.join(['medseg', *resumed])}"

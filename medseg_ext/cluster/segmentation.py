@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from medseg_ext.addresses import secrets_of
 from medseg_ext.bundle.segmentation import SegmentationRun
 from medseg_ext.bundle.trust import is_trusting
 from medseg_ext.bundle.values import OverrideError
@@ -57,6 +58,10 @@ class ClusterSegmentation:
                 small_bytes=run.pictures.small_bytes if run.pictures else None,
                 verbose=run.verbose,
                 trusts=is_trusting(),
+                address=run.remote.address if run.remote else None,
+                secrets=secrets_of(
+                    [*(item["image"] for item in run.items), *([run.remote.address] if run.remote else [])]
+                ),
             )
             images = (_Image(order, item, results, run.pictures, bar).task() for item in run.pending)
             run_tasks(connection.client, images, threads=connection.threads)

@@ -6,7 +6,7 @@ import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from distributed import get_worker
 from numpy.typing import NDArray
 
+from medseg_ext.addresses import know_secrets
 from medseg_ext.bundle.loaded import LoadedBundle, ResultsInTurn
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.trust import trusting
@@ -23,6 +24,7 @@ from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.blocks import pixel_io
 from medseg_ext.objects.done_images import Item, Note, Row, differing_settings
+from medseg_ext.objects.remote_results import RemoteResults
 from medseg_ext.objects.result_folder import DONE
 from medseg_ext.pages.gallery_pictures import Views, make_views
 from medseg_ext.tiling.large_images import View
@@ -42,6 +44,8 @@ class Order:
         small_bytes: of a small view for the gallery, see `medseg_ext.pages.gallery_pictures`; None without a gallery.
         verbose: leave the log of libraries, and warnings, in the terminal.
         trusts: run any code of the bundle, as the process that orders does.
+        address: of `output_dir`, if it is there that the files are to go.
+        secrets: of addresses, see `medseg_ext.addresses.secrets_of`.
     """
 
     bundle: str
@@ -52,6 +56,8 @@ class Order:
     small_bytes: int | None
     verbose: bool
     trusts: bool = False
+    address: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -158,10 +164,14 @@ class WorkersBundle(LoadedBundle):
 
     def __init__(self, order: Order) -> None:
         torch.set_num_threads(order.threads or get_worker().state.nthreads)
+        know_secrets(order.secrets)
         bundle, output_dir = Path(order.bundle), Path(order.output_dir)
         for folder in (bundle, output_dir):
             if not folder.is_dir():
-                raise DataError(f"there is no {folder} on {platform.node()}: all machines are to share the folders")
+                remedy = ", and TMPDIR as well where results go to an address" if order.address else ""
+                raise DataError(
+                    f"there is no {folder} on {platform.node()}: all machines are to share the folders{remedy}"
+                )
         with trusting(order.trusts):
             as_ordered = open_workflow(bundle, "inference", order.overrides)
         _refuse_other_settings(result_settings(as_ordered, order.overrides), order)
@@ -169,6 +179,7 @@ class WorkersBundle(LoadedBundle):
             overrides = {**order.overrides, "output_dir": output_dir}
             super().__init__(bundle, overrides, results="medseg_ext.cluster.worker.WorkersResults")
         self.results.done = LatestNote()
+        self.results.remote = RemoteResults(order.address, output_dir) if order.address else None
         self.results.small_bytes = order.small_bytes
 
     def answer(self, item: Item) -> Answer:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from medseg_ext.addresses import PathLike, naming_path, place, shown
+from medseg_ext.datasets.images_at import images_at
 from medseg_ext.errors import DataError
 from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
@@ -34,7 +37,7 @@ def fitting_id(name: str) -> str:
 
 
 # How files are named to tell them apart, the shortest first.
-NAMINGS: tuple[Callable[[Path], str], ...] = (
+NAMINGS: tuple[Callable[[PurePath], str], ...] = (
     image_stem,
     lambda file: file.name,
     lambda file: f"{file.parent.name}_{image_stem(file)}",
@@ -43,28 +46,43 @@ NAMINGS: tuple[Callable[[Path], str], ...] = (
 OTHERS_NAMED = 5  # of what a folder holds besides images
 
 
-def list_images(path: Path | str | Sequence[Path | str], *, recursive: bool = False) -> list[dict[str, str]]:
+def list_images(path: PathLike | Sequence[PathLike], *, recursive: bool = False) -> list[dict[str, str]]:
     """List images for inference.
 
     Args:
-        path: an image, or a folder of images. Or several of both.
+        path: an image, or a folder of images, or the address of one, see `medseg_ext.datasets.images_at`. Or several.
         recursive: look in the folders inside folders, too, hidden ones left out, each once however links lead there.
     Returns: in the order of `path`, those of a folder sorted by name, none twice, before those of folders inside it;
-        for each its absolute path under `image`, and a unique name under `id`: the file's without suffix; with suffix
-        where two would be alike, in other letters' case too, as macOS and Windows take such names for one; with the
-        folder's before it where the suffix is the same, too; with a number after it as the last resort; shortened where
-        no file could have it with an ending.
+        for each its absolute path, or what stands for its address, under `image`, and a unique name under `id`: the
+        file's without suffix; with suffix where two would be alike, in other letters' case too, as macOS and Windows
+        take such names for one; with the folder's before it where the suffix is the same, too; with a number after it
+        as the last resort; shortened where no file could have it with an ending.
         What else a folder holds is logged as passed over, but for hidden files.
     Raises: DataError: nothing there, or nothing that may be looked into; no file of a format that can be read.
     """
-    paths = [path] if isinstance(path, (str, Path)) else path
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
     if not paths:
         raise DataError("dataset_dir is an empty list: give it an image or a folder of images")
-    images = list(
-        dict.fromkeys(file for each in paths for file in _images_in(Path(each).absolute(), recursive=recursive))
-    )
-    ids = map(fitting_id, _unique_names(images))
+    _refuse_one_name_for_several(paths)
+    found: list[Path | str] = []
+    for each in map(place, paths):
+        found += (
+            images_at(each, recursive=recursive) if isinstance(each, str) else _images_in(each, recursive=recursive)
+        )
+    images = list(dict.fromkeys(found))
+    ids = map(fitting_id, _unique_names([naming_path(each) for each in images]))
     return [{"image": str(file), "id": name} for file, name in zip(images, ids, strict=True)]
+
+
+def _refuse_one_name_for_several(given: Sequence[PathLike]) -> None:
+    wholes = dict.fromkeys(os.fspath(each) for each in given if isinstance(place(each), str))
+    first: dict[str, str] = {}
+    for each in wholes:
+        if first.setdefault(shown(each), each) != each:
+            raise DataError(
+                f"{shown(each)} is given twice, with different users or queries (what follows ?), which are kept in no "
+                "file: give each in a run of its own, with a folder of its own"
+            )
 
 
 def _images_in(path: Path, *, recursive: bool) -> list[Path]:
@@ -144,7 +162,7 @@ def _images_of(path: Path, *, tells_folders: bool) -> list[Path]:
     return images
 
 
-def _unique_names(files: Sequence[Path]) -> list[str]:
+def _unique_names(files: Sequence[PurePath]) -> list[str]:
     """Give each file the first of `NAMINGS` that tells it from all others."""
     steps = [0] * len(files)
     while True:  # more than one turn when a full name, such as a.png, is the stem of another file, a.png.tif

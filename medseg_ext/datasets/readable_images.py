@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
 from tqdm import tqdm
 
+from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
 from medseg_ext.images.channels import Choice, check_channel
@@ -67,7 +67,7 @@ class ReadableImages(Dataset):
         # disable=None: no bar where the output is no terminal
         for item in tqdm(data, desc="reading headers", leave=False, disable=None if len(data) >= MANY_IMAGES else True):
             try:
-                header = read_header(Path(item["image"]), page=page, channel=channel)
+                header = read_header(item["image"], page=page, channel=channel)
             except Exception as error:  # of the many libraries that read; whatever it is, the others are to be done
                 reason = reason_of(error, item["image"])
                 self.unreadable.append((item, reason))
@@ -85,6 +85,7 @@ class ReadableImages(Dataset):
         super().__init__(readable, transform)
 
     def _transform(self, index: int) -> Any:
+        address_of(self.data[index]["image"])  # remembers it in this process, for MONAI spells it as a path
         try:
             return super()._transform(index)
         except Exception as error:  # such as a damaged file; whatever it is, the others are to be done

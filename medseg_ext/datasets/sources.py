@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from medseg_ext.addresses import is_spelt_as_path
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_regular, file_sha256, read_regular, told_if_unreadable, unreadable
 from medseg_ext.memory import check_bytes
@@ -124,6 +125,8 @@ def open_source(path: Path | str) -> Source:
     Raises: DataError: there is none at `path`, or it holds no file.
     """
     path = Path(path)
+    if is_spelt_as_path(path):
+        raise DataError(f"{path} is an address, of which medseg segment alone reads: fetch it, and give the folder")
     if not path.exists():
         raise DataError(f"{path} does not exist: give the folder or the ZIP archive as downloaded")
     source: Source = FolderSource.open(path) if path.is_dir() else ZipSource.open(path)

@@ -6,13 +6,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
+from medseg_ext.addresses import PathLike, shown
 from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import Choice
@@ -22,6 +22,7 @@ from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.raster import is_tiff
 from medseg_ext.images.read import decode_file, to_unit_range, unit_range, unit_range_of
 from medseg_ext.images.tiff import TiffImage
+from medseg_ext.object_stores import at_hand
 
 CACHE_MB = 128  # of the blocks that GDAL holds in memory, over all files; by default it takes a twentieth of the memory
 
@@ -109,7 +110,7 @@ class _StoredBlocks(BlockImage):
 
     has_blocks = True
 
-    def __init__(self, image: _StoredImage, path: Path) -> None:
+    def __init__(self, image: _StoredImage, path: PathLike) -> None:
         self._limits = unit_range_of(image.dtype, lambda: image.value_range, path)
         self.size = image.size
         self.reductions = image.reductions
@@ -139,7 +140,7 @@ class _StoredBlocks(BlockImage):
 class _WholeImage(BlockImage):
     """An image that has to be decoded as a whole; it is held as it is stored, and turned into floats box by box."""
 
-    def __init__(self, pixels: np.ndarray, path: Path) -> None:
+    def __init__(self, pixels: np.ndarray, path: PathLike) -> None:
         self._pixels = pixels
         self._limits = unit_range(pixels, path)
         self.size = pixels.shape[:2]
@@ -149,11 +150,12 @@ class _WholeImage(BlockImage):
         return _as_rgb(self._pixels[box.top : box.bottom, box.left : box.right], self._limits)
 
 
-def open_block_image(path: Path, *, page: int = 0, channel: Choice = None) -> BlockImage:
+def open_block_image(path: PathLike, *, page: int = 0, channel: Choice = None) -> BlockImage:
     """Open an image, by blocks where its format has them: TIFF and OME-Zarr.
 
     Args:
-        path: a file of any format that `medseg_ext.images.read_rgb` reads.
+        path: a file of any format that `medseg_ext.images.read_rgb` reads, or its address; boxes are to be read before
+            two others are fetched.
         page: number of the page of a TIFF, or of the plane of an OME-Zarr, from 0.
         channel: see `medseg_ext.images.read_rgb`.
 
@@ -162,11 +164,11 @@ def open_block_image(path: Path, *, page: int = 0, channel: Choice = None) -> Bl
             names it.
     """
     if is_ome_zarr(path):
-        return _StoredBlocks(OmeZarrImage(path, str(path), page=page, channel=channel), path)
-    with told_if_unreadable(path):
-        check_regular(path)
-        if not (is_nifti(path) or is_dicom(path)) and is_tiff(path):
-            return _StoredBlocks(TiffImage(path, str(path), page=page, channel=channel), path)
+        return _StoredBlocks(OmeZarrImage(path, shown(path), page=page, channel=channel), path)
+    with at_hand(path) as file, told_if_unreadable(file):
+        check_regular(file)
+        if not (is_nifti(file) or is_dicom(file)) and is_tiff(file):
+            return _StoredBlocks(TiffImage(file, shown(path), page=page, channel=channel), path)
     return _WholeImage(decode_file(path, page=page, channel=channel), path)
 
 

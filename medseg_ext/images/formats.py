@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from medseg_ext.addresses import PathLike, shown
 from medseg_ext.files import check_regular, told_if_unreadable
 from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.dicom import DICOM_SUFFIX, dicom_header, is_dicom
@@ -13,6 +14,7 @@ from medseg_ext.images.nifti import NIFTI_SUFFIXES, is_nifti, nifti_header
 from medseg_ext.images.ome_zarr import ZARR_SUFFIX, OmeZarrImage, is_ome_zarr
 from medseg_ext.images.raster import IMAGE_SUFFIXES, check_only_page, is_tiff, raster_header
 from medseg_ext.images.tiff import TiffImage
+from medseg_ext.object_stores import at_hand
 
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".qptiff")  # TIFFs of slide scanners
 ZARR_SUFFIXES = (f".ome{ZARR_SUFFIX}", ZARR_SUFFIX)
@@ -20,7 +22,7 @@ INFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *NIFTI_SUFFIXES, DICOM_S
 FORMAT_NAMES = "PNG, BMP, JPEG, TIFF, SVS, NDPI, SCN, NIfTI, DICOM or OME-Zarr"
 
 
-def is_image_name(file: Path) -> bool:
+def is_image_name(file: PurePath) -> bool:
     """Say whether a folder's file is to be taken for an image; hidden ones are not.
 
     >>> [is_image_name(Path(name)) for name in ("a.PNG", "a.nii.gz", "a.gz", "._a.png")]
@@ -58,16 +60,16 @@ class Header(NamedTuple):
     left_out: Sequence[LeftOut] = ()
 
 
-def read_header(file: Path, *, page: int = 0, channel: Choice = None) -> Header:
-    """Read the header of an image of any format, and no pixels.
+def read_header(path: PathLike, *, page: int = 0, channel: Choice = None) -> Header:
+    """Read the header of an image of any format, and no pixels; what is at an address is fetched as `read_rgb` does.
 
     Raises: as `medseg_ext.images.read_rgb`, as far as the header tells; others of the libraries that read, such as
         ITK's TypeError for some names.
     """
-    if is_ome_zarr(file):
-        image = OmeZarrImage(file, str(file), page=page, channel=channel)
+    if is_ome_zarr(path):
+        image = OmeZarrImage(path, shown(path), page=page, channel=channel)
         return Header(image.size, image.left_out)
-    with told_if_unreadable(file):
+    with at_hand(path) as file, told_if_unreadable(file):
         check_regular(file)  # before libraries tell in their own words that it cannot be opened
         return _read_header(file, page=page, channel=channel)
 
@@ -89,7 +91,7 @@ def _read_header(file: Path, *, page: int, channel: Choice) -> Header:
     return Header(size, left_out)
 
 
-def image_stem(file: Path) -> str:
+def image_stem(file: PurePath) -> str:
     """Give a file's name without the suffix of its format.
 
     >>> [image_stem(Path(name)) for name in ("a.b.png", "scan.nii.gz", "a.ome.zarr", "1.2.840.113")]

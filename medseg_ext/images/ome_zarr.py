@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medseg_ext.addresses import PathLike, address_of, inside, naming_path, shown
 from medseg_ext.errors import DataError
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import Choice, LeftOut, choose_channels
 from medseg_ext.images.reductions import whole_reduction
 from medseg_ext.memory import check_bytes
+from medseg_ext.object_stores import describe, is_there, reason, told
 
 ZARR_SUFFIX = ".zarr"
 LABELS_FOLDER = "labels"  # in an image
@@ -24,16 +28,40 @@ UM_OF_UNIT = {  # in full, as NGFF has them
     "inch": 25400.0,
 }  # fmt: skip
 _METADATA = (".zattrs", ".zgroup", "zarr.json")
+_ENDING = re.compile(r"\.[a-z][a-z0-9]{1,6}$", re.IGNORECASE)  # of a file's name
 _ROWS_AT_ONCE = 1024  # while the range of values is sought
 
 
-def is_ome_zarr(path: Path) -> bool:
-    """Say whether a path is a folder of Zarr, by its name or by what is in it."""
+def is_ome_zarr(path: PathLike) -> bool:
+    """Say whether a path or an address is a folder of Zarr, by its name or by what is in it.
+
+    At an address, what has the ending of another format is none, without a question to the server.
+    """
+    if address_of(path) is not None:
+        return _is_zarr_at(shown(path))
+    path = Path(path)
     with contextlib.suppress(OSError):  # whoever reads it reports that
         return path.is_dir() and (
             path.name.lower().endswith(ZARR_SUFFIX) or any((path / name).is_file() for name in _METADATA)
         )
     return False
+
+
+@cache
+def _is_zarr_at(address: str) -> bool:
+    name = naming_path(address).name
+    if name.lower().endswith(ZARR_SUFFIX):
+        return True
+    return not _ENDING.search(name) and any(is_there(inside(address, each)) for each in _METADATA)
+
+
+def describe_zarr(address: str) -> tuple[int | None, str]:
+    """Give what changes with an image at an address: of its metadata, as chunks may be hundreds of thousands.
+
+    Raises: DataError: there are none; names the address.
+    """
+    files = [inside(address, each) for each in _METADATA]
+    return describe(next((each for each in files if is_there(each)), files[0]))
 
 
 def zarr_package(where: str) -> Any:
@@ -45,9 +73,21 @@ def zarr_package(where: str) -> Any:
     return zarr
 
 
-def open_zarr(path: Path, where: str) -> Any:
-    """Open a group or an array of Zarr to read. Raises: DataError: it is none, or damaged; zarr is not installed."""
+def open_zarr(path: PathLike, where: str) -> Any:
+    """Open a group or an array of Zarr to read; at an address, only what is asked for is fetched.
+
+    Raises: DataError: it is none, or damaged; it cannot be reached; zarr is not installed.
+    """
     zarr = zarr_package(where)
+    if address_of(path) is not None:
+        from medseg_ext.images.zarr_store import AddressedStore
+
+        with told(path):
+            store = AddressedStore.at(path)
+            try:
+                return zarr.open(store, mode="r")
+            except FileNotFoundError as error:
+                raise store.refusal or error from error
     try:
         return zarr.open(str(path), mode="r")
     except Exception as error:  # zarr has a dozen kinds
@@ -70,7 +110,7 @@ class OmeZarrImage:
     other.
 
     Args:
-        path: the folder of the image.
+        path: the folder of the image, or its address.
         where: its name, for messages.
         page: number of the plane, from 0.
         channel: number, from 0, or name, as in the `omero` metadata, of the one channel to read, as grey, or
@@ -89,8 +129,13 @@ class OmeZarrImage:
             the folder and the remedy.
     """
 
-    def __init__(self, path: Path, where: str, *, page: int = 0, channel: Choice = None) -> None:
+    def __init__(self, path: PathLike, where: str, *, page: int = 0, channel: Choice = None) -> None:
         self._where = where
+        self._is_remote = address_of(path) is not None
+        with told(path) if self._is_remote else contextlib.nullcontext():
+            self._open(path, where, page=page, channel=channel)
+
+    def _open(self, path: PathLike, where: str, *, page: int, channel: Choice) -> None:
         group = open_zarr(path, where)
         attributes = ome_attributes(group)
         self._refuse_unknown_version(attributes)
@@ -150,6 +195,10 @@ class OmeZarrImage:
                 for number in self.channels.taken
             ]
         except Exception as error:  # of zarr and many decoders
+            if self._is_remote:
+                raise DataError(
+                    f"{self._where} cannot be read, or is damaged ({reason(error)}): check the connection, try again"
+                ) from error
             raise DataError(
                 f"{self._where} is damaged ({' '.join(str(error).split())}): get it again, or write it again"
             ) from error

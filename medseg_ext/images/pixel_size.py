@@ -13,11 +13,13 @@ from xml.etree import ElementTree  # nosec B405 # Expat bounds entities since 2.
 
 import tifffile
 
+from medseg_ext.addresses import PathLike, shown
 from medseg_ext.errors import DataError
 from medseg_ext.images.dicom import dicom_pixel_size_um, is_dicom
 from medseg_ext.images.nifti import is_nifti, nifti_pixel_size_um
 from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.tiff_pages import TiffPages
+from medseg_ext.object_stores import at_hand
 
 UM_OF_UNIT = {
     "m": 1e6,
@@ -66,7 +68,7 @@ def given_pixel_size_um(value: float | Sequence[float] | None) -> tuple[float, f
     return float(sides[0]), float(sides[1])
 
 
-def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float] | None:
+def read_pixel_size_um(path: PathLike, *, page: int = 0) -> tuple[float, float] | None:
     """Read how large a pixel is.
 
     From a TIFF's OME description, Aperio's MPP, ImageJ's description, or resolution with a unit, in this order; from
@@ -75,32 +77,33 @@ def read_pixel_size_um(path: Path | str, *, page: int = 0) -> tuple[float, float
     dots an inch, or one pixel a centimetre, where they know none.
 
     Args:
-        path: an image file that can be read.
+        path: an image file that can be read, or its address.
         page: number of a TIFF's page.
 
     Returns:
         (height, width) of a pixel in micrometres, of the image as it is read (upright); None where the file does not
         tell both.
     """
-    path = Path(path)
     if is_ome_zarr(path):
-        size = OmeZarrImage(path, str(path), page=page, channel=0).pixel_size_um
-    elif is_nifti(path):
-        size = nifti_pixel_size_um(str(path))
-    elif is_dicom(path):
-        size = dicom_pixel_size_um(str(path))
+        size = OmeZarrImage(path, shown(path), page=page, channel=0).pixel_size_um
     else:
-        size = _tiff_pixel_size_um(path, page)
+        with at_hand(path) as file:
+            if is_nifti(file):
+                size = nifti_pixel_size_um(str(file))
+            elif is_dicom(file):
+                size = dicom_pixel_size_um(str(file))
+            else:
+                size = _tiff_pixel_size_um(file, page)
     if size is None or not all(math.isfinite(side) and side > 0 for side in size):
         return None
     if not all(LEAST_UM <= side <= LARGEST_UM for side in size):
-        _remark_once(path, size)
+        _remark_once(shown(path), size)
         return None
     return size
 
 
 @cache
-def _remark_once(path: Path, size: tuple[float, float]) -> None:
+def _remark_once(path: str, size: tuple[float, float]) -> None:
     logger.warning(
         "%s gives its pixels %.4g x %.4g micrometres, which no microscope's have (%g to %g): it is left out; "
         "--pixel_size_um tells the right one",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medseg_ext.addresses import PathLike, shown
 from medseg_ext.errors import DataError
 from medseg_ext.files import check_regular, read_regular, told_if_unreadable
 from medseg_ext.images.channels import Choice
@@ -18,8 +19,7 @@ from medseg_ext.images.nifti import decode_nifti, is_nifti
 from medseg_ext.images.ome_zarr import OmeZarrImage, is_ome_zarr
 from medseg_ext.images.raster import check_only_page, decode_image, decode_image_file, is_tiff, take_channels
 from medseg_ext.images.tiff import TiffImage
-
-PathLike = str | os.PathLike[str]
+from medseg_ext.object_stores import at_hand
 
 
 def read_rgb(path: PathLike, *, page: int = 0, channel: Choice = None) -> np.ndarray:
@@ -31,7 +31,7 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: Choice = None) -> np.nda
     value alone, other than a float in [0, 1], is black.
 
     Args:
-        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file, or the folder of an OME-Zarr image.
+        path: a PNG, BMP, JPEG, TIFF, NIfTI or DICOM file, or the folder of an OME-Zarr image; or the address of one.
         page: number of the page of a TIFF, or of the plane of an OME-Zarr, from 0; other files have one.
         channel: number, from 0, or name of the one channel to read, as grey; a list of such takes these channels as
             they are; None takes grey or RGB, of two channels the first, of four the first three.
@@ -43,7 +43,7 @@ def read_rgb(path: PathLike, *, page: int = 0, channel: Choice = None) -> np.nda
         DataError: the file is not an image that can be read, not one of 1 to 4 channels, a volume, or has no such page
             or channel; or it cannot be opened; names the file.
     """
-    array = decode_file(Path(path), page=page, channel=channel)
+    array = decode_file(path, page=page, channel=channel)
     array = to_unit_range(array, unit_range(array, path))
     return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
 
@@ -71,13 +71,13 @@ def channels_prepared(path: Path) -> Choice:
     return list(names) if all(names) and len(set(names)) == len(names) else list(range(len(names)))
 
 
-def decode_file(path: Path, *, page: int = 0, channel: Choice = None) -> np.ndarray:
+def decode_file(path: PathLike, *, page: int = 0, channel: Choice = None) -> np.ndarray:
     """Decode a file of any format as it is: grey (H, W) or of channels (H, W, C), of its own type; see `read_rgb`."""
     if is_ome_zarr(path):
-        return OmeZarrImage(path, str(path), page=page, channel=channel).read_all()
-    with told_if_unreadable(path):
-        check_regular(path)  # before libraries tell in their own words that it cannot be opened
-        return _decode_file(path, page=page, channel=channel)
+        return OmeZarrImage(path, shown(path), page=page, channel=channel).read_all()
+    with at_hand(path) as file, told_if_unreadable(file):
+        check_regular(file)  # before libraries tell in their own words that it cannot be opened
+        return _decode_file(file, page=page, channel=channel)
 
 
 def _decode_file(path: Path, *, page: int, channel: Choice) -> np.ndarray:

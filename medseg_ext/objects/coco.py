@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.addresses import is_address, naming_path, place
 from medseg_ext.errors import DataError
 from medseg_ext.files import as_text, replacing
 from medseg_ext.objects.outlined import OutlinedObject, Ring
@@ -26,14 +27,14 @@ class CocoPart:
 
     Args:
         file: is written to.
-        source: path of the image.
+        source: path of the image, or its address.
         size: (H, W) of the image.
     """
 
     def __init__(self, file: IO[bytes], *, source: Path | str, size: tuple[int, int]) -> None:
         self._file = file
         self._size = size
-        path = as_text(str(Path(source).absolute()))
+        path = as_text(str(place(source)))
         self._write({"file_name": path, "height": int(size[0]), "width": int(size[1])})
 
     def add(self, found: OutlinedObject) -> None:
@@ -106,7 +107,7 @@ def join_parts(folder: Path, parts: Sequence[Path], *, object_name: str) -> Path
     """Write `COCO_FILE` of the parts of images, as `CocoPart` has written them; each is read line by line.
 
     An image is called by its file's name; where two have the same one, all are called by their paths from the folder
-    that holds them all.
+    that holds them all, or by their addresses.
 
     Args:
         folder: where to write.
@@ -169,9 +170,11 @@ def _annotations(parts: Sequence[Path]) -> Iterator[str]:
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    names = [Path(path).name for path in paths]
+    names = [naming_path(path).name for path in paths]
     if max(Counter(names).values(), default=0) < 2:
         return names
+    if any(map(is_address, paths)):
+        return list(paths)
     parent = os.path.commonpath([Path(path).parent for path in paths])
     return [Path(path).relative_to(parent).as_posix() for path in paths]
 

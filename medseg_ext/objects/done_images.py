@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
-from medseg_ext.images.ome_zarr import LABELS_FOLDER
+from medseg_ext.images.ome_zarr import LABELS_FOLDER, describe_zarr, is_ome_zarr
+from medseg_ext.object_stores import describe
 from medseg_ext.objects.formats import ResultFormats
 
 DONE_FILE = ".medseg.done.jsonl"
@@ -30,12 +32,12 @@ def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats
 
     Raises:
         OSError: its file, or one of its results, is not there.
+        DataError: nothing tells of its file at an address.
     """
-    image = Path(item["image"])
     files = formats.paths(output_dir, item["id"]).values()
     return {
         "row": row,
-        "input": [image.name, *_size_and_time(image)],
+        "input": _known_of(item["image"]),
         "files": [_size_and_time(path)[0] for path in files],
     }
 
@@ -50,6 +52,9 @@ class DoneImages:
         output_dir: the folder of the results.
         settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
         formats: which files an image gets.
+
+    Attributes:
+        when_noted: is called after each note; None for nothing.
     """
 
     def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, formats: ResultFormats) -> None:
@@ -58,6 +63,7 @@ class DoneImages:
         self.formats = formats
         self._kept: list[Note] = []
         self._file: IO[str] | None = None
+        self.when_noted: Callable[[], object] | None = None
 
     def resume(self, items: Iterable[Item]) -> dict[str, Row]:
         """Find the images that need not be done again.
@@ -90,6 +96,8 @@ class DoneImages:
             raise RuntimeError("start() comes first")
         self._file.write(_line(note))
         self._file.flush()  # so that a killed process leaves it to the system
+        if self.when_noted is not None:
+            self.when_noted()
 
     def close(self) -> None:
         """Close the file."""
@@ -118,7 +126,7 @@ class DoneImages:
     def _holds(self, note: Note, item: Item) -> bool:
         try:
             now = note_image(item, note["row"], output_dir=self.output_dir, formats=self.formats)
-        except OSError:
+        except (OSError, DataError):
             return False
         return all(now[key] == note.get(key) for key in ("input", "files"))
 
@@ -140,6 +148,13 @@ def noted_ids(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):
         return []
     return [str(note["row"]["id"]) for note in map(_parsed, lines) if note is not None and "row" in note]
+
+
+def _known_of(image: str) -> list[Any]:
+    """Give the name of an image, or its address, and what changes with it."""
+    if address_of(image) is None:
+        return [Path(image).name, *_size_and_time(Path(image))]
+    return [image, *(describe_zarr(image) if is_ome_zarr(image) else describe(image))]
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

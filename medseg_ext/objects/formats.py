@@ -28,6 +28,7 @@ ENDINGS = {
 }
 DEFAULT_FORMATS = ("classes", "overlay", "csv", "geojson")
 COCO = "coco"
+COCO_PART_ENDING = "_coco.jsonl"
 FORMATS = (*ENDINGS, COCO)
 
 
@@ -78,7 +79,7 @@ class ResultFormats:
 
 def coco_part(folder: Path, image_id: str) -> Path:
     """Name the file with what COCO's JSON says of one image."""
-    return folder / f".{image_id}_coco.jsonl"
+    return folder / f".{image_id}{COCO_PART_ENDING}"
 
 
 def remove_result(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medseg_ext.addresses import address_of, shown
 from medseg_ext.errors import DataError
 from medseg_ext.files import temporary_folder
 from medseg_ext.images.boxes import Box
@@ -105,6 +106,10 @@ def labels_in(image: Path, name: str) -> Path:
 
 def refuse_labels_in(image: Path, name: str) -> None:
     """Refuse to write labels into an image. Raises: DataError: it is no OME-Zarr, or has labels of this name."""
+    if address_of(image) is not None:
+        raise DataError(
+            f"{shown(image)} is at an address, and only local images get labels: leave out --labels_in_image"
+        )
     if not is_ome_zarr(image):
         raise DataError(f"{image} is no OME-Zarr, into which alone labels are written: leave out --labels_in_image")
     if labels_in(image, name).exists():

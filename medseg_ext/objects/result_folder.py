@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
 from medseg_ext.images.channels import Choice, is_list
@@ -37,6 +38,7 @@ from medseg_ext.objects.formats import (
 from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
 from medseg_ext.objects.measurements import RATIO, intensity_names, summarise_objects
 from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.remote_results import RemoteResults
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
 from medseg_ext.tables import to_csv
@@ -117,6 +119,7 @@ class ResultFolder:
         intensities: names of the columns of the channels' means.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
         done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
+        remote: the same folder at an address, which takes the files of each image; None for nothing.
         when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
 
     Raises:
@@ -156,6 +159,7 @@ class ResultFolder:
         self._training_images = TrainingImages.read(known) if known is not None and known.is_file() else None
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: TakesNotes | None = None
+        self.remote: RemoteResults | None = None
         self.when_done: Callable[[], object] | None = None
         self._rows: dict[str, Row] = {}  # by id
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)  # likewise
@@ -195,7 +199,7 @@ class ResultFolder:
             for place in [os.path.realpath(path)]  # not Path.resolve, which refuses a link to itself
         }
         for item in inputs:
-            place = os.path.realpath(item["image"])
+            place = os.path.realpath(item["image"])  # of an address no file at all
             if _is_one_file(place, written.get(file_key(place))):
                 raise DataError(f"{item['image']} is one of the images, and would be overwritten: give an output_dir")
         refuse_results_among_images(self.output_dir, inputs)
@@ -241,18 +245,22 @@ class ResultFolder:
             (self.output_dir / DONE_FILE).unlink(missing_ok=True)
         else:
             self.done.start()
+        if self.remote is not None:
+            self.remote.prune()
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 
     def add(self, item: Item, summary: dict[str, Any]) -> None:
         """Take note of an image whose files are written; see `medseg_ext.objects.summarise_objects`.
 
-        Raises: DataError, OSError: the labels cannot be written into the image.
+        Raises: DataError, OSError: the labels cannot be written into the image, or the files to an address.
         """
         if self.labels_in_image:
             image = Path(item["image"])
             size = self.pixel_size_um(item)
             write_labels_into(image, self.paths_of(item)[LABEL_MAP], name=self.object_name, pixel_size_um=size)
+        if self.remote is not None:
+            self.remote.add(self.paths_of(item).values())
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
@@ -268,6 +276,11 @@ class ResultFolder:
         for path in self.paths_of(item).values():
             with contextlib.suppress(OSError):
                 remove_result(path)
+        if self.remote is not None:
+            try:
+                self.remote.drop(self.paths_of(item).values())
+            except DataError as error:
+                reason = f"{reason}; {error}"
         is_new = item["id"] not in self._rows
         self._rows[item["id"]] = self._row(item, status=f"{FAILED}{reason}")
         if is_new:  # what cannot be read is told again whenever a part of the run starts
@@ -391,14 +404,15 @@ def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> Non
     target = Path(os.path.realpath(output_dir))
     for item in images:
         path = Path(item["image"])
-        if is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
+        if address_of(path) is None and is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
             raise DataError(
                 f"{output_dir} is in the image {path}, where others would not know it: give another folder for the "
                 "results"
             )
     if not output_dir.is_dir():
         return
-    first_in = {Path(item["image"]).parent: item["image"] for item in reversed(images)}
+    of_files = (item["image"] for item in reversed(images) if address_of(item["image"]) is None)
+    first_in = {Path(image).parent: image for image in of_files}
     for folder, image in first_in.items():
         if folder.is_dir() and folder.samefile(output_dir):
             raise DataError(
@@ -408,8 +422,9 @@ def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> Non
 
 
 def place_in_summary(item: Item) -> tuple[str, str]:
-    """Give what the rows of `summary.csv` are ordered by: the name of an image's file, and its id."""
-    return as_text(Path(item["image"]).name), item["id"]
+    """Give what the rows of `summary.csv` are ordered by: the name of an image's file, or its address, and its id."""
+    image = item["image"]
+    return as_text(Path(image).name if address_of(image) is None else image), item["id"]
 
 
 def _is_one_file(place: str, other: str | None) -> bool:

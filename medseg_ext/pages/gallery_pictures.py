@@ -123,7 +123,7 @@ def read_pictures(
     paths = formats.paths(output_dir, item["id"])
     overlay = decode_image(paths["overlay"].read_bytes(), str(paths["overlay"])) if "overlay" in paths else None
     with pixel_io():
-        image = open_block_image(Path(item["image"]), page=page, channel=channel)
+        image = open_block_image(item["image"], page=page, channel=channel)
         # Those of large images are reduced.
         factor = overlay_factor(image) if overlay is None else math.ceil(max(image.size) / max(overlay.shape[:2]))
         picture = brightened(image.read_shrunk(Box(0, 0, *image.size), factor))

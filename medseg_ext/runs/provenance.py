@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import medseg_ext
+from medseg_ext.addresses import PathLike, place, words_without_secrets
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
@@ -73,8 +74,9 @@ class Provenance:
         self,
         *,
         goes_on: bool = False,
-        images: Sequence[Path | str] | None = None,
+        images: Sequence[PathLike] | None = None,
         workers: Mapping[str, Any] | None = None,
+        output_dir: Path | str | None = None,
     ) -> None:
         """Write `provenance_<workflow>.json` into the run's folder; of several processes only the first one does.
 
@@ -82,11 +84,12 @@ class Provenance:
             goes_on: the run goes on with an earlier one, whose record stays, under `earlier`.
             images: those of an inference, instead of `dataset_dir`.
             workers: who does an inference, as `medseg_ext.cluster.ClusterSegmentation` has it; None is this process.
+            output_dir: where the files of an inference go, in the end; None is `output_dir`.
         """
         if not is_first_process():
             return
         file = provenance_file(Path(self.output_dir), self.workflow)
-        record = {**self._record(images), "workers": workers}
+        record = {**self._record(images, output_dir), "workers": workers}
         if goes_on and file.is_file():
             try:
                 before = read_provenance(file.parent, self.workflow)
@@ -96,8 +99,9 @@ class Provenance:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, (json.dumps(record, indent=4, default=str) + "\n").encode())
 
-    def _record(self, images: Sequence[Path | str] | None) -> dict[str, Any]:
+    def _record(self, images: Sequence[PathLike] | None, output_dir: Path | str | None) -> dict[str, Any]:
         paths = {key: getattr(self, key) for key in PATH_KEYS} | ({"dataset_dir": list(images)} if images else {})
+        paths |= {} if output_dir is None else {"output_dir": output_dir}
         paths |= {key: self.settings[key] for key in NAME_OR_PATH_KEYS if _exists(self.settings.get(key))}
         paths = {key: _absolute(path) for key, path in paths.items()}
         bundle = Path(paths["bundle_root"])
@@ -111,7 +115,7 @@ class Provenance:
             "bundle": bundle.name,
             "config_files": [describe_file(Path(_absolute(file))) for file in files],
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": sys.argv,
+            "command": words_without_secrets(sys.argv),
             "working_directory": str(Path.cwd()),
             "seed": self.settings.get("seed"),
             "settings": {**self.settings, **{key: path for key, path in paths.items() if key in self.settings}},
@@ -308,7 +312,7 @@ def _git(folder: Path, *words: str) -> str:
 def _absolute(path: Any) -> Any:
     if isinstance(path, (list, tuple)):
         return [_absolute(each) for each in path]
-    return None if path is None else str(Path(path).absolute())
+    return None if path is None else str(place(path))
 
 
 def _exists(path: Any) -> bool:

@@ -164,7 +164,7 @@ class LargeImages:
         Raises:
             DataError: it cannot be read, or its label map cannot be written.
         """
-        image = open_block_image(Path(item["image"]), page=self.images.page, channel=self.images.channel)
+        image = open_block_image(item["image"], page=self.images.page, channel=self.images.channel)
         if self.results.formats.output_format == "nifti":
             refuse_too_long_for_nifti(image.size)
         return image

@@ -1,0 +1,194 @@
+"""What is at addresses is listed and read, and each fault is one line with the address and the remedy."""
+
+import sys
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import zarr
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
+from served_folders import serve
+
+from medseg_ext import object_stores
+from medseg_ext.datasets.image_list import list_images
+from medseg_ext.errors import DataError
+from medseg_ext.folder_lock import FolderLock
+from medseg_ext.images.blocks import open_block_image
+from medseg_ext.images.boxes import Box
+from medseg_ext.images.formats import read_header
+from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.remote_results import RemoteResults
+
+ODD_NAMES = ("a b.png", "50%25.png", "#1.png", "what?.png", "é&<x>.PNG", "a::b.png")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with images of odd names, one in a folder inside it, an OME-Zarr without a suffix, and others."""
+    tmp_path /= "plate"
+    for number, name in enumerate((*ODD_NAMES, "inner/a b.png", ".hidden.png")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 5 + number), 9 * number, np.uint8)).save(tmp_path / name, format="png")
+    group = zarr.open_group(str(tmp_path / "inner" / "7"), mode="w", zarr_format=3)
+    group.create_array("0", data=np.arange(12, dtype=np.uint8).reshape(3, 4), chunks=(2, 2))
+    axes = [{"name": axis, "type": "space"} for axis in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+@pytest.fixture
+def served(folder):
+    pytest.importorskip("aiohttp")
+    with serve(folder.parent) as server:
+        yield server
+
+
+@pytest.fixture
+def store(folder):
+    """The same in a store in memory."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    memory = fsspec.filesystem("memory")
+    for file in folder.rglob("*"):
+        if file.is_file():
+            memory.pipe(f"/plate/{file.relative_to(folder)}", file.read_bytes())
+    return memory
+
+
+def names_and_pixels(items):
+    return {item["id"]: (read_header(item["image"]).size, read_rgb(item["image"]).tobytes()) for item in items}
+
+
+def test_a_folder_by_http_has_the_images_of_the_local_one(folder, served):
+    for recursive in (False, True):
+        local, found = list_images(folder, recursive=recursive), list_images(f"{served.url}/plate", recursive=recursive)
+        assert names_and_pixels(found) == names_and_pixels(local)
+        assert list_images(f"file://{folder}", recursive=recursive) == local
+    single = [list_images(item["image"]) for item in found]
+    assert [item["image"] for (item,) in single] == [item["image"] for item in found]
+
+
+def test_a_folder_of_an_object_store_has_the_images_of_the_local_one(folder, store):
+    store.rm("/plate/a::b.png")  # two addresses in a row, to fsspec
+    (folder / "a::b.png").unlink()
+    found = list_images("memory://plate/", recursive=True)
+    assert names_and_pixels(found) == names_and_pixels(list_images(folder, recursive=True))
+    assert "memory://plate/inner/7" in [item["image"] for item in found]
+
+
+def test_an_ome_zarr_is_read_where_what_is_not_there_is_refused(folder, served):
+    served.tells_what_is_not_there = False
+    with pytest.raises(DataError, match=r"inner/7\.zarr cannot be read \(ClientResponseError: 403"):
+        read_header(f"{served.url}/plate/inner/7.zarr")
+    (folder / "inner" / "7").rename(folder / "inner" / "7.zarr")
+    image = open_block_image(f"{served.url}/plate/inner/7.zarr")
+    assert image.read(Box(0, 0, 3, 4)).sum() > 0
+    served.forbidden = "/c/1/1"
+    with pytest.raises(DataError, match=r"7\.zarr cannot be read, or is damaged \(ClientResponseError: 403"):
+        image.read(Box(0, 0, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("nothing://a/b.png", "has the scheme nothing, which fsspec does not know: give s3, gs, az, https"),
+        ("memory://nowhere/b.png", r"memory://nowhere/b\.png is not there: check the address$"),
+        ("memory://nowhere", "memory://nowhere is not there"),
+        ("memory://plate/inner", "inner holds no image: give PNG, .*; its folders .deep. may: give these, or --rec"),
+        ("memory://plate/notes.txt", r"notes\.txt holds no image, or is none: give PNG"),
+        ("memory://plate/README", "README is not an image: give PNG"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(address, told, store):
+    store.rm("/plate/inner", recursive=True)
+    store.pipe("/plate/inner/deep/a.png", b"")
+    store.pipe("/plate/README", b"no image")
+    with pytest.raises(DataError, match=told) as error:
+        list_images(address)
+    assert "\n" not in str(error.value)
+
+
+def test_faults_of_a_server_are_told_in_one_line(served):
+    served.forbidden, served.cut = "%231", "a%20b"
+    for name, told in {
+        "none.png": "is not there: check the address, where # and . in names are written %23 and %3F",
+        "#1.png?token=secret": r"%231\.png cannot be read \(ClientResponseError: 403, [^?]*\): get the right to it, or",
+        "a b.png": r"a%20b\.png cannot be read \(ClientPayloadError: .*\): check the address and the connection",
+        "what?.png": "is not there",
+    }.items():
+        with pytest.raises(DataError, match=told):
+            read_rgb(list_images(f"{served.url}/plate/{name}")[0]["image"])
+    served.shutdown()
+    served.server_close()
+    with pytest.raises(DataError, match=r"\(ClientConnectorError: .*\): check the address and the connection, and try"):
+        list_images(f"{served.url}/plate/50%2525.png")
+
+
+def test_a_missing_package_is_told_with_its_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(DataError, match=r"needs a package for addresses of https: pip install 'medseg-ext\[remote\]'"):
+        list_images("https://host/a.png")
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(DataError, match="gs: pip install gcsfs"):
+        list_images("gs://host/a.png")
+
+
+def test_one_address_with_two_queries_is_refused_as_none_is_kept():
+    with pytest.raises(DataError, match=r"https://host/get is given twice, with different users or queries"):
+        list_images(["https://host/get?id=1", "https://host/get?id=2"])
+    with pytest.raises(DataError, match=r"https://host/a\.zarr is an OME-Zarr, of which each file would need a query"):
+        list_images("https://host/a.zarr?signature=1")
+
+
+def test_a_file_is_fetched_once_for_all_that_is_read_of_it_and_few_are_kept(store):
+    object_stores._copies._paths.clear()
+    items = list_images("memory://plate/inner/a b.png") + list_images("memory://plate/a b.png")
+    fetched = []
+    read = MemoryFileSystem.get_file
+    try:
+        MemoryFileSystem.get_file = lambda self, path, *rest, **named: (
+            fetched.append(path),
+            read(self, path, *rest, **named),
+        )[1]
+        assert [len(names_and_pixels([item])) for item in items] == [1, 1]
+    finally:
+        MemoryFileSystem.get_file = read
+    assert sorted(fetched) == ["/plate/a b.png", "/plate/inner/a b.png"]
+    assert len(object_stores._copies._paths) <= object_stores.COPIES_KEPT
+
+
+def test_a_file_that_has_changed_is_fetched_again(store):
+    before = read_rgb("memory://plate/a b.png")
+    store.pipe("/plate/a b.png", store.cat("/plate/inner/a b.png"))
+    assert read_rgb("memory://plate/a b.png").shape != before.shape
+
+
+def test_a_file_for_which_the_disk_has_no_room_is_refused(store, monkeypatch):
+    monkeypatch.setattr(object_stores, "SPARED_BYTES", 2**60)
+    with pytest.raises(DataError, match=r"memory://plate/what\?\.png has 0 MB, and .* room for 0 MB: free some, or"):
+        read_rgb("memory://plate/what?.png")
+
+
+def test_a_folder_that_is_an_address_is_no_folder_to_write_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="is an address, to which medseg segment --output alone writes"):
+        FolderLock(Path("s3://bucket/run"), what="a training").acquire()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_at_an_address_cannot_lead_out_of_the_local_folder(store, tmp_path):
+    store.store["/run/a_instances.ome.zarr/../../../evil"] = store.store["/plate/notes.txt"]
+    results = RemoteResults("memory://run", tmp_path / "in" / "it")
+    with pytest.raises(DataError, match="expected a path inside the folder"):
+        results.mirror()
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_name_that_is_a_pattern_removes_itself_alone(store):
+    for name in ("a?.csv", "ab.csv", "[ab].csv", "z?.zarr/0", "zz.zarr/0"):
+        store.pipe(f"/run/{name}", b"")
+    object_stores.remove("memory://run", ["a?.csv", "[ab].csv", "z?.zarr", "none.csv", "none?.csv"])
+    assert store.find("/run") == ["/run/ab.csv", "/run/zz.zarr/0"]
