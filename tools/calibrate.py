@@ -4,7 +4,8 @@
 
 The folder holds evaluations with `--score_temperature 1 --score_bias 0`, as tools/calibration.sh makes them: of each
 bundle `validation/BUNDLE` and `testing/BUNDLE`, and of images of other laboratories `bbbc039/BUNDLE` and the like. What
-is fitted goes into bundles/_base/pairs, its tables and picture into docs/calibration.md.
+is fitted goes into bundles/_base/pairs, its tables and picture into docs/calibration.md. A bundle that is not in
+`validation` keeps its fragment and its rows, and the picture stays as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import csv
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from medseg_ext.metrics import (
     fit_calibration,
     reliability_curve,
 )
-from medseg_ext.pages.marked_parts import fill_sections
+from medseg_ext.pages.marked_parts import check_sections, fill_sections, section
 from medseg_ext.pages.plots import draw_reliability_panel
 from medseg_ext.runs.comparison_tables import markdown_table, score_text
 from medseg_ext.runs.evaluation import PER_IMAGE_FILE, SCORES_FILE
@@ -166,6 +167,15 @@ def threshold_table(fitted: Mapping[str, ScoreCalibration]) -> list[str]:
     return markdown_table(["bundle", *(f"{score:g}" for score in CERTAINTIES)], rows)
 
 
+def with_rows_of_others(
+    table: Sequence[str], former: str, bundles: Collection[str], fitted: Collection[str]
+) -> list[str]:
+    """Add to a table the rows of a former one that are of bundles which are not fitted anew, in alphabetical order."""
+    others = {f"`{bundle}`" for bundle in bundles if bundle not in fitted}
+    kept = [row for row in former.splitlines() if others & {cell.strip() for cell in row.split("|")}]
+    return [*table[:2], *sorted([*table[2:], *kept])]
+
+
 def draw(folder: Path, fitted: Mapping[str, ScoreCalibration], path: Path) -> None:
     """Draw the reliability of each bundle on its test images, before and after."""
     columns = 4
@@ -189,14 +199,20 @@ def calibrate(root: Path, folder: Path) -> dict[str, ScoreCalibration]:
         DataError: an evaluation is missing; names it.
     """
     bundles = sorted(path.parents[1].name for path in (root / "bundles").glob("*/configs/metadata.json"))
-    fitted = {bundle: fit(read_scored_images(folder / "validation" / bundle)) for bundle in bundles}
+    evaluated = [bundle for bundle in bundles if (folder / "validation" / bundle).is_dir()]
+    if not evaluated:
+        raise DataError(f"{folder / 'validation'} has no evaluations of bundles; run tools/calibration.sh")
+    fitted = {bundle: fit(read_scored_images(folder / "validation" / bundle)) for bundle in evaluated}
     texts = {
         "calibration": test_table(folder, fitted),
         "unseen": unseen_table(folder, fitted),
         "thresholds": threshold_table(fitted),
     }
+    page = check_sections(root / PAGE, texts)
+    texts = {name: with_rows_of_others(lines, section(page, name), bundles, fitted) for name, lines in texts.items()}
     page = fill_sections(root / PAGE, {name: "\n".join(lines) for name, lines in texts.items()})
-    draw(folder, fitted, root / PICTURE)
+    if evaluated == bundles:
+        draw(folder, fitted, root / PICTURE)
     write_atomically(root / PAGE, page)
     for bundle, calibration in fitted.items():
         write_fragment(root / "bundles" / "_base" / "pairs", bundle, calibration)

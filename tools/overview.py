@@ -22,7 +22,7 @@ from medseg_ext.runs.training_curve import read_curve
 
 SECTIONS = ("results", "models", "curves")
 ELSEWHERE = "elsewhere"  # written where there are evaluations of other images, and else left as it is
-MODELS_FILE, CURVES_FILE = "four_models.png", "iou_curves.png"
+MODELS_FILE, CURVES_FILE = "networks.png", "iou_curves.png"
 PANEL_PX, FONT_PX = 312, 20
 SCORES = ("ap_50", "mean_matched_iou", "pq", "segpc_miou", "segpc_miou_matched")
 OF_ONE_DATA_SET = {"segpc_miou": "SegPC-2021", "segpc_miou_matched": "SegPC-2021"}  # its challenge's score

@@ -17,10 +17,14 @@ FIGURES = {  # the student report's IoU, whose definition and test images it doe
     "dsb2018_unetplusplus": PublishedFigures(0.85, floor=0.875),
     "dsb2018_segformer": PublishedFigures(0.75, floor=0.875),
     "dsb2018_mask_rcnn": PublishedFigures(0.91, floor=0.87),
+    "dsb2018_deeplabv3plus": PublishedFigures(None, floor=0.875),
+    "dsb2018_pspnet": PublishedFigures(None, floor=0.875),
     "segpc2021_unet": PublishedFigures(0.73, floor=0.77),
     "segpc2021_unetplusplus": PublishedFigures(0.81, floor=0.77),
     "segpc2021_segformer": PublishedFigures(0.62, floor=0.77),
     "segpc2021_mask_rcnn": PublishedFigures(0.89, floor=0.77),
+    "segpc2021_deeplabv3plus": PublishedFigures(None, floor=0.77),
+    "segpc2021_pspnet": PublishedFigures(None, floor=0.77),
 }
 UNSEEN = {  # of data/unseen, by folder
     "tnbc": "stained breast tissue of 11 patients (TNBC, Naylor et al. 2019)",

@@ -7,8 +7,8 @@
 #   TRAIN_ARGS=...   further options of the last training, such as "--max_epochs 8"
 #
 # The trainings and their options stand in tools/trainings.txt, one after the other: each starts from the best weights
-# of the one before. `start COMMIT` takes the weights that the bundle had then, and `average 0.4` is the mean of the last
-# two trainings' weights, with 0.4 of the last.
+# of the one before. `start COMMIT` takes the weights that the bundle had then, `encoder UNET COMMIT` the encoder of those
+# that a U-Net had then, and `average 0.4` is the mean of the last two trainings' weights, with 0.4 of the last.
 # Run it again after an interruption, and it goes on.
 #
 # Its argument is the command that sets up the environment, run once the names are known to be right.
@@ -37,23 +37,33 @@ if [ ! -e "$data/dataset.json" ]; then
     "$python" "data_scripts/prepare_$data_set.py" "$RAW" "$data" ${GROUPS_CSV:+--groups "$GROUPS_CSV"}
 fi
 
+weights_of_commit() { # BUNDLE COMMIT FOLDER
+    mkdir -p "$3"
+    git cat-file -e "$2:bundles/$1/models/model.pt" ||
+        fail "commit $2 is not here, with whose weights the training of $BUNDLE starts: clone the whole history"
+    git show "$2:bundles/$1/models/model.pt" >"$3/model.pt"
+}
+
 mapfile -t stages < <(sed -n "s/^$BUNDLE://p" tools/trainings.txt)
 [ "${#stages[@]}" -gt 0 ] || fail "tools/trainings.txt has no line for $BUNDLE: add one, with the options of its training"
 read -ra further <<<"${TRAIN_ARGS:-}"
 weights=()
 last=0
 for number in "${!stages[@]}"; do
-    [[ ${stages[number]} == *average* || ${stages[number]} == *start* ]] || last=$number
+    [[ ${stages[number]} =~ ^\ *(average|start|encoder)\  ]] || last=$number
 done
 for number in "${!stages[@]}"; do
     stage=$run/training_$((number + 1))
     read -ra options <<<"${stages[number]}"
     if [ "${options[0]:-}" = start ]; then
-        mkdir -p "$stage"
-        git cat-file -e "${options[1]}:bundles/$BUNDLE/models/model.pt" ||
-            fail "commit ${options[1]} is not here, with whose weights the training of $BUNDLE starts: clone the whole history"
-        git show "${options[1]}:bundles/$BUNDLE/models/model.pt" >"$stage/model.pt"
+        weights_of_commit "$BUNDLE" "${options[1]}" "$stage"
         "$python" tools/former_weights.py "$stage/model.pt"
+        weights=(--ckpt_path "$stage/model.pt")
+        continue
+    fi
+    if [ "${options[0]:-}" = encoder ]; then
+        weights_of_commit "${options[1]}" "${options[2]}" "$stage/unet"
+        "$python" tools/encoder_weights.py "$BUNDLE" "$stage/unet/model.pt" --output "$stage/model.pt"
         weights=(--ckpt_path "$stage/model.pt")
         continue
     fi

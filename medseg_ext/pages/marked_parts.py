@@ -67,6 +67,15 @@ def check_sections(page: Path, names: Collection[str], *, kept: Collection[str] 
     return content
 
 
+def section(content: str, name: str) -> str:
+    r"""Give what stands in a marked part of a page.
+
+    >>> section("a\n<!-- card: b -->\nc\n<!-- /card -->\nd", "b")
+    'c\n'
+    """
+    return content.split(f"{OPENING.format(name)}\n", 1)[1].split(CLOSING, 1)[0]
+
+
 def text_outside(content: str) -> str:
     r"""Give what a person wrote: a page without its marked parts.
 

@@ -23,7 +23,7 @@ def test_every_bundle_has_its_trainings():
 def test_options_are_keys_of_the_config_with_values():
     for name, _, options in LINES:
         words = options.split()
-        if words[:1] in (["average"], ["start"]):
+        if words[:1] in (["average"], ["start"], ["encoder"]):
             continue
         config = json.loads((ROOT / "bundles" / name / "configs" / "train.json").read_text())
         assert {word.removeprefix("--") for word in words[::2]} <= set(config), name
@@ -34,9 +34,25 @@ def test_options_are_keys_of_the_config_with_values():
 def test_a_start_is_from_a_commit_and_comes_first():
     for bundle in BUNDLES:
         stages = [options.split() for name, _, options in LINES if name == bundle.name]
-        starts = [number for number, words in enumerate(stages) if words[:1] == ["start"]]
+        starts = [number for number, words in enumerate(stages) if words[:1] in (["start"], ["encoder"])]
         assert starts in ([], [0]), bundle.name
-        assert all(re.fullmatch(r"[0-9a-f]{7,40}", stages[0][1]) for _ in starts), bundle.name
+        for number in starts:
+            *of, commit = stages[number][1:]
+            assert re.fullmatch(r"[0-9a-f]{7,40}", commit), bundle.name
+            assert of in ([], [f"{bundle.name.partition('_')[0]}_unet"]), bundle.name
+
+
+def test_a_start_from_the_encoder_of_a_unet_has_its_weights(tmp_path):
+    unet = ROOT / "bundles" / "dsb2018_unet" / "models" / "model.pt"
+    command = [sys.executable, ROOT / "tools" / "encoder_weights.py", "dsb2018_pspnet", unet, "--output"]
+    for name in ("one", "other"):
+        subprocess.run([*command, tmp_path / name / "model.pt"], check=True, capture_output=True)
+    one, other = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "other"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    encoder = [value for name, value in torch.load(unet, weights_only=True).items() if name.startswith("encoder.")]
+    started = [value for name, value in one.items() if name.startswith("model.encoder.")]
+    assert len(started) > 100
+    assert all(torch.equal(value, wanted.to(value.dtype)) for value, wanted in zip(started, encoder, strict=False))
 
 
 def test_an_average_is_of_two_trainings_before():

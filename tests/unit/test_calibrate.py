@@ -93,3 +93,16 @@ def test_evaluations_of_calibrated_scores_are_refused(tool, project):
     record.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"testing/cells_two: its scores are calibrated; remove it, and run"):
         tool.calibrate(project, project / "runs")
+
+
+def test_a_bundle_without_evaluations_keeps_its_rows_and_its_fragment(tool, project):
+    tool.calibrate(project, project / "runs")
+    files = [project / "docs" / "calibration.md", *sorted((project / "bundles" / "_base" / "pairs").iterdir())]
+    before = [file.read_text() for file in files]
+    for part in ("validation", "testing", "elsewhere"):
+        shutil.rmtree(project / "runs" / part / BUNDLES[0])
+    assert list(tool.calibrate(project, project / "runs")) == [BUNDLES[1]]
+    assert [file.read_text() for file in files] == before
+    shutil.rmtree(project / "runs" / "validation")
+    with pytest.raises(DataError, match="validation has no evaluations of bundles; run"):
+        tool.calibrate(project, project / "runs")

@@ -96,7 +96,7 @@ def test_marked_parts_are_filled_and_their_pictures_are_there_and_small(bundle):
     ("page", "names", "pictures"),
     [
         ("README.md", ["found"], ["docs/found_objects.png"]),
-        ("docs/results.md", ["results", "elsewhere", "models", "curves"], ["four_models.png", "iou_curves.png"]),
+        ("docs/results.md", ["results", "elsewhere", "models", "curves"], ["networks.png", "iou_curves.png"]),
     ],
 )
 def test_pictures_of_all_bundles_are_there_and_small(page, names, pictures):
