@@ -248,7 +248,7 @@ def segment(
             formats = ResultFormats(told("output_format"), tuple(wanted))
             done = DoneImages(output_dir, settings, formats=formats)
             if not told("overwrite"):
-                refuse_results_of_others(output_dir, {item["id"] for item in items}, bundle=bundle.resolve().name)
+                refuse_results_of_others(output_dir, items, bundle=bundle.resolve().name)
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
