@@ -32,6 +32,7 @@ from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 from medseg_ext.tables import read_csv_rows
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
+EMPTY_SHOWN = 3  # in the terminal, of images in which nothing was found
 
 
 class Segmented(NamedTuple):
@@ -56,8 +57,9 @@ class Segmented(NamedTuple):
         """Say in lines for people what was done."""
         done = [row for row in self.rows if row["status"] == "ok"]
         lines = [f"{_count(sum(int(row['objects']) for row in done), 'object')} in {_count(len(done), 'image')}"]
-        if empty := sum(row["objects"] == "0" for row in done):
-            lines.append(f"nothing found in {_count(empty, 'image')}")
+        if empty := [row["image"] for row in done if row["objects"] == "0"]:
+            more = f" and {len(empty) - EMPTY_SHOWN} more, see summary.csv" if len(empty) > EMPTY_SHOWN else ""
+            lines.append(f"nothing found in {_count(len(empty), 'image')}: {', '.join(empty[:EMPTY_SHOWN])}{more}")
         lines += self._remarks()
         if self.unreadable:
             lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")

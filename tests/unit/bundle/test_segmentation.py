@@ -225,6 +225,19 @@ def test_many_unreadable_images_are_not_all_listed(tmp_path):
     assert "  and 5 more, see summary.csv" in lines
 
 
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "nothing found in 1 image: 0.png"),
+        (3, "nothing found in 3 images: 0.png, 1.png, 2.png"),
+        (25, "nothing found in 25 images: 0.png, 1.png, 2.png and 22 more, see summary.csv"),
+    ],
+)
+def test_of_images_in_which_nothing_is_found_the_first_are_named(tmp_path, count, told):
+    rows = [{"image": f"{place}.png", "status": "ok", "objects": "0", "remarks": ""} for place in range(count)]
+    assert told in Segmented(tmp_path, [*rows, {**rows[0], "image": "full.png", "objects": "7"}], None).report()
+
+
 def test_results_of_other_images_are_refused_unless_they_are_to_be_overwritten(images, capsys):
     out = images / "out"
     assert segment(images / "plate1", "--output", out, "--no-gallery") == 0
