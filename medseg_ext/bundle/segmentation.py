@@ -254,7 +254,7 @@ def segment(
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
-        with given_as(overrides):
+        with given_as(overrides), telling_the_cause():
             workers = asdict(carry_out) if is_dataclass(carry_out) else None
             told("provenance").write(goes_on=bool(rows), images=images, workers=workers)
         run = SegmentationRun(bundle, output_dir, overrides, settings, items, rows, done, pictures, verbose)

@@ -16,6 +16,7 @@ from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import LOCK_FILE
 from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.runs.provenance import read_provenance
 
 BUNDLE = ROOT / "bundles" / "dsb2018_unet"
 QUICK_OPTIONS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
@@ -62,6 +63,10 @@ def test_results_among_images_are_refused_in_one_line_before_the_network_is_buil
 def test_the_objects_are_those_of_monais_own_workflow(images):
     assert segment(images / "plate1", "--output", images / "short", "--no-gallery") == 0
     by_monai(images / "plate1", images / "long")
+    engines = [read_provenance(images / each)["engines"] for each in ("short", "long")]
+    assert engines[0] == engines[1]
+    assert engines[0][0]["name"] in ("openvino", "torch")
+    assert engines[0][0]["version"]
     files = sorted(path.name for path in (images / "long").iterdir())
     assert files == sorted(path.name for path in (images / "short").iterdir())
     for name in sorted({*files} - {"provenance_inference.json", DONE_FILE}):  # which tell of each run by itself
