@@ -12,7 +12,7 @@ from typing import Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import as_text, check_id
-from medseg_ext.objects.done_images import DONE_FILE, Item, is_of_same_image, noted_images
+from medseg_ext.objects.done_images import DONE_FILE, Item, Note, is_of_same_image, noted_images
 from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS, coco_part, remove_result
 from medseg_ext.tables import read_csv_rows
 
@@ -26,8 +26,7 @@ def earlier_ids(folder: Path) -> list[str]:
 
     Ids that name no file of the folder are left out.
     """
-    found = dict.fromkeys([*noted_images(folder / DONE_FILE), *(row.get("id") or "" for row in _summary(folder))])
-    return [each for each in found if _names_a_file(each)]
+    return _ids_in(noted_images(folder / DONE_FILE), _summary(folder))
 
 
 def refuse_results_of_others(
@@ -46,7 +45,8 @@ def refuse_results_of_others(
     Raises:
         DataError: there are such results; names the folder, whose they are, and what to do.
     """
-    found = earlier_ids(folder)
+    notes, rows = noted_images(folder / DONE_FILE), _summary(folder)
+    found = _ids_in(notes, rows)
     if not found:
         return
     record = _record(folder)
@@ -62,7 +62,7 @@ def refuse_results_of_others(
         names = ", ".join(others[:NAMED])
         raise DataError(f"{folder} holds the results of other images{whose}{when} ({names}{more}): {remedy}")
     again = [by_id[each] for each in found if each in by_id and each not in kept]
-    if others := list(islice(_of_other_places(folder, again, record), NAMED + 1)):
+    if others := list(islice(_of_other_places(again, notes, rows, record), NAMED + 1)):
         more = " and more" if len(others) > NAMED else ""
         names = as_text(", ".join(others[:NAMED]))
         raise DataError(
@@ -78,10 +78,14 @@ def remove_results(folder: Path, ids: Iterable[str]) -> None:
         coco_part(folder, image_id).unlink(missing_ok=True)
 
 
-def _of_other_places(folder: Path, items: Iterable[Item], record: Mapping[str, Any]) -> Iterator[str]:
+def _of_other_places(
+    items: Iterable[Item],
+    notes: Mapping[str, Note],
+    rows: Iterable[Mapping[str, str]],
+    record: Mapping[str, Any],
+) -> Iterator[str]:
     """Yield where images were, or their ids, whose results are those of another image than the one of that id."""
-    notes = noted_images(folder / DONE_FILE)
-    with_results = {row.get("id") for row in _summary(folder) if row.get("status", "ok") == "ok"}
+    with_results = {row.get("id") for row in rows if row.get("status", "ok") == "ok"}
     settings = record.get("settings")
     given = settings.get("dataset_dir") if isinstance(settings, dict) else None
     named = [Path(os.path.realpath(each)) for each in (given if isinstance(given, list) else [given]) if each]
@@ -93,6 +97,11 @@ def _of_other_places(folder: Path, items: Iterable[Item], record: Mapping[str, A
             place = Path(os.path.realpath(item["image"]))
             if not any(place.is_relative_to(each) for each in named):
                 yield item["id"]
+
+
+def _ids_in(notes: Iterable[str], rows: Iterable[Mapping[str, str]]) -> list[str]:
+    found = dict.fromkeys([*notes, *(row.get("id") or "" for row in rows)])
+    return [each for each in found if _names_a_file(each)]
 
 
 def _summary(folder: Path) -> list[dict[str, str]]:
