@@ -14,6 +14,7 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
 from medseg_ext.objects.done_images import Item, Row
 from medseg_ext.objects.result_folder import ResultFolder
+from medseg_ext.runs.provenance import RunsNetwork
 from medseg_ext.tiling.large_images import LargeImages
 
 
@@ -66,6 +67,7 @@ class LoadedBundle:
         results: the folder of the files.
         evaluator: does what fits in the memory.
         large_images: does the others, tile by tile.
+        network_inferer: runs the network for both, and tells by which engine.
 
     Raises:
         DataError: the bundle names code that is not run unasked; there are no weights.
@@ -95,6 +97,7 @@ class LoadedBundle:
         self.evaluator.state.epoch_length = 1
         self.large_images: LargeImages = told("large_images")
         self.large_images.shows_progress = False
+        self.network_inferer: RunsNetwork = told("network_inferer")
         if loader := self.large_images.weights_loader:  # now, and not for each image
             loader.load()
             self.evaluator.remove_event_handler(loader, Events.STARTED)

@@ -32,9 +32,11 @@ from medseg_ext.objects.remote_results import RemoteResults, refuse_results_amon
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
+from medseg_ext.runs.provenance import note_engines
 from medseg_ext.tables import read_csv_rows
 
 FILES_SHOWN = 20  # in the terminal, of each kind of remark
+EMPTY_SHOWN = 3  # in the terminal, of images in which nothing was found
 
 
 class Segmented(NamedTuple):
@@ -59,8 +61,9 @@ class Segmented(NamedTuple):
         """Say in lines for people what was done."""
         done = [row for row in self.rows if row["status"] == "ok"]
         lines = [f"{_count(sum(int(row['objects']) for row in done), 'object')} in {_count(len(done), 'image')}"]
-        if empty := sum(row["objects"] == "0" for row in done):
-            lines.append(f"nothing found in {_count(empty, 'image')}")
+        if empty := [row["image"] for row in done if row["objects"] == "0"]:
+            more = f" and {len(empty) - EMPTY_SHOWN} more, see summary.csv" if len(empty) > EMPTY_SHOWN else ""
+            lines.append(f"nothing found in {_count(len(empty), 'image')}: {', '.join(empty[:EMPTY_SHOWN])}{more}")
         lines += self._remarks()
         if self.unreadable:
             lines.append(f"{_count(len(self.unreadable), 'image')} could not be done:")
@@ -168,6 +171,7 @@ def run_in_turn(run: SegmentationRun) -> None:
         for item in run.pending:
             results.take_over([loaded.segment(item)])
             bar.update()
+    note_engines(run.output_dir, "inference", [loaded.network_inferer.engine_used])
     results.summarise()
 
 
@@ -280,11 +284,11 @@ def segment(
             formats = ResultFormats(told("output_format"), tuple(wanted))
             done = DoneImages(folder, settings, formats=formats)
             if not told("overwrite"):
-                refuse_results_of_others(folder, {item["id"] for item in items}, bundle=bundle.resolve().name)
+                refuse_results_of_others(folder, items, bundle=bundle.resolve().name)
         rows = done.resume(items) if resume else {}
         if resume:
             print(f"{len(rows)} of {_count(len(items), 'image')} were done before", file=sys.stderr)
-        with given_as(overrides):
+        with given_as(overrides), telling_the_cause():
             workers = asdict(carry_out) if is_dataclass(carry_out) else None
             told("provenance").write(goes_on=bool(rows), images=images, workers=workers, output_dir=target)
         if remote is not None:

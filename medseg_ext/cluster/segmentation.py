@@ -20,6 +20,7 @@ from medseg_ext.files import remove_unfinished, temporary_folder
 from medseg_ext.objects.done_images import Item
 from medseg_ext.objects.result_folder import ResultFolder
 from medseg_ext.pages.gallery_pictures import GalleryPictures
+from medseg_ext.runs.provenance import note_engines
 from medseg_ext.tiling.large_images import View
 
 
@@ -63,8 +64,10 @@ class ClusterSegmentation:
                     [*(item["image"] for item in run.items), *([run.remote.address] if run.remote else [])]
                 ),
             )
-            images = (_Image(order, item, results, run.pictures, bar).task() for item in run.pending)
+            engines: set[tuple[str, str]] = set()
+            images = (_Image(order, item, results, run.pictures, bar, engines).task() for item in run.pending)
             run_tasks(connection.client, images, threads=connection.threads)
+        note_engines(run.output_dir, "inference", engines)
         remove_unfinished(run.output_dir)  # of workers that were killed
         results.summarise()
 
@@ -78,13 +81,20 @@ class _Image:
     """What is to be done for an image."""
 
     def __init__(
-        self, order: Order, item: Item, results: ResultFolder, pictures: GalleryPictures | None, bar: tqdm
+        self,
+        order: Order,
+        item: Item,
+        results: ResultFolder,
+        pictures: GalleryPictures | None,
+        bar: tqdm,
+        engines: set[tuple[str, str]],
     ) -> None:
         self.order = order
         self.item = item
         self.results = results
         self.pictures = pictures
         self.bar = bar
+        self.engines = engines  # takes those that were used
         self._tidying = ExitStack()
         self._workshop = ""  # of a large image
         self._tiles_left = 0
@@ -95,6 +105,8 @@ class _Image:
         return Task(segment_image, (self.order, self.item, self._wants_large()), self._take, self._fail)
 
     def _take(self, answer: Answer) -> Iterable[Task]:
+        if answer.engine is not None:
+            self.engines.add(answer.engine)
         if answer.view is not None:
             self._workshop = str(self._tidying.enter_context(temporary_folder(self.results.output_dir)))
             self._tiles_left = answer.tiles - len(answer.view.glass)

@@ -74,6 +74,7 @@ class Answer(NamedTuple):
         view: of an image that is to be segmented tile by tile.
         tiles: their number.
         views: small and large ones of an image that is done, for a gallery.
+        engine: what runs the network there, see `medseg_ext.runs.provenance.RunsNetwork`.
     """
 
     row: Row | None = None
@@ -81,13 +82,14 @@ class Answer(NamedTuple):
     view: View | None = None
     tiles: int = 0
     views: tuple[Views, Views] | None = None
+    engine: tuple[str, str] | None = None
 
 
 def segment_image(order: Order, item: Item, with_large_views: bool) -> Answer:
     """Segment an image and write its files, or look at a large one."""
     with _bundle_of(order) as bundle:
         bundle.results.with_large_views = with_large_views
-        return bundle.answer(item)
+        return bundle.answer(item)._replace(engine=bundle.network_inferer.engine_used)
 
 
 def segment_tile(order: Order, item: Item, view: View, number: int, workshop: str) -> str | None:

@@ -134,6 +134,8 @@ class EvaluationReport:
         if not is_first_process():
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        if self.provenance:
+            self.provenance.note_engine()
         summary = evaluation.summarise()
         write_metrics(summary, self.output_dir)
         page = write_report(

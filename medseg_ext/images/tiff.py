@@ -85,6 +85,8 @@ class TiffImage:
                     n_others -= len(stack.planes) - 1
                 elif stack is not None:
                     self.channels = Channels(stack.names, (stack.channel,))
+                    if len(stack.planes) == len(pages.planes):  # what is told of the channels says it
+                        n_others = 0
                 self._header = tiff.pages[plane.directory].aspage()
                 self._check(tiff.filehandle.size)
                 names = pages.names_in(plane, n_channels(self._header))

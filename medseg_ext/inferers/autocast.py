@@ -25,12 +25,18 @@ class CPUAutocastInferer(Inferer):
         inferer: does the work.
         device: where the network is.
         amp: False turns it off.
+
+    Attributes:
+        engine_used: "torch", and in which precision it runs the network, that of MONAI's engines on a GPU included.
     """
 
     def __init__(self, inferer: Inferer, *, device: torch.device | str, amp: bool = True) -> None:
         super().__init__()
         self.inferer = inferer
-        self.enabled = amp and torch.device(device).type == "cpu" and cpu_computes_bfloat16()
+        kind = torch.device(device).type
+        self.enabled = amp and kind == "cpu" and cpu_computes_bfloat16()
+        mixed = "bfloat16" if self.enabled else "float16" if amp and kind == "cuda" else None
+        self.engine_used = ("torch", f"{mixed} and float32" if mixed else "float32")
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output, whatever the inner inferer gives."""

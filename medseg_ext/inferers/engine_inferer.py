@@ -57,6 +57,15 @@ class EngineInferer(Inferer):
         self._network: torch.nn.Module | None = None
         self._versions: list[int] = []
         self._run: RunsImages | None = None
+        self._gave_up = False
+
+    @property
+    def engine_used(self) -> tuple[str, str]:
+        """Say what runs the network, or has run it where it could not be converted, and in which precision."""
+        if self.engine is None or self._gave_up:
+            used: tuple[str, str] = getattr(self.inferer, "engine_used", (TORCH, "float32"))
+            return used
+        return self.engine.name, "float32"
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output for an image (B, C, H, W)."""
@@ -72,10 +81,12 @@ class EngineInferer(Inferer):
         if not isinstance(network, torch.nn.Module) or isinstance(network, torch.jit.ScriptModule):
             if self.is_asked_for:
                 raise DataError(f"--engine {self.engine.name} takes no converted network: give --engine torch")
+            self._gave_up = True
             return None
         versions = [tensor._version for tensor in network.state_dict(keep_vars=True).values()]
         if network is not self._network or versions != self._versions:
             self._run = self._made_ready(self.engine, network)
+            self._gave_up = self._run is None
             self._network, self._versions = network, versions
         return self._run
 

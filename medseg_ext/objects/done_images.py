@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +23,7 @@ Item = Mapping[str, str]
 Row = dict[str, Any]
 """What `summary.csv` says of an image, by column."""
 Note = dict[str, Any]
-"""An image that is done: its row of the summary, size and time of its file, and sizes of the files of its results.
+"""An image that is done: its row of the summary, place, size and time of its file, and sizes of those of its results.
 
 What is a folder has the size of all files in it, and the time of the latest.
 """
@@ -37,6 +39,7 @@ def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats
     files = formats.paths(output_dir, item["id"]).values()
     return {
         "row": row,
+        "place": _place_of(item["image"]),
         "input": _known_of(item["image"]),
         "files": [_size_and_time(path)[0] for path in files],
     }
@@ -50,14 +53,15 @@ class DoneImages:
 
     Args:
         output_dir: the folder of the results.
-        settings: all that decides what the results are, in JSON's types: those of others are not gone on with.
+        settings: all that decides what the results are, in JSON's types: those of others are not gone on with. None
+            where it is not known: no run goes on with them.
         formats: which files an image gets.
 
     Attributes:
         when_noted: is called after each note; None for nothing.
     """
 
-    def __init__(self, output_dir: Path, settings: Mapping[str, Any], *, formats: ResultFormats) -> None:
+    def __init__(self, output_dir: Path, settings: Mapping[str, Any] | None, *, formats: ResultFormats) -> None:
         self.output_dir = output_dir
         self.settings = json.loads(json.dumps(settings))
         self.formats = formats
@@ -111,7 +115,7 @@ class DoneImages:
         except FileNotFoundError:
             return {}
         whole = [each for each in map(_parsed, lines) if each is not None]
-        if not whole or "settings" not in whole[0]:
+        if not whole or whole[0].get("settings") is None:
             return {}
         self._refuse_other_settings(whole[0]["settings"])
         return {note["row"]["id"]: note for note in whole[1:]}
@@ -141,13 +145,41 @@ def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
 
 
-def noted_ids(file: Path) -> list[str]:
-    """List the images that a file of notes names; none where there is no such file."""
+def noted_images(file: Path) -> dict[str, Note]:
+    """Give the notes of a file, by the image's id; none where there is no such file."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return []
-    return [str(note["row"]["id"]) for note in map(_parsed, lines) if note is not None and "row" in note]
+        return {}
+    return {str(note["row"]["id"]): note for note in map(_parsed, lines) if note is not None and "row" in note}
+
+
+def is_of_same_image(note: Note, item: Item) -> bool:
+    """Say whether a note is of an image, which may have been edited since, or moved, or is a copy.
+
+    One that is still where it was is told from others by its content, one that was moved by its name, size and time.
+    """
+    before, now = note.get("place"), _place_of(item["image"])
+    if before == now:
+        return True
+    try:
+        if before is not None and _is_still_there(note, before) and Path(before).is_file():
+            return filecmp.cmp(before, now, shallow=False)
+        return note.get("input") == _known_of(item["image"])
+    except (OSError, DataError):
+        return False
+
+
+def _is_still_there(note: Note, place: str) -> bool:
+    try:
+        return note.get("input") == _known_of(place)
+    except (OSError, DataError):
+        return False
+
+
+def _place_of(image: str) -> str:
+    """Give where an image is, the same by whatever links lead there, or what stands for its address."""
+    return image if address_of(image) is not None else os.path.realpath(image)
 
 
 def _known_of(image: str) -> list[Any]:

@@ -140,7 +140,7 @@ class RemoteResults:
 
     def finish(self) -> None:
         """Write to the address what is of all images. Raises: see `put`."""
-        self.put(self.folder / name for name in (DONE_FILE, SUMMARY_FILE, COCO_FILE))
+        self.put(self.folder / name for name in (DONE_FILE, SUMMARY_FILE, COCO_FILE, PROVENANCE_FILE))
 
     def _inner(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -24,7 +24,7 @@ from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
-from medseg_ext.objects.done_images import DONE_FILE, Item, Note, Row, note_image
+from medseg_ext.objects.done_images import DoneImages, Item, Note, Row, note_image
 from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
 from medseg_ext.objects.formats import (
     COCO,
@@ -118,7 +118,8 @@ class ResultFolder:
         formats: which files an image gets.
         intensities: names of the columns of the channels' means.
         viewer: takes each image and its pictures as `ShowPictures`; None if nobody wants them.
-        done: takes a note of each image that is done, by which a later run can go on; None of a run that keeps none.
+        done: takes a note of each image that is done, by which a later run can go on. None until the folder is made
+            ready, which then takes notes of its own: they only tell later runs whose results these are.
         remote: the same folder at an address, which takes the files of each image; None for nothing.
         when_done: is called after each image, be it done or failed, such as by a progress bar; None for nothing.
 
@@ -159,6 +160,7 @@ class ResultFolder:
         self._training_images = TrainingImages.read(known) if known is not None and known.is_file() else None
         self.viewer: Callable[[Item, NDArray[np.uint8], NDArray[np.uint8]], None] | None = None
         self.done: TakesNotes | None = None
+        self._own_notes: DoneImages | None = None
         self.remote: RemoteResults | None = None
         self.when_done: Callable[[], object] | None = None
         self._rows: dict[str, Row] = {}  # by id
@@ -208,9 +210,7 @@ class ResultFolder:
                 if item["id"] not in self._rows:  # done, it has its labels
                     refuse_labels_in(Path(item["image"]), self.object_name)
         if not self.overwrite:
-            refuse_results_of_others(
-                self.output_dir, {item["id"] for item in inputs} | self._rows.keys(), bundle=self.bundle
-            )
+            refuse_results_of_others(self.output_dir, inputs, kept=self._rows.keys(), bundle=self.bundle)
         for path in (path for item in inputs for path in self.formats.others(self.output_dir, item["id"])):
             if os.path.lexists(path):
                 raise DataError(
@@ -242,9 +242,8 @@ class ResultFolder:
             for item in (*self.images.large, *self.images.data):
                 coco_part(self.output_dir, item["id"]).unlink(missing_ok=True)
         if self.done is None:
-            (self.output_dir / DONE_FILE).unlink(missing_ok=True)
-        else:
-            self.done.start()
+            self.done = self._own_notes = DoneImages(self.output_dir, None, formats=self.formats)
+        self.done.start()
         if self.remote is not None:
             self.remote.prune()
         for item, reason in self.images.unreadable:
@@ -264,7 +263,9 @@ class ResultFolder:
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
+            # Nobody goes on by own notes: an image that is gone by now is done all the same.
+            with contextlib.suppress(FileNotFoundError) if self._own_notes else contextlib.nullcontext():
+                self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
         self._tell()
 
     def take_over(self, rows: Iterable[Row]) -> None:
@@ -368,6 +369,9 @@ class ResultFolder:
         if self.formats.zarr_format is not None:
             for row in done:
                 tree_to_disk(self.paths_of(row)[LABEL_MAP])
+        if self._own_notes is not None:
+            self._own_notes.close()
+            self.done = self._own_notes = None
         folder_to_disk(self.output_dir)
         write_atomically(self.output_dir / SUMMARY_FILE, to_csv(columns, rows))
         if done and COCO in self.formats.formats:

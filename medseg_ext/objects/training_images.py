@@ -22,6 +22,8 @@ PLURALS = ("colours", "noise and detail")
 NEIGHBOURS = 3  # training images that an image is compared with: those nearest to it
 # Of images like those of the validation, this part is to be flagged, or one in so many as there are and one more.
 FLAGGED = 0.02
+FEW = 19  # fewer distances set no limit: it would flag more than one in twenty images like them
+SAME = 2e-3  # of each aspect: an image and the one that was prepared of it differ by half of it at most
 NAMED_SHARE = 0.25  # of the squared distance, from which on a person is told of an aspect
 LEAST_SPREAD = 0.01  # of a measure: training images that are all alike tell nothing of it
 DIGITS = 4  # of what is measured and written
@@ -51,7 +53,7 @@ class TrainingImages(NamedTuple):
     Attributes:
         values: of the training images, float (N, measures); NaN where one is unknown.
         spreads: of each measure, float (measures,).
-        threshold: the distance from which on an image is unlike.
+        threshold: the distance from which on an image is unlike; infinite where there are too few images to say.
 
     Source: Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022; here of measures that can
         be told to people. The threshold is that of conformal prediction.
@@ -63,16 +65,25 @@ class TrainingImages(NamedTuple):
 
     @classmethod
     def of(cls, training: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, float]]) -> TrainingImages:
-        """Take the measures of training images, and the threshold from those of validation images; 1 each or more."""
+        """Take the measures of training images, and the threshold from those of validation images; 1 each or more.
+
+        Where the latter are few, so do the distances of training images from the others, which are nearly as many draws
+        of images like them; where both together are few, too, there is no threshold.
+        """
         values = _as_array(training)
         columns = [column[~np.isnan(column)] for column in values.T]
         spreads = np.array(
             [max(LEAST_SPREAD, round(float(each.std()), DIGITS)) if len(each) else 1 for each in columns]
         )
         without = cls(values, spreads, math.inf)
-        distances = sorted(without.distance(each) for each in validation)
-        rank = min(math.ceil((1 - FLAGGED) * (len(distances) + 1)), len(distances))
-        return without._replace(threshold=distances[rank - 1])
+        distances = [without.distance(each) for each in validation]
+        if len(distances) >= FEW:
+            return without._replace(threshold=_limit(distances))
+        if len(values) > 1:
+            both = [*distances, *without._distances_from_others()]
+            if len(both) >= FEW:
+                return without._replace(threshold=max(*distances, _limit(both)))
+        return without
 
     def distance(self, measured: Mapping[str, float]) -> float:
         """Give the distance of an image from the training images, by its measures."""
@@ -80,7 +91,7 @@ class TrainingImages(NamedTuple):
 
     def remark(self, measured: Mapping[str, float]) -> str | None:
         """Tell a person that an image is unlike the training images, and in what; None where it is not."""
-        if self.distance(measured) <= self.threshold:
+        if self.distance(measured) <= self.threshold or self._holds(measured):
             return None
         squares = self._squares(measured).mean(axis=0)
         share: dict[str, float] = {}
@@ -90,6 +101,18 @@ class TrainingImages(NamedTuple):
         named = [aspect for aspect in share if share[aspect] >= least]  # in one order: images share their remarks
         verb = "differ" if len(named) > 1 or named[0] in PLURALS else "differs"
         return f"unlike the training images: its {' and '.join(named)} {verb}; check the result"
+
+    def _holds(self, measured: Mapping[str, float]) -> bool:
+        """Say whether an image is one of the training images; the size of objects may be estimated otherwise."""
+        differences = np.abs(_as_array([measured]) - self.values)[:, : len(ASPECTS)]
+        return bool((differences <= SAME).all(axis=1).any())
+
+    def _distances_from_others(self) -> list[float]:
+        """Give the distance of each training image from all others."""
+        rows = [dict(zip(MEASURES, row, strict=True)) for row in self.values.tolist()]
+        return [
+            self._replace(values=np.delete(self.values, place, axis=0)).distance(row) for place, row in enumerate(rows)
+        ]
 
     def _squares(self, measured: Mapping[str, float]) -> np.ndarray:
         """Give the squared differences to the nearest training images, (neighbours, measures); 0 where unknown."""
@@ -102,7 +125,9 @@ class TrainingImages(NamedTuple):
         content = {
             "format": FORMAT,
             "measures": list(MEASURES),
-            "threshold": math.ceil(self.threshold * 10**DIGITS) / 10**DIGITS,  # the image that set it lies within
+            "threshold": None  # JSON has no infinity
+            if math.isinf(self.threshold)
+            else math.ceil(self.threshold * 10**DIGITS) / 10**DIGITS,  # the image that set it lies within
             "spreads": self.spreads.tolist(),
         }
         head = json.dumps(content, indent=4)[:-2]
@@ -123,9 +148,16 @@ class TrainingImages(NamedTuple):
             spreads = np.array(content["spreads"], dtype=float)
             if values.ndim != 2 or values.shape[1:] != spreads.shape or spreads.shape != (len(MEASURES),):
                 raise ValueError("its rows are of another length")
-            return cls(values, spreads, float(content["threshold"]))
+            threshold = content["threshold"]
+            return cls(values, spreads, math.inf if threshold is None else float(threshold))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} is broken ({error}): {remedy}") from error
+
+
+def _limit(distances: Sequence[float]) -> float:
+    """Give the distance above which so many of further images like these are expected, `FLAGGED` or one in all."""
+    rank = min(math.ceil((1 - FLAGGED) * (len(distances) + 1)), len(distances))
+    return sorted(distances)[rank - 1]
 
 
 def _as_array(measured: Sequence[Mapping[str, float]]) -> np.ndarray:

@@ -9,12 +9,12 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -46,6 +46,14 @@ def provenance_file(folder: Path, workflow: str) -> Path:
     return folder / f"provenance_{workflow}.json"
 
 
+class RunsNetwork(Protocol):
+    """What runs a network, such as `medseg_ext.inferers.EngineInferer`."""
+
+    @property
+    def engine_used(self) -> tuple[str, str]:
+        """Which engine does, by the name of its package, and in which precision."""
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What a run is made with.
@@ -59,6 +67,7 @@ class Provenance:
         ckpt_path: the weights that the run starts with; None has none.
         given: values of those keys, and of parts of the config, that were given for the run; None if nothing tells.
         config_files: those that were named for the run; none are the bundle's own.
+        inferer: runs the network, and tells which engine does; None of a training, in which PyTorch does.
     """
 
     workflow: str
@@ -69,6 +78,7 @@ class Provenance:
     ckpt_path: Any = None
     given: Mapping[str, Any] | None = None
     config_files: Sequence[str] = ()
+    inferer: RunsNetwork | None = None
 
     def write(
         self,
@@ -99,6 +109,11 @@ class Provenance:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, (json.dumps(record, indent=4, default=str) + "\n").encode())
 
+    def note_engine(self) -> None:
+        """Write into the record which engine ran the network, at the end of a run: another may have stood in."""
+        if self.inferer is not None and is_first_process():
+            note_engines(Path(self.output_dir), self.workflow, [self.inferer.engine_used])
+
     def _record(self, images: Sequence[PathLike] | None, output_dir: Path | str | None) -> dict[str, Any]:
         paths = {key: getattr(self, key) for key in PATH_KEYS} | ({"dataset_dir": list(images)} if images else {})
         paths |= {} if output_dir is None else {"output_dir": output_dir}
@@ -122,10 +137,27 @@ class Provenance:
             "given": None if self.given is None else {key: paths.get(key, value) for key, value in self.given.items()},
             "data_set": data_set,
             "weights": describe_file(Path(weights)) if weights else None,
+            "engines": describe_engines([self.inferer.engine_used] if self.inferer else []),
             "versions": versions(),
             "commit": find_commit(),
             "machine": describe_machine(str(self.settings.get("device", "cpu"))),
         }
+
+
+def note_engines(folder: Path, workflow: str, used: Iterable[tuple[str, str]]) -> None:
+    """Write into the record of a run, if it has one, which engines ran the network; see `RunsNetwork`."""
+    file = provenance_file(folder, workflow)
+    engines = describe_engines(used)
+    if engines and file.is_file():
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record.get("engines") != engines:
+            write_atomically(file, (json.dumps({**record, "engines": engines}, indent=4) + "\n").encode())
+
+
+def describe_engines(used: Iterable[tuple[str, str]]) -> list[dict[str, str | None]]:
+    """Give `name`, `version` and `precision` of engines, each once; see `RunsNetwork`."""
+    of = versions()
+    return [{"name": name, "version": of.get(name), "precision": precision} for name, precision in sorted(set(used))]
 
 
 def read_provenance(folder: Path, workflow: str | None = None) -> dict[str, Any]:

@@ -73,12 +73,15 @@ class InThisProcess(cluster.ClusterSegmentation):
     def __call__(self, run: SegmentationRun) -> None:
         results = run.open_results()
         order = order_of(run.bundle, run.output_dir, run.overrides, run.settings, run.pictures.small_bytes)
+        engines: set[tuple[str, str]] = set()
         with cluster.tqdm(disable=True) as bar:
-            waiting = [cluster._Image(order, item, results, run.pictures, bar).task() for item in run.pending]
+            waiting = [cluster._Image(order, item, results, run.pictures, bar, engines).task() for item in run.pending]
             while waiting:
                 task = waiting.pop()
                 waiting += reversed(list(task.take(task.function(*task.arguments))))
         results.summarise()
+        noted = json.loads((run.output_dir / "provenance_inference.json").read_text())["engines"]
+        assert [(each["name"], each["precision"]) for each in noted] == sorted(engines)
 
 
 def test_tasks_of_workers_give_the_files_of_a_serial_run(images, tmp_path):

@@ -15,6 +15,7 @@ from shapely.geometry import shape
 
 from medseg_ext.bundle.segmentation import segment
 from medseg_ext.folder_lock import LOCK_FILE
+from medseg_ext.objects.done_images import DONE_FILE
 from medseg_ext.tiling import large_result_files as outputs
 
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles
@@ -180,6 +181,6 @@ def test_nothing_of_an_image_stays_that_fails_at_the_end(mosaics, tmp_path, monk
     monkeypatch.setattr(outputs, "outlined_objects", fail)
     with pytest.raises(RuntimeError):
         infer(Path(__file__).parents[2] / "bundles/dsb2018_unet", mosaics["dsb2018"], tmp_path, **TILES)
-    left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE}  # which goes with the workflow that failed
+    left = {path.name for path in tmp_path.iterdir()} - {LOCK_FILE, DONE_FILE}  # one goes with the failed workflow
     assert left == {"summary.csv", "provenance_inference.json"}
     assert "no space left" in (tmp_path / "summary.csv").read_text()

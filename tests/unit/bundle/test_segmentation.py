@@ -9,11 +9,14 @@ from bundle_settings import QUICK, ROOT
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from medseg_ext.bundle.causes import cause_of
 from medseg_ext.bundle.find import find_bundle
 from medseg_ext.bundle.segmentation import Segmented
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
+from medseg_ext.folder_lock import LOCK_FILE
 from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.runs.provenance import read_provenance
 
 BUNDLE = ROOT / "bundles" / "dsb2018_unet"
 QUICK_OPTIONS = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
@@ -59,17 +62,52 @@ def test_results_among_images_are_refused_in_one_line_before_the_network_is_buil
 
 def test_the_objects_are_those_of_monais_own_workflow(images):
     assert segment(images / "plate1", "--output", images / "short", "--no-gallery") == 0
-    settings = {**QUICK, "bundle_root": str(BUNDLE), "dataset_dir": str(images / "plate1")}
+    by_monai(images / "plate1", images / "long")
+    engines = [read_provenance(images / each)["engines"] for each in ("short", "long")]
+    assert engines[0] == engines[1]
+    assert engines[0][0]["name"] in ("openvino", "torch")
+    assert engines[0][0]["version"]
+    files = sorted(path.name for path in (images / "long").iterdir())
+    assert files == sorted(path.name for path in (images / "short").iterdir())
+    for name in sorted({*files} - {"provenance_inference.json", DONE_FILE}):  # which tell of each run by itself
+        assert (images / "short" / name).read_bytes() == (images / "long" / name).read_bytes(), name
+
+
+def by_monai(images, output):
     workflow = ConfigWorkflow(
-        str(BUNDLE / "configs" / "inference.json"), workflow_type="infer", logging_file=False,
-        output_dir=str(images / "long"), **settings,
+        str(BUNDLE / "configs" / "inference.json"), workflow_type="infer", logging_file=False, output_dir=str(output),
+        **QUICK, bundle_root=str(BUNDLE), dataset_dir=str(images),
     )  # fmt: skip
     workflow.initialize()
     workflow.run()
-    files = sorted(path.name for path in (images / "long").iterdir())
-    assert sorted({*files, DONE_FILE}) == sorted(path.name for path in (images / "short").iterdir())
-    for name in sorted({*files} - {"provenance_inference.json"}):  # which tells of each run by itself
-        assert (images / "short" / name).read_bytes() == (images / "long" / name).read_bytes(), name
+    workflow.finalize()
+
+
+def test_results_of_images_of_the_same_names_are_not_overwritten_whichever_way_a_run_comes_in(
+    images, monkeypatch, capsys
+):
+    def contents():
+        return {path.name: path.read_bytes() for path in output.iterdir() if path.name != LOCK_FILE}
+
+    monkeypatch.chdir(images)
+    doors = ([], ["--resume"], ["--workers", "2"])
+    for first in ("front door", "MONAI"):
+        output = images / first
+        if first == "MONAI":
+            by_monai(images / "plate2", output)
+            by_monai(images / "plate2", output)  # its own
+        else:
+            for same in (images / "plate2", "plate2/well.png"):
+                assert segment(same, "--output", output) == 0
+        before = contents()
+        for words in doors:
+            assert segment(images / "plate1" / "well.png", "--output", output, *words) == 2
+            told = capsys.readouterr().err.splitlines()[-1]
+            assert told.startswith(f"error: {output} holds the results of other images of the same names")
+        with pytest.raises(RuntimeError) as caught:
+            by_monai(images / "plate1" / "well.png", output)
+        assert "of the same names" in str(cause_of(caught.value))
+        assert contents() == before
 
 
 def test_of_an_image_that_fails_now_nothing_stays_that_an_earlier_run_made(images):
@@ -190,6 +228,19 @@ def test_many_unreadable_images_are_not_all_listed(tmp_path):
     lines = Segmented(tmp_path, rows, None).report()
     assert sum(line.endswith(": broken") for line in lines) == 20
     assert "  and 5 more, see summary.csv" in lines
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "nothing found in 1 image: 0.png"),
+        (3, "nothing found in 3 images: 0.png, 1.png, 2.png"),
+        (25, "nothing found in 25 images: 0.png, 1.png, 2.png and 22 more, see summary.csv"),
+    ],
+)
+def test_of_images_in_which_nothing_is_found_the_first_are_named(tmp_path, count, told):
+    rows = [{"image": f"{place}.png", "status": "ok", "objects": "0", "remarks": ""} for place in range(count)]
+    assert told in Segmented(tmp_path, [*rows, {**rows[0], "image": "full.png", "objects": "7"}], None).report()
 
 
 def test_results_of_other_images_are_refused_unless_they_are_to_be_overwritten(images, capsys):

@@ -28,6 +28,7 @@ from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
+from medseg_ext.objects.done_images import DONE_FILE
 from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects
@@ -105,7 +106,7 @@ def test_every_file_has_the_size_of_its_image_and_agrees_with_the_others(images,
     assert sorted(int(row["area_px"]) for row in table) == [18, 20]
     assert {float(row["mean_green"]) for row in table} == {1.0}
     assert len(json.loads((tmp_path / "out" / "a_objects.geojson").read_text())["features"]) == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names_of("a") | {"summary.csv"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names_of("a") | {"summary.csv", DONE_FILE}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -182,6 +183,7 @@ def test_names_with_spaces_and_other_letters_are_kept(images, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *names_of("Probe 1, Größe 細胞"),
         "summary.csv",
+        DONE_FILE,
     }
 
 
@@ -199,7 +201,7 @@ def test_two_images_that_differ_only_in_case_do_not_share_files(images, tmp_path
     rows = segment(images, tmp_path / "out")
     assert {row["id"]: row["width"] for row in rows.values()} == {"A": "20", "a_2": "25"}
     names = [path.name.lower() for path in (tmp_path / "out").iterdir()]
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 12
 
 
 def test_ids_that_are_one_name_on_some_systems_are_refused(tmp_path):

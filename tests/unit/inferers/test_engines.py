@@ -7,7 +7,7 @@ from monai.inferers import SimpleInferer
 
 from medseg_ext.bundle.exported_networks import load_eager, read_inference_config
 from medseg_ext.errors import DataError
-from medseg_ext.inferers import EngineInferer, engine_inferer
+from medseg_ext.inferers import CPUAutocastInferer, EngineInferer, engine_inferer
 from medseg_ext.inferers.engines import ONNXRuntime, OpenVINO, to_onnx
 from medseg_ext.synthetic.scenes import nucleus_images
 
@@ -86,13 +86,32 @@ def test_auto_leaves_to_pytorch_what_an_engine_cannot_take(caplog):
             return torch.special.bessel_j0(image)
 
     image, network = torch.rand(1, 3, 8, 8), Bessel()
-    torch.testing.assert_close(by("auto")(image, network), network(image))
+    inferer = by("auto")
+    assert inferer.engine_used == ("openvino", "float32")
+    torch.testing.assert_close(inferer(image, network), network(image))
+    assert inferer.engine_used == ("torch", "float32")
     assert "PyTorch runs, more slowly" in caplog.text
     scripted = torch.jit.script(torch.nn.ReLU())
     torch.testing.assert_close(by("auto")(image, scripted), image)
     with pytest.raises(DataError, match="--engine openvino takes no converted network: give --engine torch"):
         by("openvino")(image, scripted)
-    assert by("auto", device="cuda").engine is None
+    assert by("auto", device="cuda").engine_used[0] == "torch"
+
+
+@pytest.mark.parametrize(
+    ("amp", "device", "computes", "precision"),
+    [
+        (True, "cpu", True, "bfloat16 and float32"),
+        (True, "cpu", False, "float32"),
+        (True, "cuda", False, "float16 and float32"),
+        (False, "cpu", True, "float32"),
+        (False, "cuda", True, "float32"),
+    ],
+)
+def test_the_precision_of_pytorch_is_that_of_machine_and_device(monkeypatch, amp, device, computes, precision):
+    monkeypatch.setattr("medseg_ext.inferers.autocast.cpu_computes_bfloat16", lambda: computes)
+    inferer = EngineInferer(CPUAutocastInferer(SimpleInferer(), device=device, amp=amp), engine="torch", device=device)
+    assert inferer.engine_used == ("torch", precision)
 
 
 def test_an_engine_that_cannot_run_is_refused_with_the_remedy(monkeypatch):

@@ -90,6 +90,35 @@ def test_of_images_like_the_validations_few_are_flagged():
     assert np.mean([images.remark(row) is not None for row in rows[400:700]]) <= FLAGGED
 
 
+@pytest.mark.parametrize(("n_training", "n_validation"), [(40, 1), (40, 2), (200, 18), (10, 40)])
+def test_few_validation_images_do_not_flag_images_like_those_of_the_training(n_training, n_validation):
+    rng = np.random.default_rng(0)
+    rows = [dict(zip(MEASURES, row, strict=True)) for row in rng.normal(size=(1000, len(MEASURES)))]
+    images = TrainingImages.of(rows[:n_training], rows[n_training : n_training + n_validation])
+    flagged = np.mean([images.remark(row) is not None for row in rows[n_training:]])
+    assert 0 < flagged < 3 / n_training + 2 * FLAGGED
+    assert images.remark(dict.fromkeys(MEASURES, 9.0)) is not None
+
+
+@pytest.mark.parametrize("n_training", [1, 2, 16])
+def test_too_few_images_to_tell_give_no_remarks(n_training, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [dict(zip(MEASURES, row, strict=True)) for row in rng.normal(size=(18, len(MEASURES)))]
+    TrainingImages.of(rows[:n_training], rows[16:]).write(tmp_path / "known.json")
+    assert TrainingImages.read(tmp_path / "known.json").remark(dict.fromkeys(MEASURES, 9.0)) is None
+
+
+@pytest.mark.parametrize("diameter", [10, 70, None])
+def test_a_training_image_is_never_flagged_though_it_is_unlike_all_others(diameter):
+    pale = measures(np.full((60, 60, 3), (0.9, 0.2, 0.4), dtype=np.float32), 10)
+    usual = [measures(dark_image(seed), 10) for seed in range(40)]
+    images = TrainingImages.of([*usual[:20], pale], usual[20:])
+    assert images.distance(pale) > images.threshold
+    assert images.remark({name: value + 1e-3 for name, value in pale.items()} | {"object_size": 3.0}) is None
+    assert images.remark(measures(np.full((60, 60, 3), (0.9, 0.2, 0.4)), diameter)) is None
+    assert images.remark(measures(np.full((60, 60, 3), (0.9, 0.2, 0.5)), diameter)) is not None
+
+
 def test_what_is_written_is_read_and_does_not_flag_its_validation(tmp_path):
     rng = np.random.default_rng(1)
     rows = [dict(zip(MEASURES, row, strict=True)) for row in rng.normal(size=(40, len(MEASURES)))]

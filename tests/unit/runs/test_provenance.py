@@ -2,6 +2,7 @@ import hashlib
 import json
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,21 @@ def test_a_run_tells_settings_data_weights_versions_and_machine(run, tmp_path):
     assert {"python", "medseg_ext", "torch", "monai", "ignite", "numpy"} <= record["versions"].keys()
     assert record["machine"]["processes"] == 1
     assert changes(tmp_path) == []
+
+
+def test_the_engine_that_ran_is_told_though_another_one_was_to_run(run, tmp_path):
+    inferer = SimpleNamespace(engine_used=("openvino", "float32"))
+    inference = replace(run, workflow="inference", inferer=inferer)
+    inference.write()
+    (engine,) = read_provenance(tmp_path / "run")["engines"]
+    assert engine == {"name": "openvino", "version": provenance.versions()["openvino"], "precision": "float32"}
+    inferer.engine_used = ("torch", "bfloat16 and float32")
+    inference.note_engine()
+    (engine,) = read_provenance(tmp_path / "run")["engines"]
+    assert (engine["name"], engine["version"]) == ("torch", provenance.versions()["torch"])
+    run.write()
+    run.note_engine()  # a training has none
+    assert read_provenance(tmp_path / "run", "train")["engines"] == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +148,7 @@ def test_every_damage_is_told_in_one_line_that_names_the_file(run, tmp_path):
     file = tmp_path / "run" / "provenance_train.json"
     whole = file.read_text()
     record = json.loads(whole)
-    read = record.keys() - {"commit"}
+    read = record.keys() - {"commit", "engines"}  # which people alone read
     damaged = [json.dumps({name: value for name, value in record.items() if name != key}) for key in read]
     damaged += [json.dumps(record | {key: 5.5}) for key in (*read, "earlier")]
     damaged += ["", "[]", "null", "5", "\xff", *(whole[:size] for size in range(1, len(whole) - 2, 97))]
