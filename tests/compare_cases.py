@@ -43,15 +43,15 @@ def evaluate(
     """
     source = folder.parent / f"{folder.name}_source"
     (source / "configs").mkdir(parents=True)
-    (source / "configs" / "metadata.json").write_text(
-        json.dumps({"name": model, "data_set": trained_on or data_set})
-    )
+    (source / "configs" / "metadata.json").write_text(json.dumps({"name": model, "data_set": trained_on or data_set}))
     (source / "dataset.json").write_text(json.dumps({"name": data_set}))
     Image.fromarray(np.full((HEIGHT_PX, WIDTH_PX, 3), 40, np.uint8)).save(source / "image.png")
     if curve:
         rows = [f"{epoch},1,0.5,{iou}" for epoch, iou in enumerate(curve, start=1)]
         (source / "docs").mkdir()
-        (source / "docs" / "iou_curve.csv").write_text("\n".join(["epoch,train_loss,train_iou,validation_iou", *rows]) + "\n")
+        (source / "docs" / "iou_curve.csv").write_text(
+            "\n".join(["epoch,train_loss,train_iou,validation_iou", *rows]) + "\n"
+        )
     image = MetaTensor(torch.zeros(3, HEIGHT_PX, WIDTH_PX), meta={"filename_or_obj": str(source / "image.png")})
 
     def step(engine, name):

@@ -154,7 +154,6 @@ class EvaluationReport:
             logger.info("%s", sentence)
         logger.info("report: %s", page)
 
-
     def _training(self) -> TrainingShown | None:
         evaluation = self.evaluation
         picture, curve = (

@@ -123,7 +123,11 @@ def test_nothing_is_kept_that_finds_objects_worse_than_the_start(tmp_path, caplo
     with caplog.at_level("INFO", "medseg_ext"):
         training.run(3)
     assert kept_weight(tmp_path) == kept
-    told = "started from were the best on the validation images, so they are kept: pq" if kept == 7 else f"kept are the weights of epoch {kept}: pq"
+    told = (
+        "started from were the best on the validation images, so they are kept: pq"
+        if kept == 7
+        else f"kept are the weights of epoch {kept}: pq"
+    )
     assert told in training.best.result
     assert training.best.result in caplog.text
     rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
