@@ -85,8 +85,8 @@ def groups_of(image_ids: Iterable[str], path: Path | None) -> tuple[dict[str, Gr
 
     Args:
         image_ids: the images.
-        path: CSV file as `read_groups` takes it, or None. Its `image_id` are those of the images, or names of files: then
-            what leads to them and what they end on does not count.
+        path: CSV file as `read_groups` takes it, or None. Its `image_id` are those of the images, or names of
+            files: then what leads to them and what they end on does not count.
     Returns: group of each image; the images that the file does not name.
     Raises: DataError: as `read_groups`; the file names none of the images, or one of them under two groups.
     """
@@ -97,8 +97,8 @@ def groups_of(image_ids: Iterable[str], path: Path | None) -> tuple[dict[str, Gr
     missing = [image_id for image_id in image_ids if image_id not in known]
     if len(missing) == len(image_ids):
         raise DataError(
-            f"{path} names none of the images, such as '{image_ids[0]}': image_id is the name of an image's file, with or"
-            " without its ending; give the CSV of this data set"
+            f"{path} names none of the images, such as '{image_ids[0]}': image_id is the name of an image's file, with"
+            " or without its ending; give the CSV of this data set"
         )
     # "image:" keeps a numeric id apart from a group of the same number
     return {image_id: known.get(image_id, Group(f"image:{image_id}")) for image_id in image_ids}, missing

@@ -265,8 +265,8 @@ def _of_which_images(run: EvaluatedRun, metadata: Mapping[str, Any]) -> str:
     images, groups = len(run.ids), count_groups(run.groups)
     return (
         f"Measured on {images} test {'image' if images == 1 else 'images'} of {groups} "
-        f"{'group' if groups == 1 else 'groups'}, of {markdown_text(run.data_set)}. An image that is in no group, such as "
-        "a slide or a patient, is one by itself."
+        f"{'group' if groups == 1 else 'groups'}, of {markdown_text(run.data_set)}. An image that is in no group, "
+        "such as a slide or a patient, is one by itself."
     )
 
 

@@ -70,7 +70,7 @@ def test_names_of_files_are_taken_for_their_images(tmp_path):
 
 
 def test_two_files_of_one_image_in_two_groups_are_refused(tmp_path):
-    with pytest.raises(DataError, match="image 'a' stands in two groups, once as 'a.png'"):
+    with pytest.raises(DataError, match=r"image 'a' stands in two groups, once as 'a\.png'"):
         groups_of(["a"], write(tmp_path, "image_id,group\na.tif,1\na.png,2\n"))
 
 
