@@ -98,11 +98,12 @@ def ship_into_copy(
         raise DataError(f"{target} exists already: give another folder, or leave --from out to ship into that bundle")
     if target.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{target} lies inside the bundle {source}: give a folder outside of it")
+    made = [folder for folder in (target, *target.absolute().parents) if not folder.exists()]
     try:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         return ship_weights(weights, target, evaluation=evaluation, authors=authors)
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(made[-1], ignore_errors=True)
         raise
 
 

@@ -46,7 +46,7 @@ def steps(target: Path, *, epochs: int | None = None) -> list[tuple[str, str]]:
         (
             "prepare it",
             f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"
-            " --name 'Drawn nuclei'",
+            " --name 'Drawn images'",
         ),
         (
             "fine-tune the shipped U-Net",

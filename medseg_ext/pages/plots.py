@@ -72,6 +72,7 @@ def draw_iou_curve(
     if kept_epoch is not None:
         which = "0, the start" if kept_epoch == 0 else f"{kept_epoch}"
         axes.axvline(kept_epoch, color="0.4", linestyle=":", label=f"kept: epoch {which}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="foreground IoU, panoptic quality", ylim=(0, 1), title=title)
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)

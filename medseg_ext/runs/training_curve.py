@@ -65,8 +65,8 @@ def how_it_ended(curve: Path) -> str:
         return ""
     if kept[0] == 0:
         return (
-            f"The weights that the training started from were the best on its validation images, better than after any "
-            f"of its {max(epochs)} epochs, so they were kept."
+            "The weights that the training started from were the best on its validation images, so they were kept: its "
+            f"{max(epochs)} epochs gave none that are better."
         )
     return f"The training kept the weights of epoch {kept[0]} of {max(epochs)}, the best on its validation images."
 

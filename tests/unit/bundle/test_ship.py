@@ -122,7 +122,7 @@ def test_a_copy_gets_the_weights_and_the_bundle_keeps_its_own(bundle, tmp_path, 
     capsys.readouterr()
     assert main([*words, str(copy), "--from", str(bundle)]) == 2
     assert f"{copy} exists already" in capsys.readouterr().err
-    assert main([*words[:1], str(tmp_path / "none.pt"), str(tmp_path / "no"), "--from", str(bundle)]) == 2
+    assert main([*words[:1], str(tmp_path / "none.pt"), str(tmp_path / "no" / "copy"), "--from", str(bundle)]) == 2
     assert not (tmp_path / "no").exists()
 
 
