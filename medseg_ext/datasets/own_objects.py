@@ -18,10 +18,7 @@ from medseg_ext.datasets.sources import Source
 SMALL_PX = 9
 SMALL = f"object of fewer than {SMALL_PX} px"
 PIECES = "object of several pieces that do not touch: two objects may share a label"
-LOBES = (
-    "object with a deep notch and larger than usual: two touching objects may share a label (medseg check, which also "
-    "asks for a waist, names fewer)"
-)
+LOBES = "object with a deep notch and larger than usual: two touching objects may share a label"
 LARGE_FACTOR, MOST_SOLID = 1.25, 0.85  # of the median area; of the convex hull
 NAMES_NO_PART = "object whose class is neither cell nor nucleus"
 NOT_PREPARED = "{} (nuclei alone are prepared: --objects nucleus)"

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, NOT_STATED
-from medseg_ext.datasets.own_objects import NO_CLASS
+from medseg_ext.datasets.own_objects import LOBES, NO_CLASS
 
+NOTE_OF_LOBES = " (medseg check, which also asks for a waist, names fewer)"
 IN_PLURAL = {  # of the reasons that a preparation gives, as they begin or go on
     r"^(object|image|mask|file|link|cell|label map)\b": r"\1s",
     r"^nucleus\b": "nuclei",
@@ -64,7 +65,8 @@ def several(reason: str) -> str:
 
 def _row(entry: tuple[str, Sequence[str]]) -> str:
     reason, names = entry
-    return f"{len(names):>6}  {reason if len(names) == 1 else several(reason)}, e.g. {names[0]}"
+    note = NOTE_OF_LOBES if reason == LOBES else ""
+    return f"{len(names):>6}  {reason if len(names) == 1 else several(reason)}{note}, e.g. {names[0]}"
 
 
 def _all_names(key: str) -> str:
