@@ -34,17 +34,24 @@ def evaluate(
     curve=(),
     kind="fluorescence",
     groups=None,
+    trained_on=None,
     **options,
 ) -> Path:
-    """Evaluate a toy model; the order of `shifts` is that of its images, and `groups` names those of some of them."""
+    """Evaluate a toy model; the order of `shifts` is that of its images, and `groups` names those of some of them.
+
+    Its weights are those of a bundle, which names what they were `trained_on`: by default the data set.
+    """
     source = folder.parent / f"{folder.name}_source"
     (source / "configs").mkdir(parents=True)
-    (source / "configs" / "metadata.json").write_text(json.dumps({"name": model}))
+    (source / "configs" / "metadata.json").write_text(json.dumps({"name": model, "data_set": trained_on or data_set}))
     (source / "dataset.json").write_text(json.dumps({"name": data_set}))
     Image.fromarray(np.full((HEIGHT_PX, WIDTH_PX, 3), 40, np.uint8)).save(source / "image.png")
     if curve:
         rows = [f"{epoch},1,0.5,{iou}" for epoch, iou in enumerate(curve, start=1)]
-        (source / "iou_curve.csv").write_text("\n".join(["epoch,train_loss,train_iou,validation_iou", *rows]) + "\n")
+        (source / "docs").mkdir()
+        (source / "docs" / "iou_curve.csv").write_text(
+            "\n".join(["epoch,train_loss,train_iou,validation_iou", *rows]) + "\n"
+        )
     image = MetaTensor(torch.zeros(3, HEIGHT_PX, WIDTH_PX), meta={"filename_or_obj": str(source / "image.png")})
 
     def step(engine, name):
@@ -60,7 +67,7 @@ def evaluate(
             "class_names": ["background", "nucleus"],
             "bundle_root": str(source),
             "dataset_dir": str(source),
-            "training_dir": str(source),
+            "training_dir": str(source / "models"),
             "facts": {"section": "testing"},
             **options,
         },

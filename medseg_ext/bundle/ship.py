@@ -79,7 +79,35 @@ def write_large_files(bundle: Path) -> Path:
     return file
 
 
-def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None) -> Shipped:
+def ship_into_copy(
+    weights: Path, source: Path, target: Path, *, evaluation: Path | None = None, authors: str | None = None
+) -> Shipped:
+    """Put the weights of a training into a copy of a bundle, see `ship_weights`.
+
+    Args:
+        weights: a plain state dict, such as a run's `model.pt`.
+        source: folder of the bundle, which stays as it is.
+        target: folder of the copy, which must not exist.
+        evaluation: see `ship_weights`.
+        authors: see `ship_weights`.
+
+    Raises:
+        DataError: there is something at `target`; or as `ship_weights` does. No copy is left then.
+    """
+    if target.exists():
+        raise DataError(f"{target} exists already: give another folder, or leave --from out to ship into that bundle")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise DataError(f"{target} lies inside the bundle {source}: give a folder outside of it")
+    made = [folder for folder in (target, *target.absolute().parents) if not folder.exists()]
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        return ship_weights(weights, target, evaluation=evaluation, authors=authors)
+    except BaseException:
+        shutil.rmtree(made[-1], ignore_errors=True)
+        raise
+
+
+def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None, authors: str | None = None) -> Shipped:
     """Put the weights of a training, in half precision, into a bundle, which then tells of them and of no others.
 
     The weights become `models/model.pt`, their hash goes into `large_files.yml`, and the curve that lies beside them
@@ -94,6 +122,8 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
         bundle: the bundle's folder.
         evaluation: output_dir of an evaluation of these weights on test images, for the card; None leaves it without
             figures.
+        authors: whose the weights are, for the metadata; None keeps whom the bundle names, but for the maintainers of
+            this package.
 
     Raises:
         DataError: there are no such weights, they are the bundle's own, the file holds other things, such as the state
@@ -130,10 +160,10 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None)
             _remove(copy, shipped)
     for name in (WORST_FILE, SAMPLES_FILE, LOG_FILE):
         _remove(bundle / "docs" / name, shipped)
-    shipped.written.extend(describe_weights(bundle, origin))
+    shipped.written.extend(describe_weights(bundle, origin, authors=authors))
     if evaluation:
         shipped.written.extend(file for file in write_card(bundle, evaluation).files if file not in shipped.written)
-    return shipped
+    return shipped._replace(removed=[file for file in shipped.removed if file not in shipped.written])
 
 
 def _remove(file: Path, shipped: Shipped) -> None:

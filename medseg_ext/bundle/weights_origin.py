@@ -14,7 +14,9 @@ from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.score_settings import score_settings
 from medseg_ext.bundle.trained_settings import network_settings
+from medseg_ext.datasets.data_set_folder import NOT_STATED
 from medseg_ext.errors import DataError
+from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.images.channels import Choice, is_list, name_of
 from medseg_ext.networks.weights import read_saved
 from medseg_ext.pages.model_card import CARD_FILE
@@ -33,6 +35,7 @@ OF_SCHEDULE = (
     "ema_momentum",
     "seed",
 )
+MAINTAINERS = "The medseg_ext maintainers"  # of the bundles here, as their metadata name them
 NOT_MEASURED = "Not measured for these weights: `medseg card` writes it from an evaluation on test images."
 
 
@@ -45,6 +48,7 @@ class WeightsOrigin:
         data_set: `name`, `licence`, `origin`, `images` and `kinds` of the data set; None where nothing tells.
         settings: of the training.
         start: SHA-256 of the weights that it started from; None is from scratch, or not known.
+        start_name: name of the bundle that these are part of; empty if they are of none.
         started_from_replaced: whether these are the weights that the bundle had before.
         kept: scores of the weights on the validation images, and their epoch; None where nothing tells.
     """
@@ -53,6 +57,7 @@ class WeightsOrigin:
     data_set: Mapping[str, Any] | None
     settings: Mapping[str, Any]
     start: str | None
+    start_name: str
     started_from_replaced: bool
     kept: Mapping[str, float] | None
 
@@ -88,7 +93,7 @@ def read_origin(weights: Path, *, replaced: Path) -> WeightsOrigin:
         )
     folder, digest = weights.parent, describe_file(weights)["sha256"]
     if not provenance_file(folder, "train").is_file():
-        return WeightsOrigin(digest, None, {}, None, False, None)
+        return WeightsOrigin(digest, None, {}, None, "", False, None)
     record = read_provenance(folder, "train")
     first = [*record.get("earlier", []), record][0]
     start = (first["weights"] or {}).get("sha256")
@@ -99,9 +104,16 @@ def read_origin(weights: Path, *, replaced: Path) -> WeightsOrigin:
         data_set={key: data_set.get(key) for key in ("name", "licence", "origin", "images", "kinds")},
         settings=record["settings"],
         start=start,
+        start_name=_bundle_of((first["weights"] or {}).get("path")),
         started_from_replaced=start is not None and start == describe_file(replaced)["sha256"],
         kept=_kept(folder / "checkpoint.pt"),
     )
+
+
+def _bundle_of(weights: str | None) -> str:
+    """Name the bundle whose own weights a file is; empty if it is of none."""
+    path = Path(weights or "")
+    return path.parents[1].name if path.parts[-2:] == Path(WEIGHTS_FILE).parts else ""
 
 
 def _kept(checkpoint: Path) -> Mapping[str, float] | None:
@@ -151,12 +163,22 @@ def change_configs(bundle: Path, changes: Mapping[str, Any]) -> list[Path]:
     return written
 
 
-def describe_weights(bundle: Path, origin: WeightsOrigin) -> list[Path]:
-    """Write what weights come from into metadata, licence and model card of a bundle; returns the files."""
+def describe_weights(bundle: Path, origin: WeightsOrigin, *, authors: str | None = None) -> list[Path]:
+    """Write what weights come from into metadata, licence and model card of a bundle.
+
+    Args:
+        bundle: the bundle's folder.
+        origin: of its weights.
+        authors: whose the weights are; None keeps whom the bundle names, but for the maintainers of this package.
+
+    Returns:
+        The files.
+    """
     metadata_file, licence_file, card = bundle / "configs" / "metadata.json", bundle / LICENCE_FILE, bundle / CARD_FILE
     config = _read(bundle / "configs" / "inference.json")
     class_names = config.get("class_names", [])
     metadata = _metadata(_read(metadata_file), origin, class_names)
+    _tell_authors(metadata, authors)
     _tell_channels(metadata, config.get("channel"))
     former = licence_file.read_text(encoding="utf-8") if licence_file.is_file() else ""
     card.parent.mkdir(exist_ok=True)
@@ -174,6 +196,7 @@ def describe_weights(bundle: Path, origin: WeightsOrigin) -> list[Path]:
 def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list[str]) -> dict[str, Any]:
     known = origin.data_set or {}
     metadata.pop("kinds", None)
+    metadata.pop("recommended", None)  # that was said of other weights
     licence = known.get("licence") or "licence not stated"
     metadata["data_source"] = f"{origin.name}, {licence}" if known and not origin.is_start else "not known"
     metadata["task"] = f"Segmentation of objects in images like those of: {origin.name}"
@@ -193,9 +216,17 @@ def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list
         "sha256": origin.sha256,
         "data_set": {key: value for key, value in known.items() if value} or None,
         "started_from": origin.start,
+        "started_from_bundle": origin.start_name or None,
         "validation": dict(origin.kept) if origin.kept else None,
     }
     return metadata
+
+
+def _tell_authors(metadata: dict[str, Any], authors: str | None) -> None:
+    """Name whose the weights are; nobody is named who did not make them."""
+    if authors or metadata.get("authors", MAINTAINERS) == MAINTAINERS:
+        metadata["authors"] = authors or NOT_STATED
+        metadata["copyright"] = f"Copyright (c) {authors}" if authors else NOT_STATED
 
 
 def _tell_channels(metadata: dict[str, Any], channel: Choice) -> None:

@@ -43,7 +43,11 @@ def steps(target: Path, *, epochs: int | None = None) -> list[tuple[str, str]]:
     to = shlex.quote(f"./{target}" if str(target).startswith("-") else str(target))  # no option of the commands
     return [
         ("draw a synthetic sample in the raw layouts", f"sample {to}/raw"),
-        ("prepare it", f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"),
+        (
+            "prepare it",
+            f"prepare {to}/raw/dsb2018/stage1_train {to}/dsb2018 --groups {to}/raw/dsb2018/groups.csv"
+            " --name 'Drawn images'",
+        ),
         (
             "fine-tune the shipped U-Net",
             f"train --bundle {BUNDLE} --data {to}/dsb2018 --output {to}/run"

@@ -62,7 +62,12 @@ def _add_options(parser: argparse.ArgumentParser, source_help: str, test_help: s
     parser.add_argument("source", type=Path, help=source_help)
     parser.add_argument("target", type=Path, help="data set folder to write; an interrupted run goes on there")
     parser.add_argument("--test", type=Path, metavar="SOURCE", help=test_help)
-    parser.add_argument("--groups", type=Path, metavar="CSV", help="columns image_id, group: a group is never split")
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="CSV",
+        help="columns image_id (name of the image file, with or without its ending), group: a group is never split",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another number is another split (default: 0)")
     parser.add_argument(
         "--fractions",

@@ -16,12 +16,21 @@ def add_command(commands: Any) -> None:
         help="put a training's best weights, in half precision, and what they come from into a bundle",
         description="Put a training's best weights, in half precision, into a bundle, in place of those that it has, "
         "with what they come from: its model card, licence of the data and metadata are written anew, and figures of "
-        "other weights are removed. Copy the bundle first to keep them.",
+        "other weights are removed. --from puts them into a copy, and leaves the bundle as it is.",
     )
     parser.add_argument(
         "weights", type=Path, help="model.pt of a training's output_dir; the files beside it tell what it comes from"
     )
-    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle; with --from, of the copy")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="NAME",
+        help="bundle to copy, its name or folder: that of the training; the copy must not exist",
+    )
+    parser.add_argument(
+        "--authors", metavar="NAMES", help='whose the weights are, for the metadata, such as "A. Smith"'
+    )
     add_trust_option(parser)
     parser.add_argument(
         "--evaluation", type=Path, metavar="FOLDER", help="output of medseg evaluate of these weights, for the card"
@@ -30,9 +39,16 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from medseg_ext.bundle.ship import ship_weights
+    from medseg_ext.bundle.find import find_bundle
 
-    shipped = ship_weights(options.weights, options.bundle, evaluation=options.evaluation)
+    source = find_bundle(options.source) if options.source else None
+    from medseg_ext.bundle.ship import ship_into_copy, ship_weights
+
+    told = {"evaluation": options.evaluation, "authors": options.authors}
+    if source:
+        shipped = ship_into_copy(options.weights, source, options.bundle, **told)
+    else:
+        shipped = ship_weights(options.weights, options.bundle, **told)
     for path in shipped.written:
         print(path)
     for path in shipped.removed:

@@ -24,7 +24,7 @@ def add_command(commands: Any) -> None:
         commands,
         "train",
         "train",
-        "--bundle NAME --data FOLDER --output FOLDER [--from shipped|scratch]",
+        "--bundle NAME --data FOLDER --output FOLDER [--from shipped|scratch] [--verbose]",
         help="train a bundle's network on a data set folder",
         description="Train a bundle's network on a data set folder, whose classes it learns. It starts from the "
         "bundle's shipped weights, with settings that suit the number of images, and keeps them where no epoch finds "
@@ -36,6 +36,7 @@ def add_command(commands: Any) -> None:
         "--from", dest="start", choices=("shipped", "scratch"), help="what it starts from (default: shipped)"
     )
     add_data_options(parser, output_help="for weights, checkpoint, curve and TensorBoard")
+    parser.add_argument("--verbose", action="store_true", help="show all of the log of MONAI and Ignite")
     start = time.time()
     parser.set_defaults(run=_run, advice=lambda options, words: how_to_go_on(options, words, since=start))
 

@@ -155,7 +155,7 @@ def run_command(
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.workflow import run_workflow
 
-    shorten_log()
+    shorten_log(verbose=getattr(options, "verbose", False))
     plan = complete(bundle, overrides) if complete else None
     if is_first_process():
         print("\n".join([f"{workflow} with {bundle}", *(plan.lines if plan else [])]), file=sys.stderr)

@@ -82,7 +82,10 @@ def findings_table(found: Findings) -> str:
     lines = [f"{as_text(found.name)}: {found.images} images, {found.objects} objects"]
     lines += [] if found.findings else ["nothing found"]
     for finding in found.findings:
-        lines.append(f"{finding.gravity:<6}{len(finding.cases):>6}  {finding.problem}")
+        objects = sum(len(case.objects) for case in finding.cases)
+        images = f"{len(finding.cases)} image{'' if len(finding.cases) == 1 else 's'}"
+        where = f" (in {images})" if objects else ""
+        lines.append(f"{finding.gravity:<6}{objects or len(finding.cases):>6}  {finding.problem}{where}")
         lines += [f"{'':14}{case}" for case in finding.cases[:NAMED]]
         if len(finding.cases) > NAMED:
             lines.append(f"{'':14}... and {len(finding.cases) - NAMED} more")

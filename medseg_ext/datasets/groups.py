@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from medseg_ext.datasets.pairing import stem_of
 from medseg_ext.errors import DataError
 
 
@@ -27,7 +28,6 @@ def read_groups(path: Path | str) -> dict[str, Group]:
 
     The kind of microscopy may also be called `cluster`, as in the groups of Data Science Bowl 2018.
 
-
     Raises: DataError: unreadable; a column or a value is missing; an image stands in two groups.
     """
     path = Path(path)
@@ -39,6 +39,21 @@ def read_groups(path: Path | str) -> dict[str, Group]:
         if groups.setdefault(image_id, group) != group:
             raise DataError(f"{path}, line {line}: image '{image_id}' stands in two groups: keep one")
     return groups
+
+
+def _by_image(groups: Mapping[str, Group], image_ids: Collection[str], path: Path) -> dict[str, Group]:
+    """Bring names of files, such as "03_2.tif", to the images that they are; what is an image's id itself stays."""
+    ids = set(image_ids)
+    found = {name: group for name, group in groups.items() if name in ids}
+    for name, group in groups.items():
+        file = name.replace("\\", "/")
+        # images of one name in several folders have ids with the folders in front
+        image_id = next((each for each in (stem_of(file.replace("/", "_")), stem_of(file)) if each in ids), None)
+        if name in ids or image_id is None:
+            continue
+        if found.setdefault(image_id, group) != group:
+            raise DataError(f"{path}: image '{image_id}' stands in two groups, once as '{name}': keep one")
+    return found
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
@@ -70,16 +85,20 @@ def groups_of(image_ids: Iterable[str], path: Path | None) -> tuple[dict[str, Gr
 
     Args:
         image_ids: the images.
-        path: CSV file as `read_groups` takes it, or None.
+        path: CSV file as `read_groups` takes it, or None. Its `image_id` are those of the images, or names of
+            files: then what leads to them and what they end on does not count.
     Returns: group of each image; the images that the file does not name.
-    Raises: DataError: as `read_groups`; the file names none of the images.
+    Raises: DataError: as `read_groups`; the file names none of the images, or one of them under two groups.
     """
     image_ids = list(image_ids)
     if path is None:
         return {image_id: Group(image_id) for image_id in image_ids}, []
-    known = read_groups(path)
+    known = _by_image(read_groups(path), image_ids, path)
     missing = [image_id for image_id in image_ids if image_id not in known]
     if len(missing) == len(image_ids):
-        raise DataError(f"{path} names none of the images, such as '{image_ids[0]}': give the CSV of this data set")
+        raise DataError(
+            f"{path} names none of the images, such as '{image_ids[0]}': image_id is the name of an image's file, with"
+            " or without its ending; give the CSV of this data set"
+        )
     # "image:" keeps a numeric id apart from a group of the same number
     return {image_id: known.get(image_id, Group(f"image:{image_id}")) for image_id in image_ids}, missing

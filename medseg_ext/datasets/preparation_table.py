@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medseg_ext.datasets.data_set_folder import NOT_STATED
+from medseg_ext.datasets.data_set_folder import DATASET_FILE, NOT_STATED
+from medseg_ext.datasets.own_objects import LOBES, NO_CLASS
+
+NOTE_OF_LOBES = " (medseg check, which also asks for a waist, names fewer)"
+IN_PLURAL = {  # of the reasons that a preparation gives, as they begin or go on
+    r"^(object|image|mask|file|link|cell|label map)\b": r"\1s",
+    r"^nucleus\b": "nuclei",
+    r"^(files in images|images that the COCO file names, and) that is\b": r"\1 that are",
+    r": it was\b": ": each was",
+    r"\bso that it may\b": "so that they may",
+    r"\bits (own|file)\b": r"their \1",
+}
 
 
 def summary(dataset: Mapping[str, Any]) -> str:
@@ -19,19 +31,43 @@ def summary(dataset: Mapping[str, Any]) -> str:
     total = {key: sum(count[key] for count in counts.values()) for key in ("images", "objects")}
     for section, count in (counts | {"total": total}).items():
         lines.append(f"{section:<12}{count['images']:>8}{count['objects']:>10}")
-    lines.append("skipped:" + ("" if dataset["skipped"] else " nothing"))
-    lines += [f"{len(names):>6}  {reason}, e.g. {names[0]}" for reason, names in dataset["skipped"].items()]
+    lines.append(f"skipped{_all_names('skipped')}:" if dataset["skipped"] else "skipped: nothing")
+    lines += map(_row, dataset["skipped"].items())
     lines.append(f"pixels claimed by more than one {dataset['object']}: {dataset['overlap_px']}")
     for key, verb in (("labelled", "are labelled"), ("taken", "were taken")):
         if both := dataset.get(key):  # folders of an earlier version have none
             lines.append(f"{both['objects']} objects of {both['area_px']} px together {verb}")
     for each in dataset.get("classes_of_objects", ()):
-        taken = f"taken for {each['taken_for']}" if each["taken_for"] else "left out"
-        lines.append(f"{each['objects']:>6}  objects of the class {each['class']}, {taken}")
+        is_one = each["objects"] == 1
+        which = "without a class" if each["class"] == NO_CLASS else f"of the class {each['class']}"
+        part = each["taken_for"]
+        taken = f"taken for {f'a {part}' if is_one else several(part)}" if part else "left out"
+        lines.append(f"{each['objects']:>6}  {'object' if is_one else 'objects'} {which}, {taken}")
     if told := dataset.get("told"):
-        lines.append("to look at, as it may be meant otherwise:")
-        lines += [f"{len(names):>6}  {reason}, e.g. {names[0]}" for reason, names in told.items()]
+        lines.append(f"to look at, as it may be meant otherwise{_all_names('told')}:")
+        lines += map(_row, told.items())
     lines += [f"{key}: {dataset[key]} (--{key} says it)" for key in ("licence", "origin") if dataset[key] == NOT_STATED]
     if without := dataset["without_group"]:
         lines.append(f"images not in the groups file, each a group by itself: {len(without)}, e.g. {without[0]}")
     return "\n".join(lines)
+
+
+def several(reason: str) -> str:
+    """Say in the plural why objects or files are told.
+
+    >>> several("object of fewer than 9 px"), several("nucleus")
+    ('objects of fewer than 9 px', 'nuclei')
+    """
+    for pattern, text in IN_PLURAL.items():
+        reason = re.sub(pattern, text, reason)
+    return reason
+
+
+def _row(entry: tuple[str, Sequence[str]]) -> str:
+    reason, names = entry
+    note = NOTE_OF_LOBES if reason == LOBES else ""
+    return f"{len(names):>6}  {reason if len(names) == 1 else several(reason)}{note}, e.g. {names[0]}"
+
+
+def _all_names(key: str) -> str:
+    return f" (all names: {DATASET_FILE}, {key})"

@@ -22,7 +22,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.images.channels_tiff import encode_channels_tiff
 from medseg_ext.images.png import encode_png
 
-ERRORS_SHOWN = 10
+ERRORS_SHOWN = 5
 
 
 def write_images(parts: Sequence[RawPart], workspace: Workspace, *, workers: int | None = None) -> dict[str, Note]:
@@ -33,7 +33,7 @@ def write_images(parts: Sequence[RawPart], workspace: Workspace, *, workers: int
         workspace: where to write.
         workers: number of processes; all cores if None.
     Returns: the note of each image.
-    Raises: DataError: naming all unusable files, or the first few of them.
+    Raises: DataError: naming the unusable files, of many the first few, and how many more there are.
     """
     notes: dict[str, Note] = {}
     todo: list[tuple[int, RawImage]] = []
@@ -58,9 +58,17 @@ def write_images(parts: Sequence[RawPart], workspace: Workspace, *, workers: int
             else:
                 notes[image_id] = note_or_error
     if errors:
-        more = [f"... and {len(errors) - ERRORS_SHOWN} more"] if len(errors) > ERRORS_SHOWN else []
-        raise DataError("\n".join(sorted(errors)[:ERRORS_SHOWN] + more))
+        raise DataError(_listed(errors))
     return notes
+
+
+def _listed(errors: Sequence[str]) -> str:
+    """Give one message of all, the lines of a list indented."""
+    if len(errors) == 1:
+        return errors[0]
+    more = [f"and {len(errors) - ERRORS_SHOWN} more"] if len(errors) > ERRORS_SHOWN else []
+    shown = [" ".join(error.split("\n")) for error in sorted(errors)[:ERRORS_SHOWN]]
+    return "\n  ".join([f"{len(errors)} images cannot be taken as they are, and nothing was written:", *shown, *more])
 
 
 def _make_writer(

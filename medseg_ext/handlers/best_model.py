@@ -102,7 +102,10 @@ class BestModel:
         if self.best is None:
             return "no weights were validated, and none are kept"
         if self.best["epoch"] == 0:
-            return f"no epoch was better than the start, which is kept as it was: {self._text(self.best)}"
+            return (
+                "the weights that the training started from were the best on the validation images, so they are kept: "
+                f"{self._text(self.best)}"
+            )
         return f"kept are the weights of epoch {self.best['epoch']:g}: {self._text(self.best)}"
 
     def _text(self, scores: Mapping[str, float]) -> str:

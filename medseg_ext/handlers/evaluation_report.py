@@ -14,13 +14,13 @@ from ignite.engine import Engine, Events
 
 from medseg_ext.images.read import read_prepared
 from medseg_ext.objects.diameters import DIAMETER, noted_sizes
-from medseg_ext.pages.evaluation_page import first_figures, write_report
+from medseg_ext.pages.evaluation_page import TrainingShown, first_figures, write_report
 from medseg_ext.pages.found_and_missed import write_found_and_missed
 from medseg_ext.processes import gather_objects, is_first_process
 from medseg_ext.runs.comparison_tables import TOO_FEW
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
 from medseg_ext.runs.provenance import Provenance
-from medseg_ext.runs.training_curve import PICTURE_FILE, find_training_file
+from medseg_ext.runs.training_curve import CSV_FILE, PICTURE_FILE, find_training_file, how_it_ended
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class EvaluationReport:
             title=", ".join([self.title, *filter(None, [self.evaluation.data_set_name])]),
             headline=self.headline,
             object_name=self.object_name,
-            training_curve=find_training_file(PICTURE_FILE, evaluation.training_dir, evaluation.bundle),
+            training=self._training(),
             pictures=self.pictures,
         )
         evaluation.finish(summary)
@@ -155,6 +155,15 @@ class EvaluationReport:
         for sentence in first_figures(summary, self.object_name):
             logger.info("%s", sentence)
         logger.info("report: %s", page)
+
+    def _training(self) -> TrainingShown | None:
+        evaluation = self.evaluation
+        picture, curve = (
+            find_training_file(file, evaluation.training_dir, evaluation.bundle) for file in (PICTURE_FILE, CSV_FILE)
+        )
+        if picture is None:
+            return None
+        return TrainingShown(picture, evaluation.trained_on.name, how_it_ended(curve) if curve else "")
 
 
 def gathered(images: Sequence[EvaluatedImage]) -> list[EvaluatedImage]:

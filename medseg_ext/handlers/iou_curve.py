@@ -9,9 +9,10 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from medseg_ext.handlers.best_model import BestModel
 from medseg_ext.pages.plots import draw_iou_curve
 from medseg_ext.processes import is_first_process, mean_over_processes
-from medseg_ext.runs.training_curve import CSV_FILE, OBJECT_METRICS, PICTURE_FILE, write_training_curve
+from medseg_ext.runs.training_curve import CSV_FILE, KEPT, OBJECT_METRICS, PICTURE_FILE, write_training_curve
 
 
 class IoUCurve:
@@ -23,12 +24,16 @@ class IoUCurve:
         output_dir: folder of the two files.
         metric: name of the metric in both engines.
         title: heading of the picture.
+        best_model: attached to the evaluator before, to mark the epoch that is kept; None marks the best ones.
     """
 
-    def __init__(self, output_dir: str, *, metric: str = "foreground_iou", title: str = "") -> None:
+    def __init__(
+        self, output_dir: str, *, metric: str = "foreground_iou", title: str = "", best_model: BestModel | None = None
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.metric = metric
         self.title = title
+        self.best_model = best_model
         self.trainer: Engine | None = None
         self.rows: list[dict[str, float]] = []
         self._losses: list[float] = []
@@ -74,8 +79,11 @@ class IoUCurve:
         if not is_first_process():
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_training_curve(self.rows, self.output_dir / CSV_FILE)
-        draw_iou_curve(self.rows, self.output_dir / PICTURE_FILE, title=self.title)
+        best = self.best_model.best if self.best_model else None
+        kept = None if best is None else int(best["epoch"])
+        rows = [{**row, KEPT: math.nan if kept is None else row["epoch"] == kept} for row in self.rows]
+        write_training_curve(rows, self.output_dir / CSV_FILE)
+        draw_iou_curve(rows, self.output_dir / PICTURE_FILE, title=self.title, kept_epoch=kept)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far."""

@@ -23,7 +23,7 @@ from medseg_ext.runs.comparison_tables import (
     headline_rows,
 )
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison
-from medseg_ext.runs.training_curve import read_curve
+from medseg_ext.runs.training_curve import Curve, read_curve
 
 
 def write_comparison(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
@@ -49,9 +49,7 @@ def _write(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
     without_curve: dict[str, list[str]] = {}
     for comparison in comparisons:
         data_set, stem = comparison.data_set, re.sub(r"[^\w.-]+", "_", comparison.data_set)
-        found = {name: read_curve(run.folder) for name, run in comparison.runs.items()}
-        drawable = {name: curve for name, curve in found.items() if curve}
-        without_curve[data_set] = [name for name, curve in found.items() if not curve]
+        drawable, without_curve[data_set] = _curves_of(comparison)
         if drawable:
             curves[data_set] = output_dir / f"curves_{stem}.png"
             draw_curves({data_set: drawable}, curves[data_set])
@@ -61,6 +59,7 @@ def _write(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
     markdown = comparison_markdown(
         comparisons,
         curves={data_set: path.name for data_set, path in curves.items()},
+        without_curve=without_curve,
         pictures={
             data_set: {f"pictures/{path.name}": caption for path, caption in files.items()}
             for data_set, files in pictures.items()
@@ -71,6 +70,28 @@ def _write(comparisons: Sequence[DataSetComparison], output_dir: Path) -> Path:
     page = output_dir / "comparison.html"
     write_atomically(page, _html(comparisons, curves, without_curve, pictures))
     return page
+
+
+def _curves_of(comparison: DataSetComparison) -> tuple[dict[str, Curve], list[str]]:
+    """Give the curves of trainings on the data that are compared, and lines on the runs that have none such."""
+    curves: dict[str, Curve] = {}
+    without, elsewhere, unknown = [], [], []
+    for name, run in comparison.runs.items():
+        curve = read_curve(run.folder)
+        if curve is None:
+            without.append(name)
+        elif run.trained_on.is_evaluated:
+            curves[name] = curve
+        elif run.trained_on.name:
+            elsewhere.append(f"{name} ({run.trained_on.name})")
+        else:
+            unknown.append(name)
+    reasons = {
+        "the evaluation found no iou_curve.csv beside the checkpoint": without,
+        "the training was on other data": elsewhere,
+        "nothing tells on which data the training was": unknown,
+    }
+    return curves, [f"No curve, because {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
 
 
 def _html(

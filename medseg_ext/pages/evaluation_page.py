@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medseg_ext.files import write_atomically
 from medseg_ext.metrics.bootstrap import LEAST_GROUPS
@@ -23,6 +23,20 @@ from medseg_ext.runs.run_folder import picture_path
 REPORT_FILE, HISTOGRAM_FILE, RELIABILITY_FILE = "report.html", "iou_histogram.png", "reliability.png"
 
 
+class TrainingShown(NamedTuple):
+    """What a report shows of the training that the weights come from.
+
+    Attributes:
+        curve: picture of its curve.
+        data_set: name of its data; may be empty.
+        sentence: which weights it kept; may be empty.
+    """
+
+    curve: Path
+    data_set: str
+    sentence: str
+
+
 def write_report(
     folder: Path,
     summary: EvaluationSummary,
@@ -30,7 +44,7 @@ def write_report(
     title: str,
     headline: Sequence[str],
     object_name: str = "object",
-    training_curve: Path | None = None,
+    training: TrainingShown | None = None,
     pictures: int = 6,
 ) -> Path:
     """Write `report.html`, a self-contained page: all pictures are inside, no network is needed.
@@ -41,7 +55,7 @@ def write_report(
         title: heading.
         headline: names of the metrics shown large; the first one ranks the images.
         object_name: what an object is, such as "nucleus".
-        training_curve: a picture of the training's curve, if there is one.
+        training: of the weights, if there is a curve of it.
         pictures: how many of the worst images to show; a third as many of the middle and of the best are shown too.
 
     Returns:
@@ -50,7 +64,10 @@ def write_report(
     key = headline[0]
     histogram = folder / HISTOGRAM_FILE
     draw_histogram([row[key] for row in summary.rows], histogram, label=key)
-    figures = {"foreground IoU during training": training_curve} if training_curve else {}
+    figures = {}
+    if training:
+        data = f" on {training.data_set}" if training.data_set else ""
+        figures[f"foreground IoU during training{data}"] = training.curve
     figures[f"{key} of every image"] = histogram
     (folder / RELIABILITY_FILE).unlink(missing_ok=True)
     if bins := [ReliabilityBin(**each) for each in summary.scores["reliability"]]:
@@ -60,6 +77,7 @@ def write_report(
     content = {
         "title": title,
         "sentences": first_figures(summary, object_name),
+        "training": training.sentence if training else "",
         "facts": summary.facts,
         "headline": headline,
         "metrics": summary.metrics,

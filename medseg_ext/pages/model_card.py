@@ -15,7 +15,7 @@ from PIL import Image
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
-from medseg_ext.metrics.bootstrap import Interval
+from medseg_ext.metrics.bootstrap import Interval, count_groups
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.metrics.summary import per_image_values
 from medseg_ext.pages.evaluation_page import kind_text
@@ -105,7 +105,9 @@ def write_card(
     values = image_scores(run)
     worst, samples = lowest(values[HEADLINE]), nearest_to_quartiles(values[HEADLINE])
     texts = {
-        "metrics": _metrics_text(content["metrics"], run, card, [note, scores_sentence(content["scores"])]),
+        "metrics": _metrics_text(
+            content["metrics"], run, card, [_of_which_images(run, metadata), note, scores_sentence(content["scores"])]
+        ),
         "samples": _pictures_text(
             f"Test images nearest to the quartiles of {HEADLINE}: image, truth, result",
             SAMPLES_FILE,
@@ -253,6 +255,18 @@ def scores_sentence(scores: Mapping[str, Any]) -> str:
         f"Scores: of {fullest['objects']} objects with a score of about {fullest['mean_score']:.2f}, "
         f"{100 * fullest['right']:.0f} % are right (IoU of at least 0.5 with a true one); expected calibration error "
         f"{score_text(_interval(scores['expected_calibration_error']))}, of {scores['objects']} objects."
+    )
+
+
+def _of_which_images(run: EvaluatedRun, metadata: Mapping[str, Any]) -> str:
+    """Say of how many images the figures are, where `medseg ship` wrote the card, and nobody else says it."""
+    if "weights" not in metadata:
+        return ""
+    images, groups = len(run.ids), count_groups(run.groups)
+    return (
+        f"Measured on {images} test {'image' if images == 1 else 'images'} of {groups} "
+        f"{'group' if groups == 1 else 'groups'}, of {markdown_text(run.data_set)}. An image that is in no group, "
+        "such as a slide or a patient, is one by itself."
     )
 
 

@@ -42,13 +42,18 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str = "") -> None:
+def draw_iou_curve(
+    rows: Sequence[dict[str, float]], path: Path, *, title: str = "", kept_epoch: int | None = None
+) -> None:
     """Draw the IoU of training and validation over the epochs, and the panoptic quality of validation.
+
+    Dots mark the scores of the weights that are kept.
 
     Args:
         rows: one dict an epoch with `epoch`, `train_iou`, `validation_iou` and `validation_pq`.
         path: the PNG to write.
         title: heading.
+        kept_epoch: the epoch whose weights are kept; None where nothing tells: then dots mark the best of each score.
     """
     figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
@@ -59,10 +64,15 @@ def draw_iou_curve(rows: Sequence[dict[str, float]], path: Path, *, title: str =
     qualities = [row["validation_pq"] for row in rows]
     axes.plot(epochs, qualities, color="tab:orange", label="panoptic quality (validation)")
     for name, colour in (("validation_iou", "tab:blue"), ("validation_pq", "tab:orange")):
-        best = max(rows, key=lambda row: -1 if math.isnan(row[name]) else row[name])
+        kept = [row for row in rows if row["epoch"] == kept_epoch]
+        best = max(kept or rows, key=lambda row: -1 if math.isnan(row[name]) else row[name])
         axes.plot(best["epoch"], best[name], "o", color=colour)
         if not math.isnan(best[name]):
             axes.annotate(f"{best[name]:.3f}", (best["epoch"], best[name]), (0, 6), textcoords="offset points")
+    if kept_epoch is not None:
+        which = "0, the start" if kept_epoch == 0 else f"{kept_epoch}"
+        axes.axvline(kept_epoch, color="0.4", linestyle=":", label=f"kept: epoch {which}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="foreground IoU, panoptic quality", ylim=(0, 1), title=title)
     axes.grid(color="0.92")
     axes.legend(loc="lower right", frameon=False)

@@ -83,6 +83,7 @@ def comparison_markdown(
     comparisons: Sequence[DataSetComparison],
     *,
     curves: Mapping[str, str],
+    without_curve: Mapping[str, Sequence[str]],
     pictures: Mapping[str, Mapping[str, str]],
     rule: str,
 ) -> str:
@@ -91,6 +92,7 @@ def comparison_markdown(
     Args:
         comparisons: one a data set.
         curves: file of the curves of a data set, relative to the page.
+        without_curve: of each data set, lines on what is not drawn.
         pictures: of each data set, the files of example images, relative to the page, and their captions.
         rule: how the images were chosen.
     """
@@ -103,6 +105,8 @@ def comparison_markdown(
         lines += ["", f"## {markdown_text(comparison.data_set)}", ""]
         if comparison.data_set in curves:
             lines += [f"![IoU during training]({quote(curves[comparison.data_set])})", ""]
+        for line in without_curve[comparison.data_set]:
+            lines += [markdown_text(line), ""]
         lines += markdown_table(["metric", *map(markdown_text, comparison.runs)], _metric_rows(comparison))
         lines += ["", rule]
         for file, caption in pictures[comparison.data_set].items():

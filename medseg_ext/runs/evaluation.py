@@ -35,6 +35,7 @@ from medseg_ext.runs.run_folder import (
     label_map_path,
     save_run,
 )
+from medseg_ext.runs.trained_on import TrainedOn, read_trained_on
 from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
 from medseg_ext.tables import to_csv
 
@@ -149,6 +150,12 @@ class Evaluation:
         """What the data set calls itself; empty without one."""
         return str(read_dataset_json(self.dataset_dir).get("name") or "") if self.dataset_dir else ""
 
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The data that the weights were trained on."""
+        data_set = self.data_set_name or self.title
+        return read_trained_on(self.training_dir, self.bundle, dataset_dir=self.dataset_dir, data_set=data_set)
+
     def start(self) -> None:
         """Forget the images of an earlier evaluation, which is none any more in the folder either."""
         self.images.clear()
@@ -236,7 +243,7 @@ class Evaluation:
             sizes=summarise_sizes(self.images),
             objects=count_objects(self.images),
             scores=summarise_scores(self.images),
-            kinds=_metadata(self.bundle).get("kinds", {}),
+            kinds=self._kinds(),
             model=_model_name(self.bundle) if self.bundle else "",
             rows=rows,
             statistics=statistics,
@@ -270,8 +277,15 @@ class Evaluation:
                 groups=[image.group for image in self.images],
                 truth_digests=[image.truth_digest for image in self.images],
                 statistics=summary.statistics,
+                trained_on=self.trained_on,
             )
         )
+
+    def _kinds(self) -> Mapping[str, str]:
+        """Say what the bundle's names of kinds stand for, which other data may mean otherwise."""
+        metadata = _metadata(self.bundle)
+        own = self.data_set_name in ("", metadata.get("data_set"))
+        return metadata.get("kinds", {}) if own else {}
 
     def _summarise_kinds(self) -> dict[str, dict[str, dict[str, Any]]]:
         kinds = sorted({image.kind for image in self.images})

@@ -13,7 +13,7 @@ The files of an evaluation, beside those that are for people to read (`metrics.j
 | file | what |
 |---|---|
 | `provenance_evaluate.json` | what it was made with (`medseg_ext.runs.provenance`) |
-| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of images, groups and truth |
+| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of images, groups and truth, `trained_on` |
 | `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `groups`, `truth_digests`; `statistics.<metric>` (N, K) |
 | `predictions/<id>.tif`, `truths/<id>.tif` | label maps, at the size of the original image |
 | `comparisons/<id>.png` | of which the first panel is the image, stretched for the eye |
@@ -42,6 +42,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.files import check_ids, write_atomically
 from medseg_ext.metrics.definitions import metrics_for
 from medseg_ext.runs.run_files import EVALUATE_AGAIN, RUN_FILE, STATISTICS_FILE, refuse_no_evaluation
+from medseg_ext.runs.trained_on import TrainedOn
 
 FORMAT = 2  # 1 had no groups
 KEPT_CURVE_FILE = "training_curve.csv"
@@ -63,6 +64,7 @@ class EvaluatedRun:
         groups: group of each image, such as its mosaic or patient; an empty string is an image by itself.
         truth_digests: `digest_of_truth` of each image.
         statistics: of each metric one row an image, float64 (N, K).
+        trained_on: the data that the weights were trained on.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class EvaluatedRun:
     groups: Sequence[str]
     truth_digests: Sequence[str]
     statistics: Mapping[str, Tensor]
+    trained_on: TrainedOn = TrainedOn()
 
     @property
     def fingerprint(self) -> str:
@@ -144,6 +147,7 @@ def save_run(run: EvaluatedRun) -> None:
         "class_names": list(run.class_names),
         "facts": {name: value if isinstance(value, (int, float)) else str(value) for name, value in run.facts.items()},
         "fingerprint": run.fingerprint,
+        "trained_on": run.trained_on._asdict(),
     }
     write_atomically(run.folder / RUN_FILE, json.dumps(content, indent=4) + "\n")
 
@@ -194,4 +198,5 @@ def _run_from(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.
             for name, rows in arrays.items()
             if name.startswith(STATISTICS_PREFIX)
         },
+        trained_on=TrainedOn(**content.get("trained_on", {})),  # which evaluations did not keep before
     )

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medseg_ext.errors import DataError
-from medseg_ext.files import write_atomically
+from medseg_ext.files import read_regular, write_atomically
 from medseg_ext.runs.run_files import EVALUATE_AGAIN
 from medseg_ext.runs.run_folder import KEPT_CURVE_FILE
 
 OBJECT_METRICS = ("pq", "ap_50")
-COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS))
+KEPT = "kept"  # 1 for the epoch whose weights are kept so far, else 0
+COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS), KEPT)
 CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"  # in the output_dir of a training
 Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
 
@@ -46,6 +47,28 @@ def read_curve(folder: Path) -> Curve | None:
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no curve of a training ({error}): {EVALUATE_AGAIN}") from error
     return [(epoch, iou) for epoch, iou in rows if not math.isnan(iou)] or None
+
+
+def how_it_ended(curve: Path) -> str:
+    """Say in a sentence which weights a training kept; empty if its curve does not tell.
+
+    Args:
+        curve: `iou_curve.csv`.
+    """
+    try:
+        rows = list(csv.DictReader(read_regular(curve).decode().splitlines()))
+        epochs = [int(row["epoch"]) for row in rows]
+        kept = [epoch for epoch, row in zip(epochs, rows, strict=True) if row.get(KEPT) == "1"]
+    except (KeyError, TypeError, ValueError):
+        return ""
+    if not kept:
+        return ""
+    if kept[0] == 0:
+        return (
+            "The weights that the training started from were the best on its validation images, so they were kept: its "
+            f"{max(epochs)} epochs gave none that are better."
+        )
+    return f"The training kept the weights of epoch {kept[0]} of {max(epochs)}, the best on its validation images."
 
 
 def find_training_file(name: str, training_dir: Path, bundle: Path | None) -> Path | None:

@@ -29,7 +29,7 @@ def test_a_fine_tuning_that_does_not_help_ends_with_the_start_and_says_so(bundle
     data = sample_data_sets["dsb2018"]
     medseg("train", "--bundle", bundle, "--data", data, "--output", tmp_path, *SHORT, "--learning_rate", 0.03)
     *_, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("result   no epoch was better than the start, which is kept as it was: pq ")
+    assert last.startswith("result   the weights that the training started from were the best on the validation images")
     assert is_shipped(bundle, tmp_path / "model.pt")
     rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]

@@ -173,7 +173,7 @@ def test_other_classes_are_taken_for_nuclei_told_and_left_out_when_asked(tmp_pat
         ("Immune", "nucleus"),
     }
     assert told(dataset)["object of the class Region*, which QuPath ignores"] == 1
-    assert "1  objects of the class Tumor, taken for nucleus" in capsys.readouterr().out
+    assert "1  object of the class Tumor, taken for a nucleus" in capsys.readouterr().out
     fewer = prepare(raw, tmp_path / "out2", "--leave-out", "Tumor", "--fractions", "1", "0", "0")
     assert fewer["taken"]["objects"] == 1
     assert fewer["labelled"]["objects"] == 3

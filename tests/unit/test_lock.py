@@ -1,5 +1,6 @@
 """The lock fits what pyproject.toml asks for."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -50,3 +51,19 @@ def test_a_machine_gets_one_version_of_a_package(python, system):
     applicable = [each.name for each in LOCKED if each.marker is None or each.marker.evaluate(machine)]
     assert len(applicable) == len(set(applicable))
     assert {"torch", "monai", "torchvision"} <= set(applicable)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "bundles").glob("*/configs/metadata.json")), ids=lambda f: f.parts[-3])
+def test_a_bundle_names_the_versions_that_are_locked_and_so_tested(file):
+    metadata = json.loads(file.read_text())
+    named = {
+        "torch": metadata["pytorch_version"],
+        "monai": metadata["monai_version"],
+        "numpy": metadata["numpy_version"],
+    }
+    named |= metadata["required_packages_version"]
+    locked = {canonicalize_name(each.name): version_of(each) for each in LOCKED}
+    wrong = {
+        name: version for name, version in named.items() if locked.get(canonicalize_name(name), version) != version
+    }
+    assert not wrong, "write the version of requirements.lock into bundles/_base, then make render"

@@ -42,6 +42,17 @@ def test_a_run_that_is_tried_again_after_an_error_is_logged(caplog):
     assert log_of(caplog, DataError("of the first"), level=logging.WARNING) == ["the run ends"]
 
 
+def test_a_best_of_one_metric_is_told_only_if_asked_for(caplog):
+    logger = logging.getLogger(OF_RUNS[1])
+    with caplog.at_level(logging.INFO, OF_RUNS[1]):
+        logger.info("Got new best metric of pq: 0.5")
+        assert not caplog.messages
+        logger.filters.clear()
+        shorten_log(verbose=True)
+        logger.info("Got new best metric of pq: 0.5")
+    assert caplog.messages == ["Got new best metric of pq: 0.5"]
+
+
 def test_of_the_reader_of_dicom_only_one_line_is_left_out(caplog):
     for message in (READER_LOGS, "another one"):
         logging.getLogger(OF_READER).warning(message)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from compare_cases import UNET, evaluate
 from monai.apps.utils import HashCheckError
 from monai.bundle import download_large_files
 from training_records import NO_FILE, write_record
@@ -104,6 +105,56 @@ def test_weights_of_which_nothing_tells_are_not_said_to_come_from_anything(bundl
     told = claims_of(bundle)
     assert "What they were trained on is not known" in told
     assert "were trained on these images" not in told
+
+
+def test_a_copy_gets_the_weights_and_the_bundle_keeps_its_own(bundle, tmp_path, capsys):
+    ship_weights(training(tmp_path / "first"), bundle)
+    before = claims_of(bundle), describe_file(bundle / "models" / "model.pt")
+    copy, words = tmp_path / "copies" / "mine", ["ship", str(training(tmp_path / "run", weights=before[1]))]
+    assert main([*words, str(copy), "--from", str(bundle), "--authors", "A. Smith"]) == 0
+    assert (claims_of(bundle), describe_file(bundle / "models" / "model.pt")) == before
+    metadata = json.loads((copy / "configs" / "metadata.json").read_text())
+    assert (metadata["authors"], metadata["copyright"]) == ("A. Smith", "Copyright (c) A. Smith")
+    for file in ("README.md", "data_license.txt"):
+        assert f"started from the weights of the bundle {'`bundle`' if file == 'README.md' else 'bundle'}" in (
+            copy / "docs" / file
+        ).read_text().replace("\n", " ")
+    capsys.readouterr()
+    assert main([*words, str(copy), "--from", str(bundle)]) == 2
+    assert f"{copy} exists already" in capsys.readouterr().err
+    assert main([*words[:1], str(tmp_path / "none.pt"), str(tmp_path / "no" / "copy"), "--from", str(bundle)]) == 2
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_is_told_of_files_is_how_they_are_in_the_end(bundle, tmp_path, capsys):
+    """Pictures of the former weights give way to those of the evaluation."""
+    (bundle / "docs").mkdir()
+    for name in ("samples.png", "training_log.md"):
+        (bundle / "docs" / name).touch()
+    classes = {"class_names": ["background", "nucleus"]}
+    for name in ("evaluate", "inference"):
+        file = bundle / "configs" / f"{name}.json"
+        file.write_text(json.dumps((json.loads(file.read_text()) if file.is_file() else {}) | classes))
+    weights = training(tmp_path / "run")
+    told = {"model": "Net", "data_set": "Own images", "kind": "", "groups": {"a": "x", "b": "x"}}
+    evaluation = evaluate(tmp_path / "evaluation", UNET, **told)
+    write_record(evaluation, workflow="evaluate", settings={}, weights=describe_file(weights))
+    assert main(["ship", str(weights), str(bundle), "--evaluation", str(evaluation)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len({line.partition(":")[0] for line in lines})
+    for path, _, told in (line.partition(": ") for line in lines):
+        assert (bundle / path).exists() is not told.startswith("removed")
+    assert "Measured on 4 test images of 3 groups, of Own images." in (bundle / "docs" / "README.md").read_text()
+
+
+def test_no_maintainer_is_named_for_the_weights_of_others(bundle, tmp_path):
+    file = bundle / "configs" / "metadata.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"authors": "The medseg_ext maintainers"}))
+    for folder, authors, named in (("a", None, "not stated"), ("b", "B. Jones", "B. Jones"), ("c", None, "B. Jones")):
+        ship_weights(training(tmp_path / folder), bundle, authors=authors)
+        assert json.loads(file.read_text())["authors"] == named
+    card = (bundle / "docs" / "README.md").read_text()
+    assert card.index("## When not to use it") < card.index("## Model overview")
 
 
 def test_an_evaluation_of_other_weights_is_refused_and_nothing_is_written(bundle, tmp_path):

@@ -62,6 +62,18 @@ def test_images_that_the_table_lacks_are_reported_and_join_no_group(tmp_path):
     assert groups["1"].name == "2" != groups["2"].name
 
 
+def test_names_of_files_are_taken_for_their_images(tmp_path):
+    path = write(tmp_path, "image_id,group\n03_2.tif,x\nplate/b.ome.tif,y\nc.png,y\nc.png.tif,y\np/d.tif,z\n")
+    groups, missing = groups_of(["03_2", "b", "c.png", "p_d"], path)
+    assert {name: group.name for name, group in groups.items()} == {"03_2": "x", "b": "y", "c.png": "y", "p_d": "z"}
+    assert not missing
+
+
+def test_two_files_of_one_image_in_two_groups_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"image 'a' stands in two groups, once as 'a\.png'"):
+        groups_of(["a"], write(tmp_path, "image_id,group\na.tif,1\na.png,2\n"))
+
+
 def test_the_table_of_another_data_set_is_refused(tmp_path):
     with pytest.raises(DataError, match="names none of the images"):
         groups_of(["a"], write(tmp_path, "image_id,group\nb,1\n"))

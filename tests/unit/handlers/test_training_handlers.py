@@ -22,6 +22,7 @@ from medseg_ext.handlers.iou_curve import IoUCurve
 from medseg_ext.handlers.losses_by_name import LossesByName
 from medseg_ext.handlers.time_left import TimeLeft
 from medseg_ext.runs.provenance import Provenance
+from medseg_ext.runs.training_curve import how_it_ended
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def log(monkeypatch):
         monkeypatch.setattr(logging.getLogger(f"medseg_ext.handlers.{name}"), "disabled", False)
 
 
-NO_OBJECTS = {"validation_pq": "nan", "validation_ap_50": "nan"}  # of an evaluator without these metrics
+NO_OBJECTS = {"validation_pq": "nan", "validation_ap_50": "nan", "kept": "nan"}  # nor one that keeps weights
 
 
 class Training:
@@ -84,7 +85,7 @@ class FineTuning(Training):
         self.evaluator.state.key_metric_name = "pq"
         self.evaluator.run = self.validate_start
         self.best = BestModel(self.network, str(folder / "model.pt"), tie_metric="foreground_iou", guard_metric="ap_50")
-        self.curve = IoUCurve(str(folder))
+        self.curve = IoUCurve(str(folder), best_model=self.best)
         self.curve.set_trainer(self.trainer)
         for handler in (self.best, self.curve):
             handler.attach(self.evaluator)
@@ -122,11 +123,19 @@ def test_nothing_is_kept_that_finds_objects_worse_than_the_start(tmp_path, caplo
     with caplog.at_level("INFO", "medseg_ext"):
         training.run(3)
     assert kept_weight(tmp_path) == kept
-    told = "no epoch was better than the start" if kept == 7 else f"kept are the weights of epoch {kept}: pq"
+    told = (
+        "started from were the best on the validation images, so they are kept: pq"
+        if kept == 7
+        else f"kept are the weights of epoch {kept}: pq"
+    )
     assert told in training.best.result
     assert training.best.result in caplog.text
-    epochs_drawn = [row["epoch"] for row in csv.DictReader((tmp_path / "iou_curve.csv").open())]
-    assert epochs_drawn == ["0", "1", "2", "3"]
+    rows = list(csv.DictReader((tmp_path / "iou_curve.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    kept_epoch = kept % 7
+    assert [row["epoch"] for row in rows if row["kept"] == "1"] == [str(kept_epoch)]
+    sentence = how_it_ended(tmp_path / "iou_curve.csv")
+    assert f"weights of epoch {kept_epoch} of 3" in sentence if kept_epoch else "started from were the best" in sentence
 
 
 @pytest.mark.parametrize("after", [1, 3])

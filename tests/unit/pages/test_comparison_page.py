@@ -129,6 +129,18 @@ def test_the_curve_of_the_training_is_drawn_from_the_run_folder(folders, output)
     assert (output / "curves_SegPC-2021.png").is_file()
 
 
+def test_curves_of_trainings_on_other_data_are_left_out_and_named(folders, tmp_path):
+    """Shipped weights beside own ones: their curve is that of other validation images."""
+    other = evaluate(tmp_path / "shipped", UNET, model="Shipped", trained_on="Elsewhere", curve=[0.9])
+    write_comparison(compare_run_folders([folders[0], other]), tmp_path / "out")
+    for file in ("comparison.html", "comparison.md"):
+        text = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert "No curve, because the training was on other data: Shipped (Elsewhere)." in text
+    assert (tmp_path / "out" / "curves_DSB2018.png").is_file()
+    write_comparison(compare_run_folders([other]), tmp_path / "alone")
+    assert not (tmp_path / "alone" / "curves_DSB2018.png").exists()
+
+
 def test_a_missing_label_map_is_named(folders, tmp_path):
     folder = shutil.copytree(folders[0], tmp_path / "run")
     (folder / "predictions" / "d.tif").unlink()
