@@ -149,7 +149,8 @@ def _description(facts: BundleFacts, folder: Path, shape: tuple[int, ...]) -> di
         {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}},
         {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
     ]
-    doi = metadata["data_set_doi"]
+    of_data_set = metadata.get("data_set_doi")
+    papers = [{"text": metadata["references"][0], "doi": of_data_set}] if of_data_set else []
     return {
         "format_version": FORMAT_VERSION,
         "type": "model",
@@ -160,7 +161,7 @@ def _description(facts: BundleFacts, folder: Path, shape: tuple[int, ...]) -> di
         "version": metadata["version"],
         "tags": facts.tags,
         "cite": [
-            {"text": metadata["references"][0], "doi": doi},
+            *papers,
             {
                 "text": "MONAI: An open-source framework for deep learning in healthcare",
                 "doi": "10.48550/arXiv.2211.02701",

@@ -55,7 +55,7 @@ def read_facts(bundle: Path) -> BundleFacts:
     """
     parser = read_inference_config(bundle)
     metadata = parser["_meta_"]
-    for key in ("weights_license", "data_set", "data_set_doi"):
+    for key in ("weights_license", "data_set"):
         if not metadata.get(key):
             raise DataError(
                 f"{bundle / 'configs' / 'metadata.json'}: has no {key}, without which the model cannot be passed on: "

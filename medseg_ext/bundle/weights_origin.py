@@ -197,6 +197,11 @@ def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list
     known = origin.data_set or {}
     metadata.pop("kinds", None)
     metadata.pop("recommended", None)  # that was said of other weights
+    trained_on = None if origin.is_start else known.get("name")
+    if trained_on is None or trained_on != metadata.get("data_set"):
+        for key in ("data_set", "data_set_doi", "weights_license"):  # the licence is for those to say who trained them
+            metadata.pop(key, None)
+        metadata |= {"data_set": trained_on} if trained_on else {}
     licence = known.get("licence") or "licence not stated"
     metadata["data_source"] = f"{origin.name}, {licence}" if known and not origin.is_start else "not known"
     metadata["task"] = f"Segmentation of objects in images like those of: {origin.name}"

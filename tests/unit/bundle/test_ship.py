@@ -26,6 +26,9 @@ def bundle(tmp_path):
         "intended_use": "Research.",
         "references": [],
         "kinds": {"a": "b"},
+        "data_set": "Theirs",
+        "data_set_doi": "10.1/theirs",
+        "weights_license": "Apache-2.0",
     }
     (configs / "metadata.json").write_text(json.dumps(metadata | {"data_source": "Their images, AP 0.99"}))
     return tmp_path / "bundle"
@@ -61,6 +64,9 @@ def test_a_bundle_tells_of_its_weights_and_nothing_of_others(bundle, tmp_path):
     assert "started from scratch" in told
     assert "- `max_epochs`: 6" in told
     assert json.loads((bundle / "configs" / "inference.json").read_text())["title"] == "Own images"
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata["data_set"] == "Own images"
+    assert not {"data_set_doi", "weights_license"} & set(metadata)
 
 
 def test_what_comes_from_the_former_weights_keeps_their_licence(bundle, tmp_path):
