@@ -194,7 +194,7 @@ def test_the_demos_words_lead_into_its_folder():
     for name in ODD_NAMES + DASHED_NAMES:
         for _, words in steps(Path(name), epochs=1):
             read = vars(parser.parse_known_args(shlex.split(words))[0])
-            paths = [value for value in read.values() if isinstance(value, Path)]
+            paths = [Path(value) for key, value in read.items() if isinstance(value, Path) or key == "output"]
             assert paths
             assert all(path.is_relative_to(Path(name)) for path in paths), (words, paths)
 

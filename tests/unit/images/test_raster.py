@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -232,7 +233,7 @@ def stack_of(how: str) -> bytes:
 def test_a_stack_cut_short_is_refused_or_has_all_its_pages(how, rest):
     data = stack_of(how)
     whole = TiffImage(data, "x.tif").left_out
-    assert "of 5 pages" in whole[0].text
+    assert re.search("of 5 (pages|channels)", whole[0].text)
     for length in range(len(data) // 3, len(data), 97):
         cut = data[:length] + (b"" if rest == "gone" else bytes(len(data) - length))
         with suppress(DataError):
