@@ -19,12 +19,17 @@ class Interruption:
     being imported the process ends at once: libraries swallow the exception, or take it for a failure of their own, and
     there is nothing to tidy up. A second signal ends it at once, too. Forked processes leave Ctrl-C to their parent.
 
+    Args:
+        ends_process: whether nothing but the end of the process comes after the command: a signal then is ignored, as
+            all is done.
+
     Attributes:
         advice: says how to go on, such as "; to go on: medseg ...".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_process: bool = False) -> None:
         self.advice: Callable[[], str] = str
+        self._ends_process = ends_process
         self._number = 0
 
     def guard(self, command: Callable[[], int]) -> int:
@@ -41,14 +46,15 @@ class Interruption:
                 except ValueError:  # in a thread; only the main one can be told
                     break
         try:
-            return command()
+            try:
+                return command()
+            finally:
+                if not self._number:
+                    for number, handler in before.items():
+                        signal.signal(number, signal.SIG_IGN if self._ends_process else handler)
         except BaseException:  # also what a library makes of it
             if not self._number:
                 raise
-        finally:
-            if not self._number:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
         try:
             advice = self.advice()
         except OSError:  # a folder that cannot be looked into

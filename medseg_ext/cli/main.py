@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A module of a command imports what it needs when it runs, so that help and mistakes cost no second.
     """
-    interruption = Interruption()
+    interruption = Interruption(ends_process=arguments is None)
     return interruption.guard(partial(_run, arguments, interruption))
 
 

@@ -128,7 +128,7 @@ from medseg_ext.cli.interruption import Interruption
 def command():
     {}
 
-sys.exit(Interruption().guard(command))
+sys.exit(Interruption(ends_process=True).guard(command))
 """
 
 
@@ -141,6 +141,9 @@ sys.exit(Interruption().guard(command))
         # the second one ends a process that does not come to an end
         ("\n    try: os.kill(os.getpid(), 2)\n    except KeyboardInterrupt: os.kill(os.getpid(), 15)", 143, ""),
         ("raise SystemExit(3)", 3, ""),
+        # when all is done, and Python takes its modules down
+        ("import atexit; atexit.register(os.kill, os.getpid(), 2); return 0", 0, ""),
+        ("import atexit; atexit.register(os.kill, os.getpid(), 15); return 0", 0, ""),
         # forked processes
         (
             "\n    if os.fork() == 0:\n        os.kill(os.getpid(), 2); os._exit(7)"
