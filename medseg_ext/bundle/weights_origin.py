@@ -48,7 +48,7 @@ class WeightsOrigin:
         data_set: `name`, `licence`, `origin`, `images` and `kinds` of the data set; None where nothing tells.
         settings: of the training.
         start: SHA-256 of the weights that it started from; None is from scratch, or not known.
-        start_name: name of the bundle that these are part of; empty if they are of none.
+        start_name: name of the bundle that these are part of; empty if they are of none, or those that the bundle had.
         started_from_replaced: whether these are the weights that the bundle had before.
         kept: scores of the weights on the validation images, and their epoch; None where nothing tells.
     """
@@ -99,13 +99,15 @@ def read_origin(weights: Path, *, replaced: Path) -> WeightsOrigin:
     start = (first["weights"] or {}).get("sha256")
     named = {"name": Path(record["settings"]["dataset_dir"]).name}
     data_set = named | {key: value for key, value in (record["data_set"] or {}).items() if value is not None}
+    from_replaced = start is not None and start == describe_file(replaced)["sha256"]
+    start_name = _bundle_of((first["weights"] or {}).get("path"))
     return WeightsOrigin(
         sha256=digest,
         data_set={key: data_set.get(key) for key in ("name", "licence", "origin", "images", "kinds")},
         settings=record["settings"],
         start=start,
-        start_name=_bundle_of((first["weights"] or {}).get("path")),
-        started_from_replaced=start is not None and start == describe_file(replaced)["sha256"],
+        start_name="" if from_replaced and start_name == _bundle_of(str(replaced)) else start_name,
+        started_from_replaced=from_replaced,
         kept=_kept(folder / "checkpoint.pt"),
     )
 

@@ -15,7 +15,7 @@ from medseg_ext.bundle.values import OverrideError
 from medseg_ext.bundle.workflow import quiet
 from medseg_ext.cluster.connection import Connection, connect, start_workers
 from medseg_ext.cluster.tasks import Task, run_tasks
-from medseg_ext.cluster.worker import Answer, Order, join_tiles, segment_image, segment_tile
+from medseg_ext.cluster.worker import Answer, Order, TileAnswer, join_tiles, segment_image, segment_tile
 from medseg_ext.files import remove_unfinished, temporary_folder
 from medseg_ext.objects.done_images import Item
 from medseg_ext.objects.result_folder import ResultFolder
@@ -125,10 +125,12 @@ class _Image:
             of_image = (self.order, self.item, self._wants_large())
             return Task(join_tiles, (*of_image, view, tiles, self._workshop), self._take, self._fail)
 
-        def take(reason: str | None) -> Iterable[Task]:
+        def take(answer: TileAnswer) -> Iterable[Task]:
             self._tiles_left -= 1
-            if reason is not None:
-                self._fail(reason)
+            if answer.engine is not None:
+                self.engines.add(answer.engine)
+            if answer.reason is not None:
+                self._fail(answer.reason)
             elif not self._tiles_left and not self._has_failed:
                 yield join()
 

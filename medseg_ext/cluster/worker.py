@@ -74,7 +74,7 @@ class Answer(NamedTuple):
         view: of an image that is to be segmented tile by tile.
         tiles: their number.
         views: small and large ones of an image that is done, for a gallery.
-        engine: what runs the network there, see `medseg_ext.runs.provenance.RunsNetwork`.
+        engine: what ran the network there, see `medseg_ext.runs.provenance.RunsNetwork`; None where it did not run.
     """
 
     row: Row | None = None
@@ -85,21 +85,30 @@ class Answer(NamedTuple):
     engine: tuple[str, str] | None = None
 
 
+class TileAnswer(NamedTuple):
+    """What came of a tile: the reason if it failed, else what ran the network, as in `Answer`."""
+
+    reason: str | None = None
+    engine: tuple[str, str] | None = None
+
+
 def segment_image(order: Order, item: Item, with_large_views: bool) -> Answer:
     """Segment an image and write its files, or look at a large one."""
     with _bundle_of(order) as bundle:
         bundle.results.with_large_views = with_large_views
-        return bundle.answer(item)._replace(engine=bundle.network_inferer.engine_used)
+        answer = bundle.answer(item)
+        is_done = answer.row is not None and answer.row["status"] == DONE
+        return answer._replace(engine=bundle.network_inferer.engine_used) if is_done else answer
 
 
-def segment_tile(order: Order, item: Item, view: View, number: int, workshop: str) -> str | None:
-    """Segment a tile of a large image, and write its objects to a file; returns the reason if that fails."""
+def segment_tile(order: Order, item: Item, view: View, number: int, workshop: str) -> TileAnswer:
+    """Segment a tile of a large image, and write its objects to a file."""
     with _bundle_of(order) as bundle:
         try:
             bundle.segment_tile(item, view, number, tile_file(workshop, number))
         except Exception as error:
-            return reason_of(error, item["image"])
-    return None
+            return TileAnswer(reason=reason_of(error, item["image"]))
+        return TileAnswer(engine=bundle.network_inferer.engine_used)
 
 
 def join_tiles(order: Order, item: Item, with_large_views: bool, view: View, tiles: int, workshop: str) -> Answer:
