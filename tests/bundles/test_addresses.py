@@ -169,6 +169,24 @@ def guarded(store):
     return Guarded
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "rc"),
+    [
+        (None, [], 0),  # somebody else's
+        (["--formats", "csv,coco"], ["--formats", "geojson"], 2),  # refused before the run begins
+    ],
+)
+def test_a_coco_file_that_a_run_does_not_write_stays_as_it_is(before, now, rc, images, store):
+    run = [images / "inner", "--output", "memory://lab/run", "--no-gallery"]
+    store.pipe("/lab/run/coco.json", b'{"info": {"description": "by hand"}, "images": []}')
+    if before is not None:
+        store.rm("/lab/run/coco.json")
+        assert segment(*run, *before) == 0
+    content = store.cat("/lab/run/coco.json")
+    assert segment(*run, *now) == rc
+    assert store.cat("/lab/run/coco.json") == content
+
+
 def test_an_upload_that_fails_is_told_with_its_address_and_the_others_are_done(images, guarded, capsys):
     few = [images / "inner", images / "well #1? 50%.png", "--output", "guarded://lab/run", "--no-gallery"]
     guarded.refused = "well #1? 50%_overlay"

@@ -187,6 +187,25 @@ def test_what_is_at_an_address_cannot_lead_out_of_the_local_folder(store, tmp_pa
     assert not list(tmp_path.rglob("evil"))
 
 
+def test_what_is_here_without_its_content_is_never_written_to_the_address(store, tmp_path):
+    tmp_path /= "out"
+    there = {"coco.json": b'{"info":{"description":"Objects found by medseg segment"}, 1', "a_classes.png": b"123"}
+    there |= {"a_instances.ome.zarr/zarr.json": b"{}", "a_instances.ome.zarr/0/c": b"4567", "gallery.html": b"<p>"}
+    for name, content in there.items():
+        store.pipe(f"/run/{name}", content)
+    results = RemoteResults("memory://run", tmp_path)
+    results.mirror()
+    assert {name: (tmp_path / name).stat().st_size for name in there} == {name: len(there[name]) for name in there}
+    RemoteResults("memory://run", tmp_path).put(tmp_path.iterdir())  # as another process does
+    results.put(tmp_path.iterdir())
+    results.finish()
+    (tmp_path / "gallery.html").write_bytes(b"<q>")
+    (tmp_path / "a_instances.ome.zarr" / "0" / "c").write_bytes(b"89ab")
+    results.put(tmp_path.iterdir())
+    now = there | {"gallery.html": b"<q>", "a_instances.ome.zarr/0/c": b"89ab"}
+    assert {name.removeprefix("/run/"): store.cat(name) for name in store.find("/run")} == now
+
+
 def test_a_name_that_is_a_pattern_removes_itself_alone(store):
     for name in ("a?.csv", "ab.csv", "[ab].csv", "z?.zarr/0", "zz.zarr/0"):
         store.pipe(f"/run/{name}", b"")
