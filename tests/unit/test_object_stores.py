@@ -1,6 +1,7 @@
 """What is at addresses is listed and read, and each fault is one line with the address and the remedy."""
 
 import sys
+import traceback
 from pathlib import Path
 
 import fsspec
@@ -12,6 +13,7 @@ from PIL import Image
 from served_folders import serve
 
 from medseg_ext import object_stores
+from medseg_ext.addresses import address_of, place, trace_without_secrets, without_secrets
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import FolderLock
@@ -125,6 +127,42 @@ def test_faults_of_a_server_are_told_in_one_line(served):
     served.server_close()
     with pytest.raises(DataError, match=r"\(ClientConnectorError: .*\): check the address and the connection, and try"):
         list_images(f"{served.url}/plate/50%2525.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://h/a.png?region=0,0,9,9&token=SECRET", "https://h/a.png"),
+        ("https://h/a.png?by=it's&at=(1]&x=a::b&token=SECRET", "https://h/a.png"),
+        ("zip://a?.png::https://h/z.zip?x=a,b&sig=SECRET", "zip://a?.png::https://h/z.zip"),
+        ("simplecache::https://h/a::b.png?SECRET", "simplecache::https://h/a::b.png"),
+        ("https://ada:SEC/RET@h/a.png", "https://h/a.png"),
+        ("https://ada:p?SECRET@h:80/a@2x.png", "https://h:80/a@2x.png"),
+        ("https://SECRET@h/a.png", "https://h/a.png"),
+        ("sftp://ada:p@SECRET@h/a.png", "sftp://h/a.png"),
+        ("https://h:8080/thumbs/a@2x.png", "https://h:8080/thumbs/a@2x.png"),
+        ("github://org:repo@main/a.png", "github://org:repo@main/a.png"),
+        ("abfs://container@account/a.png", "abfs://container@account/a.png"),
+        ("s3://bucket/what?.png", "s3://bucket/what?.png"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret_and_with_all_else(given, shown):
+    message = f"it (403, url='{given}') failed, {given}: no"
+    if "'" not in given and "?SECRET@" not in given:
+        assert "SECRET" not in without_secrets(message)  # also of what nobody has given
+    assert (place(given), address_of(shown)) == (shown, given)
+    assert without_secrets(message) == f"it (403, url='{shown}') failed, {shown}: no"
+
+
+def test_no_traceback_has_the_signature_of_an_address(served):
+    served.forbidden = "a%20b"
+    address = place(f"{served.url}/plate/a b.png?at=0,0&signature=SECRET")
+    with pytest.raises(DataError, match="ClientResponseError: 403") as error:
+        read_rgb(address)
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
+    raised = ValueError(f"403, url='{address_of(address)}'")
+    assert "ValueError: 403, url='http" in trace_without_secrets(raised)
+    assert "SECRET" not in trace_without_secrets(raised)
 
 
 def test_a_missing_package_is_told_with_its_command(monkeypatch):
