@@ -18,7 +18,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medseg_ext.addresses import PathLike, address_of, inside, is_http, naming_path, shown, without_secrets
+from medseg_ext.addresses import PathLike, address_of, inside, is_http, naming_path, secrets_of, shown, without_secrets
 from medseg_ext.errors import DataError, is_disk_full, is_out_of_memory
 
 COPIES_KEPT = 2  # of files that are fetched, in a process: the one that is read, and one more
@@ -84,8 +84,11 @@ def told(place: PathLike, *, doing: str = "read") -> Iterator[None]:
         origin = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
         if isinstance(origin, FileNotFoundError) or _status(origin) == "404":
             hint = ", where # and ? in names are written %23 and %3F" if is_http(os.fspath(place)) else ""
-            raise NotThereError(f"{shown(place)} is not there: check the address{hint}") from error
-        raise DataError(f"{shown(place)} {_what_and_remedy(origin, place, doing)}") from error
+            what: DataError = NotThereError(f"{shown(place)} is not there: check the address{hint}")
+        else:
+            what = DataError(f"{shown(place)} {_what_and_remedy(origin, place, doing)}")
+        # Whoever prints a traceback prints the texts of clients, too, which have the whole address.
+        raise what from (None if secrets_of([shown(place)]) else error)
 
 
 def reason(error: BaseException) -> str:

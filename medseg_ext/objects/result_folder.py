@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.addresses import address_of
+from medseg_ext.addresses import address_of, trace_without_secrets
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
 from medseg_ext.images.channels import Choice, is_list
@@ -353,7 +353,8 @@ class ResultFolder:
             self.compare_with_training_images(item, image, sizes.get(DIAMETER))
             self.add(item, summarise_objects(table, image.shape[:2]) | sizes)
         except Exception as error:
-            logger.exception("the objects of %s cannot be written", as_text(item["image"]))
+            trace = trace_without_secrets(error)
+            logger.error("the objects of %s cannot be written\n%s", as_text(item["image"]), trace)
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:
