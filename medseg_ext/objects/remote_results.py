@@ -121,7 +121,7 @@ class RemoteResults:
 
     def drop(self, paths: Iterable[Path]) -> None:
         """Remove files from the address, if they are there. Raises: DataError: one cannot be removed."""
-        names = {path.name for path in paths} & self._there
+        names = {path.name for path in paths}  # whichever process has put them there
         self._there -= names
         remove(self.address, sorted(names))
 

@@ -263,8 +263,7 @@ class ResultFolder:
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            # Nobody goes on by own notes: an image that is gone by now is done all the same.
-            with contextlib.suppress(FileNotFoundError) if self._own_notes else contextlib.nullcontext():
+            with contextlib.suppress(FileNotFoundError) if self._own_notes else contextlib.nullcontext():  # see `done`
                 self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
         self._tell()
 

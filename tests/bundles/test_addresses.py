@@ -148,10 +148,11 @@ def assert_same_results(local, store):
 
 
 class Guarded(MemoryFileSystem):
-    """A store that takes no file whose name has `refused` in it."""
+    """A store that takes no file whose name has `refused` in it, and may tell nothing of images with results."""
 
     protocol = "guarded"
-    refused = ""
+    refused = "\0"
+    is_deaf = False
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -162,11 +163,28 @@ class Guarded(MemoryFileSystem):
             raise PermissionError(f"403 for {rpath}")
         super().put_file(lpath, rpath, **options)
 
+    def info(self, path, **options):
+        if self.is_deaf and path.startswith("/images/") and self.find("/lab/run/a_overlay.png"):
+            raise TimeoutError
+        return super().info(path, **options)
+
 
 @pytest.fixture
 def guarded(store):
+    Guarded.refused, Guarded.is_deaf = "\0", False
     fsspec.register_implementation("guarded", Guarded, clobber=True)
     return Guarded
+
+
+def test_an_image_that_is_done_but_cannot_be_noted_keeps_its_results(images, guarded, capsys):
+    guarded().pipe("/images/a.png", (images / "well #1? 50%.png").read_bytes())
+    run = ["guarded://images/a.png", "--output", "guarded://lab/run", "--no-gallery"]
+    guarded.is_deaf = True
+    assert segment(*run) == 0
+    guarded.is_deaf = False
+    assert {"/lab/run/a_overlay.png", "/lab/run/a_instances.tif"} <= set(guarded().find("/lab"))
+    assert segment(*run, "--resume") == 0
+    assert "0 of 1 image were done before" in capsys.readouterr().err.replace("images", "image")
 
 
 @pytest.mark.parametrize(

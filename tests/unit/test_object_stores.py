@@ -244,6 +244,13 @@ def test_what_is_here_without_its_content_is_never_written_to_the_address(store,
     assert {name.removeprefix("/run/"): store.cat(name) for name in store.find("/run")} == now
 
 
+def test_what_another_process_has_put_there_is_dropped(store, tmp_path):
+    (tmp_path / "a_classes.png").write_bytes(b"1")
+    RemoteResults("memory://run", tmp_path).add([tmp_path / "a_classes.png"])
+    RemoteResults("memory://run", tmp_path).drop([tmp_path / "a_classes.png", tmp_path / "never.zarr"])
+    assert not store.find("/run/")
+
+
 def test_a_name_that_is_a_pattern_removes_itself_alone(store):
     for name in ("a?.csv", "ab.csv", "[ab].csv", "z?.zarr/0", "zz.zarr/0"):
         store.pipe(f"/run/{name}", b"")
