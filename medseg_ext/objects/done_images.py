@@ -154,6 +154,16 @@ def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
 
 
+def with_announced(notes: str, items: Iterable[Item]) -> str:
+    """Add to the content of a file of notes the images that are to be done, behind its settings.
+
+    By these, a later run is told of images of other places, but does not take them for done.
+    """
+    settings, _, rest = notes.partition("\n")
+    announced = ({"row": {"id": item["id"]}, "place": _place_of(item["image"])} for item in items)
+    return f"{settings}\n{''.join(map(_line, announced))}{rest}"
+
+
 def noted_images(file: Path) -> dict[str, Note]:
     """Give the notes of a file, by the image's id; none where there is no such file."""
     try:

@@ -15,7 +15,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.files import NOT_IN_IDS, check_inner_path
 from medseg_ext.object_stores import NotThereError, download, list_folder, read_start, remove, sizes_below, upload
 from medseg_ext.objects.coco import BEGINNING, COCO_FILE
-from medseg_ext.objects.done_images import DONE_FILE, Item
+from medseg_ext.objects.done_images import DONE_FILE, Item, with_announced
 from medseg_ext.objects.earlier_results import PROVENANCE_FILE, SUMMARY_FILE
 from medseg_ext.objects.formats import COCO_PART_ENDING, ENDINGS, LABEL_MAP, LABEL_MAP_ENDINGS
 
@@ -42,6 +42,7 @@ class RemoteResults:
         self.address = address
         self.folder = folder
         self._there: set[str] = set()
+        self._announced: Sequence[Item] = ()
         self._noted = monotonic()
 
     def mirror(self) -> None:
@@ -129,19 +130,35 @@ class RemoteResults:
         """Remove from the address what was removed from the local folder. Raises: see `drop`."""
         self.drop([path for path in map(self.folder.joinpath, self._there) if not path.exists()])
 
+    def announce(self, items: Iterable[Item]) -> None:
+        """Write to the address which images are to be done, so that it tells whose results are there after any end.
+
+        Raises: see `put`.
+        """
+        self._announced = tuple(items)
+        self._put_notes()
+
     def keep_notes(self) -> None:
         """Write the notes of images that are done to the address, every `NOTES_EVERY_S` seconds."""
         if monotonic() - self._noted < NOTES_EVERY_S:
             return
         self._noted = monotonic()
         try:
-            self.put([self.folder / DONE_FILE])
+            self._put_notes()
         except DataError as error:  # at the end it is one
             logger.warning("%s; tried again in %.0f s", error, NOTES_EVERY_S)
 
     def finish(self) -> None:
         """Write to the address what is of all images. Raises: see `put`."""
         self.put(self.folder / name for name in (DONE_FILE, SUMMARY_FILE, COCO_FILE, PROVENANCE_FILE))
+
+    def _put_notes(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, DONE_FILE)
+            notes = (self.folder / DONE_FILE).read_text(encoding="utf-8")
+            file.write_text(with_announced(notes, self._announced), encoding="utf-8", newline="\n")
+            upload(self.address, {DONE_FILE: file})
+        self._there.add(DONE_FILE)
 
     def _inner(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

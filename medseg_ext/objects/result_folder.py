@@ -246,6 +246,8 @@ class ResultFolder:
         self.done.start()
         if self.remote is not None:
             self.remote.prune()
+            inputs = (*self.images.large, *self.images.data)
+            self.remote.announce(item for item in inputs if item["id"] not in self._rows)
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 

@@ -152,6 +152,7 @@ class Guarded(MemoryFileSystem):
 
     protocol = "guarded"
     refused = "\0"
+    notes_taken = 99
     is_deaf = False
 
     @classmethod
@@ -159,7 +160,9 @@ class Guarded(MemoryFileSystem):
         return super()._strip_protocol(path.removeprefix("guarded://"))
 
     def put_file(self, lpath, rpath, **options):
-        if self.refused in rpath:
+        if rpath.endswith("done.jsonl"):
+            Guarded.notes_taken -= 1
+        if self.refused in rpath or Guarded.notes_taken < 0:
             raise PermissionError(f"403 for {rpath}")
         super().put_file(lpath, rpath, **options)
 
@@ -171,9 +174,30 @@ class Guarded(MemoryFileSystem):
 
 @pytest.fixture
 def guarded(store):
-    Guarded.refused, Guarded.is_deaf = "\0", False
+    Guarded.refused, Guarded.notes_taken, Guarded.is_deaf = "\0", 99, False
     fsspec.register_implementation("guarded", Guarded, clobber=True)
     return Guarded
+
+
+def test_results_of_a_run_that_was_killed_at_once_are_not_overwritten_by_those_of_other_images(
+    images, guarded, capsys, tmp_path
+):
+    few = [images / "inner", images / "well #1? 50%.png"]
+    to = ["--output", "guarded://lab/run", "--no-gallery"]
+    guarded.refused = "done.jsonl"  # as if it were killed before it could write its notes at the end
+    assert segment(*few, *to) == 2  # nor does it begin without
+    guarded.refused, guarded.notes_taken = "\0", 1
+    assert segment(*few, *to) == 2
+    left = {name: guarded().cat(name) for name in guarded().find("/lab/run")}
+    assert "/lab/run/plate & lid_overlay.png" in left
+    guarded.notes_taken = 99
+    (tmp_path / "plate & lid.png").write_bytes((images / "well #1? 50%.png").read_bytes())
+    capsys.readouterr()
+    assert segment(tmp_path, *to) == 2
+    assert "guarded://lab/run holds the results of other images" in capsys.readouterr().err
+    assert {name: guarded().cat(name) for name in guarded().find("/lab/run")} == left
+    assert segment(*few, *to, "--resume") == 0
+    assert "0 of 2 images were done before" in capsys.readouterr().err
 
 
 def test_an_image_that_is_done_but_cannot_be_noted_keeps_its_results(images, guarded, capsys):
