@@ -154,10 +154,13 @@ def inside(address: str, name: str) -> str:
 
     >>> inside("s3://bucket/run/", "a.csv"), inside("zip://images::s3://bucket/a.zip", "a.png")
     ('s3://bucket/run/a.csv', 'zip://images/a.png::s3://bucket/a.zip')
+    >>> inside("zip://::s3://bucket/a.zip", "a.png")
+    'zip://a.png::s3://bucket/a.zip'
     """
     whole = without_query(address_of(address) or address)
     own = _own_part(whole)
-    return _remembered(whole.replace(own, f"{own.rstrip('/')}/{name}", 1))
+    folder = f"{own.rstrip('/')}/" if own.partition("://")[2].strip("/") else own  # else it is a root
+    return _remembered(whole.replace(own, f"{folder}{name}", 1))
 
 
 def is_http(address: str) -> bool:

@@ -32,7 +32,11 @@ PACKAGES = {  # by scheme: what fsspec needs
     **dict.fromkeys(("sftp", "ssh"), "paramiko"),
     "smb": "smbprotocol",
 }
-STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
+STAMPS = (  # of which the first that a client gives changes with a file; "created" is a store's time of its object
+    *("ETag", "etag", "md5Hash", "md5Checksum", "Content-MD5", "Digest", "sha", "CRC"),
+    *("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modified", "modifiedTime"),
+    *("modificationTime", "modify", "date_time", "created"),
+)
 HAVE_FOLDERS = ("sftp", "ssh", "smb", "ftp", "hdfs", "webhdfs", "webdav")  # which are made before files are in them
 
 
@@ -126,7 +130,7 @@ def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
 
 
 def describe(place: PathLike) -> tuple[int | None, str]:
-    """Give the bytes of a file, None where nothing tells, and what changes with it, such as its time.
+    """Give the bytes of a file, None where nothing tells, and what changes with it, such as its time, empty where nothing does.
 
     Raises: DataError: it is not there, or cannot be read.
     """
@@ -157,10 +161,11 @@ def list_folder(place: PathLike) -> list[Entry]:
     with told(place):
         filesystem.invalidate_cache(path)  # what was there before
         found = filesystem.ls(path, detail=True)
-    root = f"{path.rstrip('/')}/"
+    root = f"{path.strip('/')}/".lstrip("/")  # clients begin paths with a slash, or do not, above all at the root
     entries = {}
     for each in found:
-        inner = each["name"].removeprefix(root) if each["name"].startswith(root) else ""
+        full = each["name"].lstrip("/")
+        inner = full.removeprefix(root) if full.startswith(root) else ""
         if is_http(root):
             inner = html.unescape(inner).partition("?")[0]  # pages link to themselves in another order, too
         name = inner.rstrip("/")

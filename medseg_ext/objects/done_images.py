@@ -202,10 +202,13 @@ def _place_of(image: str) -> str:
 
 
 def _known_of(image: str) -> list[Any]:
-    """Give the name of an image, or its address, and what changes with it."""
+    """Give the name of an image, or its address, and what changes with it. Raises: DataError: nothing does."""
     if address_of(image) is None:
         return [Path(image).name, *_size_and_time(Path(image))]
-    return [image, *(describe_zarr(image) if is_ome_zarr(image) else describe(image))]
+    size, stamp = describe_zarr(image) if is_ome_zarr(image) else describe(image)
+    if not stamp:
+        raise DataError(f"{image} has neither a time nor a checksum there, so that nothing tells if it was changed")
+    return [image, size, stamp]
 
 
 def _sizes_of_results(item: Item, output_dir: Path, formats: ResultFormats) -> list[int]:

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -21,6 +22,8 @@ from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.done_images import DoneImages, note_image
+from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.remote_results import RemoteResults
 
 ODD_NAMES = ("a b.png", "50%25.png", "#1.png", "what?.png", "é&<x>.PNG", "a::b.png")
@@ -249,6 +252,53 @@ def test_what_another_process_has_put_there_is_dropped(store, tmp_path):
     RemoteResults("memory://run", tmp_path).add([tmp_path / "a_classes.png"])
     RemoteResults("memory://run", tmp_path).drop([tmp_path / "a_classes.png", tmp_path / "never.zarr"])
     assert not store.find("/run/")
+
+
+@pytest.mark.parametrize("root", ["memory://", "memory:///", "simplecache::memory:///"])
+def test_the_root_of_a_store_is_listed(store, root):
+    assert [entry.name for entry in object_stores.list_folder(root)] == ["plate"]
+    (entry,) = object_stores.list_folder(root)
+    assert "a b.png" in [each.name for each in object_stores.list_folder(entry.address)]
+
+
+@pytest.mark.parametrize("at", ["", "inner", "inner/"])
+def test_a_folder_of_a_zip_is_listed_also_its_root(store, at):
+    content = store.cat("/plate/a b.png")
+    with store.open("/z.zip", "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.png", content)
+        archive.writestr("inner/b.png", content)
+        archive.writestr("inner/c.png", content)
+    (first, *_) = found = list_images(f"zip://{at}::memory://z.zip", recursive=True)
+    names = ["inner/b.png", "inner/c.png"] if at else ["a.png", "inner/b.png", "inner/c.png"]
+    assert [item["image"] for item in found] == [f"zip://{name}::memory://z.zip" for name in names]
+    assert read_rgb(first["image"]).shape == (4, 5, 3)
+    assert object_stores.describe(first["image"])[1]
+
+
+@pytest.mark.parametrize(
+    ("told", "goes_on"),
+    [
+        ({"ETag": "1"}, True),
+        ({"modify": "20260101"}, True),  # ftp
+        ({"modificationTime": 1}, True),  # webhdfs
+        ({"CRC": 7}, True),  # zip
+        ({}, False),
+    ],
+)
+def test_a_run_goes_on_with_an_image_of_which_something_tells_that_it_has_not_changed(
+    told, goes_on, store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_, **__: {"size": 3, "type": "file", **told})
+    item, formats = {"image": place("memory://plate/a b.png"), "id": "a"}, ResultFormats(formats=())
+    for path in formats.paths(tmp_path, "a").values():
+        path.write_bytes(b"result")
+    done = DoneImages(tmp_path, {}, formats=formats)
+    done.start()
+    done.add(note_image(item, {"id": "a"}, output_dir=tmp_path, formats=formats))
+    done.close()
+    assert bool(DoneImages(tmp_path, {}, formats=formats).resume([item])) == goes_on
+    told.update({key: f"{value}0" for key, value in told.items()})
+    assert not DoneImages(tmp_path, {}, formats=formats).resume([item])
 
 
 def test_a_name_that_is_a_pattern_removes_itself_alone(store):
