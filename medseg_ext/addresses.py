@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
+from urllib.request import url2pathname
 
 PathLike = str | os.PathLike[str]
 
@@ -66,12 +67,16 @@ def place(given: PathLike) -> Path | str:
     That is the address without user, password, and what follows a question mark (of HTTP), all of which may be secret.
     Only this process remembers them: `address_of` gives the whole.
 
-    >>> str(place("file:///data/a.tif")), place("https://ada:pw@example.org/my%20plate#1.png?signature=a1b2")
-    ('/data/a.tif', 'https://example.org/my%20plate%231.png')
+    Of file:// percent signs are read as in every URL (RFC 8089), so that a % in a name is written %25. A file has no
+    query and no fragment: # and ? are parts of its name, written as they are, or %23 and %3F. What does not begin with
+    a slash is a path from the working folder.
+
+    >>> str(place("file:///data/my%20plate/a#1?.tif")), place("https://ada:pw@example.org/my%20plate#1.png?signature=a1b2")
+    ('/data/my plate/a#1?.tif', 'https://example.org/my%20plate%231.png')
     """
     text = os.fspath(given)
     if _LOCAL.match(text):
-        return Path(text.partition("://")[2]).absolute()
+        return _local_path(text.partition("://")[2])
     return _remembered(text) if is_address(text) else Path(text).absolute()
 
 
@@ -166,6 +171,11 @@ def inside(address: str, name: str) -> str:
 def is_http(address: str) -> bool:
     """Say whether an address is one of HTTP: names are written with percent signs there, and nothing is written."""
     return address.lower().startswith(("http://", "https://"))
+
+
+def _local_path(inner: str) -> Path:
+    host, slash, rest = inner.partition("/")
+    return Path(url2pathname(f"/{rest}" if slash and host.lower() == "localhost" else inner)).absolute()
 
 
 def _known_as(path: PathLike) -> _Known | None:

@@ -76,6 +76,13 @@ def test_a_folder_by_http_has_the_images_of_the_local_one(folder, served):
     assert [item["image"] for (item,) in single] == [item["image"] for item in found]
 
 
+def test_each_name_is_that_of_its_file_in_an_address_of_a_local_one(folder):
+    for name in ODD_NAMES:
+        assert read_rgb(list_images((folder / name).as_uri())[0]["image"]).size
+        assert place((folder / name).as_uri().replace("file://", "file://localhost")) == folder / name
+        assert place(f"file://{folder}/{name.replace('%', '%25')}") == folder / name
+
+
 def test_a_folder_of_an_object_store_has_the_images_of_the_local_one(folder, store):
     store.rm("/plate/a::b.png")  # two addresses in a row, to fsspec
     (folder / "a::b.png").unlink()
