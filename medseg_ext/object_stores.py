@@ -130,7 +130,7 @@ def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
 
 
 def describe(place: PathLike) -> tuple[int | None, str]:
-    """Give the bytes of a file, None where nothing tells, and what changes with it, such as its time, empty where nothing does.
+    """Give the bytes of a file, and what changes with it, such as its time; None and empty where nothing tells.
 
     Raises: DataError: it is not there, or cannot be read.
     """

@@ -26,9 +26,10 @@ Item = Mapping[str, str]
 Row = dict[str, Any]
 """What `summary.csv` says of an image, by column."""
 Note = dict[str, Any]
-"""An image that is done: its row of the summary, place, size and time of its file (None where nothing tells), sizes of its results.
+"""An image that is done: its row of the summary, place, size and time of its file, and sizes of those of its results.
 
-What is a folder has the size of all files in it, and the time of the latest.
+Size and time are None where nothing tells. What is a folder has the size of all files in
+it, and the time of the latest.
 """
 
 
