@@ -318,12 +318,16 @@ def remove(folder: str, names: Iterable[str]) -> None:
     for name in names:
         filesystem, root = filesystem_at(folder)
         target = f"{root.rstrip('/')}/{name}"
-        with told(folder, doing="written to"), contextlib.suppress(FileNotFoundError):
-            if glob.escape(target) == target:
-                filesystem.rm(target, recursive=True)
-            else:  # which `rm` would take for a pattern, and remove what else fits
-                for file in filesystem.find(target):
-                    filesystem.rm_file(file)
+        with told(folder, doing="written to"):
+            try:
+                if glob.escape(target) == target:
+                    filesystem.rm(target, recursive=True)
+                else:  # which `rm` would take for a pattern, and remove what else fits
+                    for file in filesystem.find(target):
+                        filesystem.rm_file(file)
+            except Exception as error:  # such as FTP's, that says the same of what is not there, and may not be removed
+                if not isinstance(error, FileNotFoundError) and filesystem.exists(target):
+                    raise
 
 
 def _patience() -> dict[str, Any]:

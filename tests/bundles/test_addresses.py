@@ -220,7 +220,9 @@ def test_an_image_that_is_done_but_cannot_be_noted_keeps_its_results(images, gua
 )
 def test_a_coco_file_that_a_run_does_not_write_stays_as_it_is(before, now, rc, images, store):
     run = [images / "inner", "--output", "memory://lab/run", "--no-gallery"]
-    store.pipe("/lab/run/coco.json", b'{"info": {"description": "by hand"}, "images": [], "annotations": [], "categories": []}')
+    store.pipe(
+        "/lab/run/coco.json", b'{"info": {"description": "by hand"}, "images": [], "annotations": [], "categories": []}'
+    )
     if before is not None:
         store.rm("/lab/run/coco.json")
         assert segment(*run, *before) == 0

@@ -308,6 +308,16 @@ def test_a_run_goes_on_with_an_image_of_which_something_tells_that_it_has_not_ch
     assert not DoneImages(tmp_path, {}, formats=formats).resume([item])
 
 
+def test_what_is_not_there_need_not_be_removed_whatever_a_client_says_of_it(store, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("550")
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", refuse)
+    object_stores.remove("memory://plate", ["none.csv"])
+    with pytest.raises(DataError, match=r"memory://plate cannot be written to \(ConnectionError: 550\)"):
+        object_stores.remove("memory://plate", ["notes.txt"])
+
+
 def test_a_name_that_is_a_pattern_removes_itself_alone(store):
     for name in ("a?.csv", "ab.csv", "[ab].csv", "z?.zarr/0", "zz.zarr/0"):
         store.pipe(f"/run/{name}", b"")
