@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
+from urllib.request import url2pathname
 
 PathLike = str | os.PathLike[str]
 
 _SCHEME = r"[a-z][a-z0-9+.-]+"  # two letters at least: C: is a disk
 _ADDRESS = re.compile(rf"({_SCHEME}::)*{_SCHEME}://", re.IGNORECASE)
 _LOCAL = re.compile(r"(file|local)://", re.IGNORECASE)
-# What is before an @ is no secret everywhere: abfs://container@account and sftp://user@host have no password there.
-_USER = re.compile(r"(?<=://)[^/\s@:]*:[^/\s]*@|(?<=http://)[^/\s]*@|(?<=https://)[^/\s]*@", re.IGNORECASE)
-_QUERY = re.compile(r"(?<=http)(s?://[^\s?'\"]*)\?[^\s'\"),\]]*", re.IGNORECASE)
+_END_OF_LINK = rf"(?=::(?:{_SCHEME}::)*{_SCHEME}://|$)"
+_HTTP_QUERY = re.compile(rf"(https?://(?:(?!{_END_OF_LINK})[^?])*)\?.*?{_END_OF_LINK}", re.IGNORECASE | re.DOTALL)
+# What is before an @ is no secret everywhere: abfs://container@account, github://org:repo@branch. An @ may also be in a
+# name, so that a password goes to the first one if it holds a slash, and does not begin as a port.
+_WITH_USER = r"\b((?:https?|ftps?|sftp|ssh|smb|(?:web)?davs?|s?webhdfs|hdfs|gist|s3a?|root)://)"
+_USER = re.compile(
+    rf"{_WITH_USER}(?:(?<=http://)[^/?]*@|(?<=https://)[^/?]*@|[^/?@:]*:(?:[^/?]*@|(?!\d*(?:[/?]|$))[^@]*@))",
+    re.IGNORECASE,
+)
+_QUERY_IN_TEXT = re.compile(r"(https?://[^\s?'\"]*)\?\S*?(?=['\"\])>,.;:]*(?:\s|$))", re.IGNORECASE)
+_USER_IN_TEXT = re.compile(
+    rf"{_WITH_USER}(?:(?<=http://)[^/?\s]*@|(?<=https://)[^/?\s]*@"
+    r"|[^/?@:\s]*:(?:[^/?\s]*@|(?!\d*(?:[/?\s'\"\])>,.;:]|$))[^@\s]*@))",
+    re.IGNORECASE,
+)
 
 
 class _Known(NamedTuple):
@@ -53,12 +67,16 @@ def place(given: PathLike) -> Path | str:
     That is the address without user, password, and what follows a question mark (of HTTP), all of which may be secret.
     Only this process remembers them: `address_of` gives the whole.
 
-    >>> str(place("file:///data/a.tif")), place("https://ada:pw@example.org/my%20plate#1.png?signature=a1b2")
-    ('/data/a.tif', 'https://example.org/my%20plate%231.png')
+    Of file:// percent signs are read as in every URL (RFC 8089), so that a % in a name is written %25. A file has no
+    query and no fragment: # and ? are parts of its name, written as they are, or %23 and %3F. What does not begin with
+    a slash is a path from the working folder.
+
+    >>> str(place("file:///data/my%20plate/a#1?.tif")), place("https://ada:pw@example.org/my%20plate#1.png?signature=a1b2")
+    ('/data/my plate/a#1?.tif', 'https://example.org/my%20plate%231.png')
     """
     text = os.fspath(given)
     if _LOCAL.match(text):
-        return Path(text.partition("://")[2]).absolute()
+        return _local_path(text.partition("://")[2])
     return _remembered(text) if is_address(text) else Path(text).absolute()
 
 
@@ -92,12 +110,20 @@ def know_secrets(secrets: Mapping[str, str]) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Take users, passwords and queries out of the addresses in a text.
+    """Take users, passwords and queries out of the addresses in a text, whatever it is.
 
     >>> without_secrets("GET 'https://host/a.png?X-Signature=a1' failed; sftp://ada:p@w@host/b")
     "GET 'https://host/a.png' failed; sftp://host/b"
     """
-    return without_query(_USER.sub("", text))
+    for known in list(_known.values()):
+        if known.whole != known.shown:
+            text = text.replace(known.whole, known.shown)
+    return _QUERY_IN_TEXT.sub(r"\1", _USER_IN_TEXT.sub(r"\1", text))
+
+
+def trace_without_secrets(error: BaseException) -> str:
+    """Give an error's traceback for a log: clients name the whole address in what they raise."""
+    return without_secrets("".join(traceback.format_exception(error))).rstrip()
 
 
 def words_without_secrets(words: Iterable[str]) -> list[str]:
@@ -105,9 +131,13 @@ def words_without_secrets(words: Iterable[str]) -> list[str]:
     return [without_secrets(shown(word)) for word in words]
 
 
-def without_query(text: str) -> str:
-    """Take away what follows the question mark of an address of HTTP; elsewhere it is a part of the name."""
-    return _QUERY.sub(r"\1", text)
+def without_query(address: str) -> str:
+    """Take away what follows the question mark of an address of HTTP; elsewhere it is a part of the name.
+
+    >>> without_query("zip://a?.png::https://host/b.zip?parts=1,2&signature=c")
+    'zip://a?.png::https://host/b.zip'
+    """
+    return _HTTP_QUERY.sub(r"\1", address)
 
 
 def naming_path(path: PathLike) -> PurePath:
@@ -129,15 +159,23 @@ def inside(address: str, name: str) -> str:
 
     >>> inside("s3://bucket/run/", "a.csv"), inside("zip://images::s3://bucket/a.zip", "a.png")
     ('s3://bucket/run/a.csv', 'zip://images/a.png::s3://bucket/a.zip')
+    >>> inside("zip://::s3://bucket/a.zip", "a.png")
+    'zip://a.png::s3://bucket/a.zip'
     """
     whole = without_query(address_of(address) or address)
     own = _own_part(whole)
-    return _remembered(whole.replace(own, f"{own.rstrip('/')}/{name}", 1))
+    folder = f"{own.rstrip('/')}/" if own.partition("://")[2].strip("/") else own  # else it is a root
+    return _remembered(whole.replace(own, f"{folder}{name}", 1))
 
 
 def is_http(address: str) -> bool:
     """Say whether an address is one of HTTP: names are written with percent signs there, and nothing is written."""
     return address.lower().startswith(("http://", "https://"))
+
+
+def _local_path(inner: str) -> Path:
+    host, slash, rest = inner.partition("/")
+    return Path(url2pathname(f"/{rest}" if slash and host.lower() == "localhost" else inner)).absolute()
 
 
 def _known_as(path: PathLike) -> _Known | None:
@@ -150,7 +188,7 @@ def _known_as(path: PathLike) -> _Known | None:
 def _remembered(text: str) -> str:
     if is_http(text):
         text = text.replace("#", "%23").replace(" ", "%20")  # a fragment is nothing to a server
-    clean = without_secrets(text)
+    clean = without_query(_USER.sub(r"\1", text))
     if text != clean or _key(clean) not in _known:
         _known[_key(clean)] = _Known(clean, text)
     return clean

@@ -18,7 +18,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medseg_ext.addresses import PathLike, address_of, inside, is_http, naming_path, shown, without_secrets
+from medseg_ext.addresses import PathLike, address_of, inside, is_http, naming_path, secrets_of, shown, without_secrets
 from medseg_ext.errors import DataError, is_disk_full, is_out_of_memory
 
 COPIES_KEPT = 2  # of files that are fetched, in a process: the one that is read, and one more
@@ -32,7 +32,11 @@ PACKAGES = {  # by scheme: what fsspec needs
     **dict.fromkeys(("sftp", "ssh"), "paramiko"),
     "smb": "smbprotocol",
 }
-STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
+STAMPS = (  # of which the first that a client gives changes with a file; "created" is a store's time of its object
+    *("ETag", "etag", "md5Hash", "md5Checksum", "Content-MD5", "Digest", "sha", "CRC"),
+    *("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modified", "modifiedTime"),
+    *("modificationTime", "modify", "date_time", "created"),
+)
 HAVE_FOLDERS = ("sftp", "ssh", "smb", "ftp", "hdfs", "webhdfs", "webdav")  # which are made before files are in them
 
 
@@ -84,8 +88,11 @@ def told(place: PathLike, *, doing: str = "read") -> Iterator[None]:
         origin = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
         if isinstance(origin, FileNotFoundError) or _status(origin) == "404":
             hint = ", where # and ? in names are written %23 and %3F" if is_http(os.fspath(place)) else ""
-            raise NotThereError(f"{shown(place)} is not there: check the address{hint}") from error
-        raise DataError(f"{shown(place)} {_what_and_remedy(origin, place, doing)}") from error
+            what: DataError = NotThereError(f"{shown(place)} is not there: check the address{hint}")
+        else:
+            what = DataError(f"{shown(place)} {_what_and_remedy(origin, place, doing)}")
+        # Whoever prints a traceback prints the texts of clients, too, which have the whole address.
+        raise what from (None if secrets_of([shown(place)]) else error)
 
 
 def reason(error: BaseException) -> str:
@@ -123,7 +130,7 @@ def _what_and_remedy(error: BaseException, place: PathLike, doing: str) -> str:
 
 
 def describe(place: PathLike) -> tuple[int | None, str]:
-    """Give the bytes of a file, None where nothing tells, and what changes with it, such as its time.
+    """Give the bytes of a file, and what changes with it, such as its time; None and empty where nothing tells.
 
     Raises: DataError: it is not there, or cannot be read.
     """
@@ -154,10 +161,11 @@ def list_folder(place: PathLike) -> list[Entry]:
     with told(place):
         filesystem.invalidate_cache(path)  # what was there before
         found = filesystem.ls(path, detail=True)
-    root = f"{path.rstrip('/')}/"
+    root = f"{path.strip('/')}/".lstrip("/")  # clients begin paths with a slash, or do not, above all at the root
     entries = {}
     for each in found:
-        inner = each["name"].removeprefix(root) if each["name"].startswith(root) else ""
+        full = each["name"].lstrip("/")
+        inner = full.removeprefix(root) if full.startswith(root) else ""
         if is_http(root):
             inner = html.unescape(inner).partition("?")[0]  # pages link to themselves in another order, too
         name = inner.rstrip("/")
@@ -310,12 +318,16 @@ def remove(folder: str, names: Iterable[str]) -> None:
     for name in names:
         filesystem, root = filesystem_at(folder)
         target = f"{root.rstrip('/')}/{name}"
-        with told(folder, doing="written to"), contextlib.suppress(FileNotFoundError):
-            if glob.escape(target) == target:
-                filesystem.rm(target, recursive=True)
-            else:  # which `rm` would take for a pattern, and remove what else fits
-                for file in filesystem.find(target):
-                    filesystem.rm_file(file)
+        with told(folder, doing="written to"):
+            try:
+                if glob.escape(target) == target:
+                    filesystem.rm(target, recursive=True)
+                else:  # which `rm` would take for a pattern, and remove what else fits
+                    for file in filesystem.find(target):
+                        filesystem.rm_file(file)
+            except Exception as error:  # such as FTP's, that says the same of what is not there, and may not be removed
+                if not isinstance(error, FileNotFoundError) and filesystem.exists(target):
+                    raise
 
 
 def _patience() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from monai.data import Dataset
 from tqdm import tqdm
 
-from medseg_ext.addresses import address_of
+from medseg_ext.addresses import address_of, trace_without_secrets
 from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
 from medseg_ext.images.channels import Choice, check_channel
@@ -91,5 +91,6 @@ class ReadableImages(Dataset):
         except Exception as error:  # such as a damaged file; whatever it is, the others are to be done
             item = self.data[index]
             if not isinstance(origin_of(error), (DataError, OSError)):
-                logger.error("%s failed before the network", as_text(item["image"]), exc_info=True)
+                trace = trace_without_secrets(error)
+                logger.error("%s failed before the network\n%s", as_text(item["image"]), trace)
             return item | {"error": reason_of(error, item["image"])}

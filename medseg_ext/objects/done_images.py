@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import IO, Any
 
 from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError
-from medseg_ext.files import write_atomically
+from medseg_ext.files import as_text, write_atomically
 from medseg_ext.images.ome_zarr import LABELS_FOLDER, describe_zarr, is_ome_zarr
 from medseg_ext.object_stores import describe
 from medseg_ext.objects.formats import ResultFormats
 
 DONE_FILE = ".medseg.done.jsonl"
+
+logger = logging.getLogger(__name__)
 
 Item = Mapping[str, str]
 """An image: its path under "image", and a unique "id"."""
@@ -25,23 +28,30 @@ Row = dict[str, Any]
 Note = dict[str, Any]
 """An image that is done: its row of the summary, place, size and time of its file, and sizes of those of its results.
 
-What is a folder has the size of all files in it, and the time of the latest.
+Size and time are None where nothing tells. What is a folder has the size of all files in
+it, and the time of the latest.
 """
 
 
 def note_image(item: Item, row: Row, *, output_dir: Path, formats: ResultFormats) -> Note:
     """Describe an image whose results are written.
 
+    Where nothing tells of its own file, such as one that is gone by now, its results are kept, but no run goes on with
+    them.
+
     Raises:
-        OSError: its file, or one of its results, is not there.
-        DataError: nothing tells of its file at an address.
+        OSError: one of its results is not there.
     """
-    files = formats.paths(output_dir, item["id"]).values()
+    try:
+        known = _known_of(item["image"])
+    except (OSError, DataError) as error:
+        logger.warning("%s: its results are kept, but --resume does it anew: %s", as_text(item["image"]), error)
+        known = None
     return {
         "row": row,
         "place": _place_of(item["image"]),
-        "input": _known_of(item["image"]),
-        "files": [_size_and_time(path)[0] for path in files],
+        "input": known,
+        "files": _sizes_of_results(item, output_dir, formats),
     }
 
 
@@ -129,10 +139,10 @@ class DoneImages:
 
     def _holds(self, note: Note, item: Item) -> bool:
         try:
-            now = note_image(item, note["row"], output_dir=self.output_dir, formats=self.formats)
+            now = {"input": _known_of(item["image"]), "files": _sizes_of_results(item, self.output_dir, self.formats)}
         except (OSError, DataError):
             return False
-        return all(now[key] == note.get(key) for key in ("input", "files"))
+        return all(now[key] == note.get(key) for key in now)
 
 
 def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -143,6 +153,16 @@ def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     """
     keys = [key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key]]
     return [f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys]
+
+
+def with_announced(notes: str, items: Iterable[Item]) -> str:
+    """Add to the content of a file of notes the images that are to be done, behind its settings.
+
+    By these, a later run is told of images of other places, but does not take them for done.
+    """
+    settings, _, rest = notes.partition("\n")
+    announced = ({"row": {"id": item["id"]}, "place": _place_of(item["image"])} for item in items)
+    return f"{settings}\n{''.join(map(_line, announced))}{rest}"
 
 
 def noted_images(file: Path) -> dict[str, Note]:
@@ -183,10 +203,17 @@ def _place_of(image: str) -> str:
 
 
 def _known_of(image: str) -> list[Any]:
-    """Give the name of an image, or its address, and what changes with it."""
+    """Give the name of an image, or its address, and what changes with it. Raises: DataError: nothing does."""
     if address_of(image) is None:
         return [Path(image).name, *_size_and_time(Path(image))]
-    return [image, *(describe_zarr(image) if is_ome_zarr(image) else describe(image))]
+    size, stamp = describe_zarr(image) if is_ome_zarr(image) else describe(image)
+    if not stamp:
+        raise DataError(f"{image} has neither a time nor a checksum there, so that nothing tells if it was changed")
+    return [image, size, stamp]
+
+
+def _sizes_of_results(item: Item, output_dir: Path, formats: ResultFormats) -> list[int]:
+    return [_size_and_time(path)[0] for path in formats.paths(output_dir, item["id"]).values()]
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg_ext.addresses import address_of
+from medseg_ext.addresses import address_of, trace_without_secrets
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, write_atomically
 from medseg_ext.images.channels import Choice, is_list
@@ -246,6 +246,8 @@ class ResultFolder:
         self.done.start()
         if self.remote is not None:
             self.remote.prune()
+            inputs = (*self.images.large, *self.images.data)
+            self.remote.announce(item for item in inputs if item["id"] not in self._rows)
         for item, reason in self.images.unreadable:
             self.add_failure(item, reason)
 
@@ -263,8 +265,7 @@ class ResultFolder:
         row = self._row(item, status=DONE, **summary)
         self.take_over([row])
         if self.done is not None:
-            # Nobody goes on by own notes: an image that is gone by now is done all the same.
-            with contextlib.suppress(FileNotFoundError) if self._own_notes else contextlib.nullcontext():
+            with contextlib.suppress(FileNotFoundError) if self._own_notes else contextlib.nullcontext():  # see `done`
                 self.done.add(note_image(item, row, output_dir=self.output_dir, formats=self.formats))
         self._tell()
 
@@ -353,7 +354,8 @@ class ResultFolder:
             self.compare_with_training_images(item, image, sizes.get(DIAMETER))
             self.add(item, summarise_objects(table, image.shape[:2]) | sizes)
         except Exception as error:
-            logger.exception("the objects of %s cannot be written", as_text(item["image"]))
+            trace = trace_without_secrets(error)
+            logger.error("the objects of %s cannot be written\n%s", as_text(item["image"]), trace)
             self.add_failure(item, reason_of(error, item["image"]))
 
     def summarise(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from medseg_ext.addresses import trace_without_secrets
 from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import reason_of
 from medseg_ext.files import temporary_folder
@@ -153,7 +154,7 @@ class LargeImages:
             try:
                 self.results.add(item, self._segment(item))
             except Exception as error:  # of the many libraries that read, write and compute: the others are to be done
-                logger.exception("%s failed", item["image"])
+                logger.error("%s failed\n%s", item["image"], trace_without_secrets(error))
                 self.results.add_failure(item, reason_of(error, item["image"]))
         if len(self.images) == 0:
             self.results.summarise()

@@ -148,25 +148,87 @@ def assert_same_results(local, store):
 
 
 class Guarded(MemoryFileSystem):
-    """A store that takes no file whose name has `refused` in it."""
+    """A store that takes no file whose name has `refused` in it, and may tell nothing of images with results."""
 
     protocol = "guarded"
-    refused = ""
+    refused = "\0"
+    notes_taken = 99
+    is_deaf = False
 
     @classmethod
     def _strip_protocol(cls, path):
         return super()._strip_protocol(path.removeprefix("guarded://"))
 
     def put_file(self, lpath, rpath, **options):
-        if self.refused in rpath:
+        if rpath.endswith("done.jsonl"):
+            Guarded.notes_taken -= 1
+        if self.refused in rpath or Guarded.notes_taken < 0:
             raise PermissionError(f"403 for {rpath}")
         super().put_file(lpath, rpath, **options)
+
+    def info(self, path, **options):
+        if self.is_deaf and path.startswith("/images/") and self.find("/lab/run/a_overlay.png"):
+            raise TimeoutError
+        return super().info(path, **options)
 
 
 @pytest.fixture
 def guarded(store):
+    Guarded.refused, Guarded.notes_taken, Guarded.is_deaf = "\0", 99, False
     fsspec.register_implementation("guarded", Guarded, clobber=True)
     return Guarded
+
+
+def test_results_of_a_run_that_was_killed_at_once_are_not_overwritten_by_those_of_other_images(
+    images, guarded, capsys, tmp_path
+):
+    few = [images / "inner", images / "well #1? 50%.png"]
+    to = ["--output", "guarded://lab/run", "--no-gallery"]
+    guarded.refused = "done.jsonl"  # as if it were killed before it could write its notes at the end
+    assert segment(*few, *to) == 2  # nor does it begin without
+    guarded.refused, guarded.notes_taken = "\0", 1
+    assert segment(*few, *to) == 2
+    left = {name: guarded().cat(name) for name in guarded().find("/lab/run")}
+    assert "/lab/run/plate & lid_overlay.png" in left
+    guarded.notes_taken = 99
+    (tmp_path / "plate & lid.png").write_bytes((images / "well #1? 50%.png").read_bytes())
+    capsys.readouterr()
+    assert segment(tmp_path, *to) == 2
+    assert "guarded://lab/run holds the results of other images" in capsys.readouterr().err
+    assert {name: guarded().cat(name) for name in guarded().find("/lab/run")} == left
+    assert segment(*few, *to, "--resume") == 0
+    assert "0 of 2 images were done before" in capsys.readouterr().err
+
+
+def test_an_image_that_is_done_but_cannot_be_noted_keeps_its_results(images, guarded, capsys):
+    guarded().pipe("/images/a.png", (images / "well #1? 50%.png").read_bytes())
+    run = ["guarded://images/a.png", "--output", "guarded://lab/run", "--no-gallery"]
+    guarded.is_deaf = True
+    assert segment(*run) == 0
+    guarded.is_deaf = False
+    assert {"/lab/run/a_overlay.png", "/lab/run/a_instances.tif"} <= set(guarded().find("/lab"))
+    assert segment(*run, "--resume") == 0
+    assert "0 of 1 image were done before" in capsys.readouterr().err.replace("images", "image")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rc"),
+    [
+        (None, [], 0),  # somebody else's
+        (["--formats", "csv,coco"], ["--formats", "geojson"], 2),  # refused before the run begins
+    ],
+)
+def test_a_coco_file_that_a_run_does_not_write_stays_as_it_is(before, now, rc, images, store):
+    run = [images / "inner", "--output", "memory://lab/run", "--no-gallery"]
+    store.pipe(
+        "/lab/run/coco.json", b'{"info": {"description": "by hand"}, "images": [], "annotations": [], "categories": []}'
+    )
+    if before is not None:
+        store.rm("/lab/run/coco.json")
+        assert segment(*run, *before) == 0
+    content = store.cat("/lab/run/coco.json")
+    assert segment(*run, *now) == rc
+    assert store.cat("/lab/run/coco.json") == content
 
 
 def test_an_upload_that_fails_is_told_with_its_address_and_the_others_are_done(images, guarded, capsys):

@@ -1,6 +1,8 @@
 """What is at addresses is listed and read, and each fault is one line with the address and the remedy."""
 
 import sys
+import traceback
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -12,6 +14,7 @@ from PIL import Image
 from served_folders import serve
 
 from medseg_ext import object_stores
+from medseg_ext.addresses import address_of, place, trace_without_secrets, without_secrets
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import FolderLock
@@ -19,6 +22,8 @@ from medseg_ext.images.blocks import open_block_image
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.read import read_rgb
+from medseg_ext.objects.done_images import DoneImages, note_image
+from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.remote_results import RemoteResults
 
 ODD_NAMES = ("a b.png", "50%25.png", "#1.png", "what?.png", "é&<x>.PNG", "a::b.png")
@@ -69,6 +74,13 @@ def test_a_folder_by_http_has_the_images_of_the_local_one(folder, served):
         assert list_images(f"file://{folder}", recursive=recursive) == local
     single = [list_images(item["image"]) for item in found]
     assert [item["image"] for (item,) in single] == [item["image"] for item in found]
+
+
+def test_each_name_is_that_of_its_file_in_an_address_of_a_local_one(folder):
+    for name in ODD_NAMES:
+        assert read_rgb(list_images((folder / name).as_uri())[0]["image"]).size
+        assert place((folder / name).as_uri().replace("file://", "file://localhost")) == folder / name
+        assert place(f"file://{folder}/{name.replace('%', '%25')}") == folder / name
 
 
 def test_a_folder_of_an_object_store_has_the_images_of_the_local_one(folder, store):
@@ -125,6 +137,42 @@ def test_faults_of_a_server_are_told_in_one_line(served):
     served.server_close()
     with pytest.raises(DataError, match=r"\(ClientConnectorError: .*\): check the address and the connection, and try"):
         list_images(f"{served.url}/plate/50%2525.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://h/a.png?region=0,0,9,9&token=SECRET", "https://h/a.png"),
+        ("https://h/a.png?by=it's&at=(1]&x=a::b&token=SECRET", "https://h/a.png"),
+        ("zip://a?.png::https://h/z.zip?x=a,b&sig=SECRET", "zip://a?.png::https://h/z.zip"),
+        ("simplecache::https://h/a::b.png?SECRET", "simplecache::https://h/a::b.png"),
+        ("https://ada:SEC/RET@h/a.png", "https://h/a.png"),
+        ("https://ada:p?SECRET@h:80/a@2x.png", "https://h:80/a@2x.png"),
+        ("https://SECRET@h/a.png", "https://h/a.png"),
+        ("sftp://ada:p@SECRET@h/a.png", "sftp://h/a.png"),
+        ("https://h:8080/thumbs/a@2x.png", "https://h:8080/thumbs/a@2x.png"),
+        ("github://org:repo@main/a.png", "github://org:repo@main/a.png"),
+        ("abfs://container@account/a.png", "abfs://container@account/a.png"),
+        ("s3://bucket/what?.png", "s3://bucket/what?.png"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret_and_with_all_else(given, shown):
+    message = f"it (403, url='{given}') failed, {given}: no"
+    if "'" not in given and "?SECRET@" not in given:
+        assert "SECRET" not in without_secrets(message)  # also of what nobody has given
+    assert (place(given), address_of(shown)) == (shown, given)
+    assert without_secrets(message) == f"it (403, url='{shown}') failed, {shown}: no"
+
+
+def test_no_traceback_has_the_signature_of_an_address(served):
+    served.forbidden = "a%20b"
+    address = place(f"{served.url}/plate/a b.png?at=0,0&signature=SECRET")
+    with pytest.raises(DataError, match="ClientResponseError: 403") as error:
+        read_rgb(address)
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
+    raised = ValueError(f"403, url='{address_of(address)}'")
+    assert "ValueError: 403, url='http" in trace_without_secrets(raised)
+    assert "SECRET" not in trace_without_secrets(raised)
 
 
 def test_a_missing_package_is_told_with_its_command(monkeypatch):
@@ -185,6 +233,89 @@ def test_what_is_at_an_address_cannot_lead_out_of_the_local_folder(store, tmp_pa
     with pytest.raises(DataError, match="expected a path inside the folder"):
         results.mirror()
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_what_is_here_without_its_content_is_never_written_to_the_address(store, tmp_path):
+    tmp_path /= "out"
+    there = {"coco.json": b'{"info":{"description":"Objects found by medseg segment"}, 1', "a_classes.png": b"123"}
+    there |= {"a_instances.ome.zarr/zarr.json": b"{}", "a_instances.ome.zarr/0/c": b"4567", "gallery.html": b"<p>"}
+    for name, content in there.items():
+        store.pipe(f"/run/{name}", content)
+    results = RemoteResults("memory://run", tmp_path)
+    results.mirror()
+    assert {name: (tmp_path / name).stat().st_size for name in there} == {name: len(there[name]) for name in there}
+    RemoteResults("memory://run", tmp_path).put(tmp_path.iterdir())  # as another process does
+    results.put(tmp_path.iterdir())
+    results.finish()
+    (tmp_path / "gallery.html").write_bytes(b"<q>")
+    (tmp_path / "a_instances.ome.zarr" / "0" / "c").write_bytes(b"89ab")
+    results.put(tmp_path.iterdir())
+    now = there | {"gallery.html": b"<q>", "a_instances.ome.zarr/0/c": b"89ab"}
+    assert {name.removeprefix("/run/"): store.cat(name) for name in store.find("/run")} == now
+
+
+def test_what_another_process_has_put_there_is_dropped(store, tmp_path):
+    (tmp_path / "a_classes.png").write_bytes(b"1")
+    RemoteResults("memory://run", tmp_path).add([tmp_path / "a_classes.png"])
+    RemoteResults("memory://run", tmp_path).drop([tmp_path / "a_classes.png", tmp_path / "never.zarr"])
+    assert not store.find("/run/")
+
+
+@pytest.mark.parametrize("root", ["memory://", "memory:///", "simplecache::memory:///"])
+def test_the_root_of_a_store_is_listed(store, root):
+    assert [entry.name for entry in object_stores.list_folder(root)] == ["plate"]
+    (entry,) = object_stores.list_folder(root)
+    assert "a b.png" in [each.name for each in object_stores.list_folder(entry.address)]
+
+
+@pytest.mark.parametrize("at", ["", "inner", "inner/"])
+def test_a_folder_of_a_zip_is_listed_also_its_root(store, at):
+    content = store.cat("/plate/a b.png")
+    with store.open("/z.zip", "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.png", content)
+        archive.writestr("inner/b.png", content)
+        archive.writestr("inner/c.png", content)
+    (first, *_) = found = list_images(f"zip://{at}::memory://z.zip", recursive=True)
+    names = ["inner/b.png", "inner/c.png"] if at else ["a.png", "inner/b.png", "inner/c.png"]
+    assert [item["image"] for item in found] == [f"zip://{name}::memory://z.zip" for name in names]
+    assert read_rgb(first["image"]).shape == (4, 5, 3)
+    assert object_stores.describe(first["image"])[1]
+
+
+@pytest.mark.parametrize(
+    ("told", "goes_on"),
+    [
+        ({"ETag": "1"}, True),
+        ({"modify": "20260101"}, True),  # ftp
+        ({"modificationTime": 1}, True),  # webhdfs
+        ({"CRC": 7}, True),  # zip
+        ({}, False),
+    ],
+)
+def test_a_run_goes_on_with_an_image_of_which_something_tells_that_it_has_not_changed(
+    told, goes_on, store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_, **__: {"size": 3, "type": "file", **told})
+    item, formats = {"image": place("memory://plate/a b.png"), "id": "a"}, ResultFormats(formats=())
+    for path in formats.paths(tmp_path, "a").values():
+        path.write_bytes(b"result")
+    done = DoneImages(tmp_path, {}, formats=formats)
+    done.start()
+    done.add(note_image(item, {"id": "a"}, output_dir=tmp_path, formats=formats))
+    done.close()
+    assert bool(DoneImages(tmp_path, {}, formats=formats).resume([item])) == goes_on
+    told.update({key: f"{value}0" for key, value in told.items()})
+    assert not DoneImages(tmp_path, {}, formats=formats).resume([item])
+
+
+def test_what_is_not_there_need_not_be_removed_whatever_a_client_says_of_it(store, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("550")
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", refuse)
+    object_stores.remove("memory://plate", ["none.csv"])
+    with pytest.raises(DataError, match=r"memory://plate cannot be written to \(ConnectionError: 550\)"):
+        object_stores.remove("memory://plate", ["notes.txt"])
 
 
 def test_a_name_that_is_a_pattern_removes_itself_alone(store):
