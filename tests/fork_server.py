@@ -50,9 +50,10 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """The last line that it wrote to stderr, but for progress bars."""
+        """The last line that it wrote to stderr, but for progress bars, with the list that follows it, if one does."""
         lines = [line for line in self.err.replace("\r", "\n").splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        first = max((number for number, line in enumerate(lines) if not line.startswith("  ")), default=0)
+        return "\n".join(lines[first:])
 
 
 class Command:
