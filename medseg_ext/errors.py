@@ -30,9 +30,10 @@ class DivergenceError(ValueError):
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|unable to allocate|bad_alloc|not enough memory"
-    r"|can't start new thread|is killed by signal: Killed|CUDNN_STATUS_ALLOC_FAILED",
+    r"|can't start new thread|is killed by signal: Killed|CUDNN_STATUS_ALLOC_FAILED"
+    r"|could not create a (primitive|memory object)",
     re.IGNORECASE,
-)  # as PyTorch, CUDA, NumPy and the system say it
+)  # as PyTorch, CUDA, NumPy, the system, and oneDNN say it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if sys.platform != "win32" else (errno.ENOSPC, errno.EFBIG)
 MEMORY_KEYS = {
     "train": "batch_size, patch_size, cache_rate or num_workers",
@@ -46,6 +47,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
     >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")), is_out_of_memory(OSError())
     (True, False)
+    >>> is_out_of_memory(RuntimeError("could not create a primitive"))
+    True
     """
     return error is not None and (
         isinstance(error, MemoryError)
