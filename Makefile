@@ -26,6 +26,7 @@ BIN := $(VENV)/bin
 # A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
 # tests/conftest.py: the files that take longest come first.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+CODE := benchmarks data_scripts docs medseg_ext setup.py tests tools
 # setup.sh puts it there last, so that an interrupted set-up is done again.
 STAMP := $(VENV)/.medseg-setup-done
 STAMP_DEPLOY := $(VENV_DEPLOY)/.medseg-setup-done
@@ -95,8 +96,8 @@ test-napari: $(STAMP_NAPARI)  ## run the tests of the plugin of napari, in an en
 	$(if $(shell command -v xvfb-run),xvfb-run --auto-servernum --server-args "-screen 0 1600x1100x24") $(VENV_NAPARI)/bin/python -m pytest $(PYTEST_ARGS) tests/viewer
 
 check: $(STAMP)  ## style, types, which room imports which, what is unsafe, and that the bundles are what the fragments give; changes nothing
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml medseg_ext tools data_scripts benchmarks
@@ -107,8 +108,8 @@ audit: $(STAMP)  ## look up known faults of the packages that are installed; nee
 
 # What bandit finds is mended by hand, or excused where it stands: `# nosec B123 # reason`.
 fix: $(STAMP)  ## repair what `make check` complains about, as far as tools can
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
 	$(BIN)/medseg render
 
 render: $(STAMP)  ## write the bundles' configs from the fragments in bundles/_base

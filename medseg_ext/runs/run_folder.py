@@ -13,7 +13,7 @@ The files of an evaluation, beside those that are for people to read (`metrics.j
 | file | what |
 |---|---|
 | `provenance_evaluate.json` | what it was made with (`medseg_ext.runs.provenance`) |
-| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `fingerprint` of images, groups and truth, `trained_on` |
+| `run.json` | `format`, `model`, `data_set`, `class_names`, `facts`, `trained_on`, `fingerprint` of images and truth |
 | `statistics.npz` | per image, sorted by id: `ids`, `kinds`, `groups`, `truth_digests`; `statistics.<metric>` (N, K) |
 | `predictions/<id>.tif`, `truths/<id>.tif` | label maps, at the size of the original image |
 | `comparisons/<id>.png` | of which the first panel is the image, stretched for the eye |
@@ -30,7 +30,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class EvaluatedRun:
     groups: Sequence[str]
     truth_digests: Sequence[str]
     statistics: Mapping[str, Tensor]
-    trained_on: TrainedOn = TrainedOn()
+    trained_on: TrainedOn = field(default_factory=TrainedOn)
 
     @property
     def fingerprint(self) -> str:

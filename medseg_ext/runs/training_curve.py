@@ -15,7 +15,8 @@ from medseg_ext.runs.run_folder import KEPT_CURVE_FILE
 
 OBJECT_METRICS = ("pq", "ap_50")
 KEPT = "kept"  # 1 for the epoch whose weights are kept so far, else 0
-COLUMNS = ("epoch", "train_loss", "train_iou", "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS), KEPT)
+VALIDATION_COLUMNS = "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS)
+COLUMNS = ("epoch", "train_loss", "train_iou", *VALIDATION_COLUMNS, KEPT)
 CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"  # in the output_dir of a training
 Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
 

@@ -37,6 +37,14 @@ def test_help_lists_every_target():
     assert re.findall(r"^  make (\S+)", listed, re.MULTILINE) == targets
 
 
+@pytest.mark.skipif(not (shutil.which("git") and (ROOT / ".git").exists()), reason="needs a clone")
+def test_the_style_of_every_python_file_is_checked_whatever_git_ignores():
+    folders = re.search(r"^CODE := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    tracked = subprocess.check_output(["git", "ls-files", "*.py", "*.pyi", "*.ipynb"], cwd=ROOT, text=True).split()
+    assert [file for file in tracked if Path(file).parts[0] not in folders] == []
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["respect-gitignore"] is False
+
+
 def configs_of(bundle: Path) -> list[ConfigParser]:
     files = [bundle / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference")]
     return [ConfigParser(ConfigParser.load_config_file(str(file))) for file in files]
