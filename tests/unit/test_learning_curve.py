@@ -18,9 +18,10 @@ def tool():
     return module
 
 
-def test_trainings_of_all_sizes_are_tested_on_the_same_images_of_other_groups(tool):
+@pytest.mark.parametrize("seed", [0, 1, 100])
+def test_trainings_of_all_sizes_are_tested_on_the_same_images_of_other_groups(tool, seed):
     items = [{"id": f"{group}{number}", "group": group} for group, count in GROUPS.items() for number in range(count)]
-    chosen = [tool.choose_sections(items, size) for size in tool.SIZES]
+    chosen = [tool.choose_sections(items, size, seed) for size in tool.SIZES]
     assert [len(sections["training"]) for sections in chosen] == list(tool.SIZES)
     assert all(sections["testing"] == chosen[0]["testing"] for sections in chosen)
     for sections in chosen:
@@ -28,3 +29,14 @@ def test_trainings_of_all_sizes_are_tested_on_the_same_images_of_other_groups(to
         assert len(set.union(*groups)) == sum(map(len, groups))
     for few, more in pairwise(chosen):
         assert few["training"] == more["training"][: len(few["training"])]
+
+
+def test_another_seed_trains_on_other_images_of_the_same_groups(tool):
+    items = [{"id": f"{group}{number}", "group": group} for group, count in GROUPS.items() for number in range(count)]
+    first, second = (tool.choose_sections(items, 2, seed) for seed in (0, 1))
+    assert first["training"] != second["training"]
+    assert {key: first[key] for key in ("validation", "testing")} == {
+        key: second[key] for key in ("validation", "testing")
+    }
+    first, second = (tool.choose_sections(items, max(tool.SIZES), seed)["training"] for seed in (0, 1))
+    assert {item["group"] for item in first} == {item["group"] for item in second}
