@@ -23,6 +23,7 @@ STANDALONE = CONFIGS  # each takes the section `common` first
 # What each is run on top of. One that no fragment of a bundle has is not rendered.
 OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate", "inference_trt": "inference"}
 SECTIONS = ("keys", "common", "metadata", *STANDALONE, *OVERLAYS)
+COPY = "_copy_of_"  # a part `{_copy_of_: decoder}` gets what all fragments together make of the key `decoder`
 ORDER_FILE = "order.yaml"
 PAGE = Path("docs", "configuration.md")  # beside the folder of the bundles
 
@@ -112,7 +113,12 @@ def render_configs(fragments: Fragments, order: Order) -> dict[str, dict[str, An
             (f"{file}: {section}", fragment.get(section) or {}) for file, fragment in fragments for section in sections
         ]
 
-    configs = {workflow: merge_fragments(layers("common", workflow)) for workflow in STANDALONE}
+    configs = {
+        workflow: _with_copies(
+            merge_fragments(layers("common", workflow)), partial(_file_with, fragments, ("common", workflow))
+        )
+        for workflow in STANDALONE
+    }
     for overlay, below in OVERLAYS.items():
         merge_fragments([(below, configs[below]), *layers(overlay)])  # refuses what does not fit
         content = {key: value for _, layer in layers(overlay) for key, value in layer.items()}
@@ -130,6 +136,23 @@ def render_configs(fragments: Fragments, order: Order) -> dict[str, dict[str, An
             description_of=partial(_file_with, fragments, ("keys",)),
         )
     return configs
+
+
+def _with_copies(config: dict[str, Any], origin: Callable[[str], str]) -> dict[str, Any]:
+    """Fill what a part copies in: it stays as it is when the other is overridden in a run."""
+
+    def filled(part: Any, key: str) -> Any:
+        if isinstance(part, list):
+            return [filled(each, key) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if COPY in part:
+            if part[COPY] not in config:
+                raise RenderError(f"{origin(key)}: {key}: copies '{part[COPY]}', which no fragment has")
+            return deepcopy(config[part[COPY]])
+        return {name: filled(value, key) for name, value in part.items()}
+
+    return {key: filled(value, key) for key, value in config.items()}
 
 
 def _file_with(fragments: Fragments, sections: Sequence[str], name: str) -> str:

@@ -59,6 +59,12 @@ def test_a_leaf_is_overridden_and_its_neighbours_are_kept(bundles):
     assert config(bundles, "train")["network"] == config(bundles, "inference")["network"] == {"channels": 16}
 
 
+def test_a_copy_is_of_what_all_fragments_make_and_keeps_it(bundles):
+    (bundles / "_base" / "workflows" / "flow.yaml").write_text("train: {run: [{again: {_copy_of_: optimizer}}]}")
+    render_all(bundles)
+    assert config(bundles, "train")["run"] == [{"again": {"lr": 0.5, "decay": 0.2}}]
+
+
 def test_an_overlay_holds_its_own_keys_alone(bundles):
     render_all(bundles)
     assert config(bundles, "multi_gpu_train") == {"optimizer#lr": 0.3}
@@ -241,6 +247,7 @@ def test_an_override_of_a_missing_parent_is_refused(bundles, fragment, capsys):
         ("recipes.yaml", "cells_net: [flow, cells, absent]", "absent.yaml"),
         ("models/net.yaml", "trian: {a: 1}", "unknown section"),
         ("models/net.yaml", "train: {a: 1", r"net\.yaml: is no YAML.* line 1"),
+        ("models/net.yaml", "train: {run: {_copy_of_: a}}", r"net\.yaml: train: run: copies 'a', which no fragment has"),
         ("models/net.yaml", "train: 2020-13-45", r"net\.yaml: is no YAML.*month"),
         ("models/net.yaml", "# nothing yet", r"net\.yaml: expected keys with values, got nothing"),
         ("models/net.yaml", "train: [a]", r"net\.yaml: train: expected keys with values, got \['a'\]"),

@@ -53,6 +53,16 @@ def test_several_inputs_are_done_and_told_apart(images, capsys):
     assert output.err == f"segmenting with {BUNDLE}\n"  # nothing of MONAI's, Ignite's or of warnings
 
 
+@pytest.mark.parametrize("key", ["score_threshold 1.0", "min_area_px 100000"])
+def test_which_objects_are_kept_does_not_change_how_large_they_are_taken_to_be(images, key):
+    name, value = key.split()
+    assert segment(images / "plate1", "--output", images / "few", f"--decoder#{name}", value) == 0
+    assert segment(images / "plate1", "--output", images / "all") == 0
+    few, all_of_them = summary(images / "few"), summary(images / "all")
+    assert [row["object_diameter_px"] for row in few] == [row["object_diameter_px"] for row in all_of_them]
+    assert [row["objects"] for row in few] != [row["objects"] for row in all_of_them]
+
+
 def test_results_among_images_are_refused_in_one_line_before_the_network_is_built(images, capsys):
     assert segment(images / "plate1", "--output", images / "plate1") == 2
     told = capsys.readouterr().err.splitlines()
