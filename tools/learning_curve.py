@@ -180,7 +180,7 @@ def draw(output: Path, path: Path, shipped: Mapping[str, Any]) -> None:
         axes.set_xticks(SIZES, [str(size) for size in SIZES])
         axes.minorticks_off()
         axes.grid(color="0.92")
-    figure.axes[0].legend(frameon=False, loc="lower right")
+    figure.axes[0].legend(frameon=False, loc="upper left")
     figure.savefig(path)
 
 

@@ -30,8 +30,8 @@ that begin with `$`, `@` or `%`. From Python, give paths as `pathlib.Path`: of a
 [JSON Schema](https://json-schema.org), under `_desc_`.
 
 What stands below them in a config are its parts, such as the network. One value inside a part is reached by `#`:
-`--decoder#score_threshold 0.6`. (That one is compared with scores as the network gives them, and not with those in the
-results, which are calibrated: [calibration.md](calibration.md) lists which are which.)
+`--decoder#score_threshold 0.6`. (This threshold is for the network's own scores. Those in the results are calibrated,
+and differ: see [calibration.md](calibration.md).)
 
 `train`, `evaluate` and `inference` are the files of these names in `configs` of a bundle. Where bundles differ, the
 default of most of them stands first. A `*` stands for any data set, or for any model.

@@ -19,6 +19,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.images.channels import Choice, is_list, name_of
 from medseg_ext.networks.weights import read_saved
+from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE, TrainingImages
 from medseg_ext.pages.model_card import CARD_FILE
 from medseg_ext.runs.comparison_tables import markdown_text
 from medseg_ext.runs.provenance import describe_file, provenance_file, read_provenance
@@ -190,9 +191,16 @@ def describe_weights(bundle: Path, origin: WeightsOrigin, *, authors: str | None
     text = _render(
         "card.md", origin=origin, metadata=metadata, classes=class_names, schedule=schedule, not_measured=NOT_MEASURED,
         name=bundle.name, has_curve=(card.parent / "iou_curve.png").is_file(),
+        tells_unlike=_tells_unlike(bundle / WEIGHTS_FILE),
     )  # fmt: skip
     card.write_text(text, encoding="utf-8")
     return [metadata_file, licence_file, card]
+
+
+def _tells_unlike(weights: Path) -> bool:
+    """Say whether an inference by these weights tells of images that are unlike those of the training."""
+    known = weights.with_name(TRAINING_IMAGES_FILE)
+    return known.is_file() and TrainingImages.read(known).can_tell
 
 
 def _metadata(metadata: dict[str, Any], origin: WeightsOrigin, class_names: list[str]) -> dict[str, Any]:

@@ -85,6 +85,11 @@ class TrainingImages(NamedTuple):
                 return without._replace(threshold=max(*distances, _limit(both)))
         return without
 
+    @property
+    def can_tell(self) -> bool:
+        """Say whether there were enough images to tell what is unlike them."""
+        return not math.isinf(self.threshold)
+
     def distance(self, measured: Mapping[str, float]) -> float:
         """Give the distance of an image from the training images, by its measures."""
         return float(np.sqrt(self._squares(measured).sum(axis=1)).mean())
@@ -125,9 +130,9 @@ class TrainingImages(NamedTuple):
         content = {
             "format": FORMAT,
             "measures": list(MEASURES),
-            "threshold": None  # JSON has no infinity
-            if math.isinf(self.threshold)
-            else math.ceil(self.threshold * 10**DIGITS) / 10**DIGITS,  # the image that set it lies within
+            "threshold": math.ceil(self.threshold * 10**DIGITS) / 10**DIGITS  # the image that set it lies within
+            if self.can_tell
+            else None,  # JSON has no infinity
             "spreads": self.spreads.tolist(),
         }
         head = json.dumps(content, indent=4)[:-2]

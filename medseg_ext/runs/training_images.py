@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -15,6 +16,8 @@ from medseg_ext.datasets.parallel import parallel_map
 from medseg_ext.images.read import read_labels, read_prepared
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE, TrainingImages, measures
+
+logger = logging.getLogger(__name__)
 
 
 def write_training_images(dataset_dir: Path | str, output_dir: Path | str, *, workers: int | None = 1) -> Path:
@@ -41,7 +44,13 @@ def write_training_images(dataset_dir: Path | str, output_dir: Path | str, *, wo
     count = len(sections["training"])
     path = Path(output_dir) / TRAINING_IMAGES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    TrainingImages.of(measured[:count], measured[count:]).write(path)
+    known = TrainingImages.of(measured[:count], measured[count:])
+    if not known.can_tell:
+        logger.info(
+            "%d images are too few to tell which others are unlike them: images segmented by these weights get no such "
+            "remark", len(items),
+        )  # fmt: skip
+    known.write(path)
     return path
 
 

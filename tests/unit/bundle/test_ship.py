@@ -11,6 +11,7 @@ from medseg_ext.bundle.ship import ship_weights, to_half_precision, write_large_
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.metrics import ScoreCalibration
+from medseg_ext.objects.training_images import MEASURES, TrainingImages
 from medseg_ext.runs.provenance import describe_file
 
 
@@ -251,16 +252,19 @@ def test_the_curve_in_docs_is_that_of_the_shipped_weights_or_none(bundle, tmp_pa
     assert told == [f"{docs / name}: removed" for name in removed]
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_what_is_known_of_the_training_images_is_that_of_the_shipped_weights_or_none(bundle, tmp_path, is_there):
+@pytest.mark.parametrize("count", [None, 4, 40])
+def test_what_is_known_of_the_training_images_is_that_of_the_shipped_weights_or_none(bundle, tmp_path, count):
     torch.save(torch.nn.BatchNorm2d(4).state_dict(), tmp_path / "model.pt")
     (bundle / "models").mkdir()
-    shipped = bundle / "models" / "training_images.json"
+    shipped, own = bundle / "models" / "training_images.json", tmp_path / "training_images.json"
     shipped.write_text("older")
-    if is_there:
-        (tmp_path / "training_images.json").write_text("own")
+    if count:
+        rows = [dict.fromkeys(MEASURES, float(place)) for place in range(count)]
+        TrainingImages.of(rows, rows[:2]).write(own)
     ship_weights(tmp_path / "model.pt", bundle)
-    assert (shipped.read_text() if shipped.is_file() else None) == ("own" if is_there else None)
+    assert (shipped.read_text() if shipped.is_file() else None) == (own.read_text() if count else None)
+    card = (bundle / "docs" / "README.md").read_text()
+    assert ("An image that is far" in card, "no image gets a remark" in card) == (count == 40, count != 40)
 
 
 @pytest.mark.parametrize("is_there", [True, False])
