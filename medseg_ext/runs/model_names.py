@@ -89,7 +89,7 @@ def _file(run: EvaluatedRun) -> tuple[str, ...] | None:
     checkpoint = run.facts.get("checkpoint")
     if checkpoint in (None, "", "None"):
         return None
-    return run.model, *run.class_names, str(Path(checkpoint).absolute())
+    return run.model, *run.class_names, str(Path(str(checkpoint)).absolute())
 
 
 def _shortest_end(folder: Path, others: Iterable[Path]) -> str:
