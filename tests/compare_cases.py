@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from medseg_ext.handlers.evaluation_report import EvaluationReport
+from medseg_ext.runs.provenance import Provenance
 
 HEIGHT_PX, WIDTH_PX = 24, 36
 TRUTHS = {"a": (2, 2), "b": (5, 12), "c": (10, 20), "d": (1, 18)}  # upper left corner of a square of 10 px
@@ -35,11 +36,13 @@ def evaluate(
     kind="fluorescence",
     groups=None,
     trained_on=None,
+    weights=None,
     **options,
 ) -> Path:
     """Evaluate a toy model; the order of `shifts` is that of its images, and `groups` names those of some of them.
 
-    Its weights are those of a bundle, which names what they were `trained_on`: by default the data set.
+    Its weights are those of a bundle, which names what they were `trained_on`: by default the data set. Only if the
+    content of their file is given, the evaluation keeps a record of them.
     """
     source = folder.parent / f"{folder.name}_source"
     (source / "configs").mkdir(parents=True)
@@ -52,6 +55,12 @@ def evaluate(
         (source / "docs" / "iou_curve.csv").write_text(
             "\n".join(["epoch,train_loss,train_iou,validation_iou", *rows]) + "\n"
         )
+    if weights is not None:
+        (file := source / "models" / "model.pt").parent.mkdir()
+        file.write_bytes(weights)
+        places = {"bundle_root": str(source), "output_dir": str(folder), "dataset_dir": str(source)}
+        provenance = Provenance("evaluate", settings=places, ckpt_path=str(file), **places)
+        options = {"facts": {"section": "testing", "checkpoint": str(file)}, "provenance": provenance, **options}
     image = MetaTensor(torch.zeros(3, HEIGHT_PX, WIDTH_PX), meta={"filename_or_obj": str(source / "image.png")})
 
     def step(engine, name):

@@ -18,6 +18,7 @@ from medseg_ext.pages.panels import legend_lines, save_small_png, stack, text_li
 from medseg_ext.pages.plots import draw_curves
 from medseg_ext.runs.comparison_tables import markdown_table, score_text
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison, compare_run_folders
+from medseg_ext.runs.run_folder import load_run
 from medseg_ext.runs.training_curve import read_curve
 
 SECTIONS = ("results", "models", "curves")
@@ -58,7 +59,10 @@ def write_overview(
             lacks the marker lines; names the file and what to do; nothing is written then.
     """
     check_sections(page, [*SECTIONS, *([ELSEWHERE] if elsewhere else [])], kept=[ELSEWHERE])
-    comparisons = compare_run_folders(list(evaluations.values()))
+    folders: dict[str, list[Path]] = {}
+    for evaluation in evaluations.values():
+        folders.setdefault(load_run(evaluation).data_set, []).append(evaluation)
+    comparisons = [compare_run_folders(each)[0] for each in folders.values()]  # apart: models need no folder's name
     bundles = {evaluation: bundle for bundle, evaluation in evaluations.items()}
     metadata = {
         comparison.data_set: read_metadata(bundles[next(iter(comparison.runs.values())).folder])

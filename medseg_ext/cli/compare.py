@@ -19,7 +19,12 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="output_dir of an evaluation")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder to write (default: comparison)")
-    parser.add_argument("--names", nargs="+", help="name of each run; by default that of its model")
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        help="name of each run; those of one name, on different data sets, share a row (default: the model's name, "
+        "with that of a folder where other weights are called alike)",
+    )
     parser.set_defaults(run=_run)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from medseg_ext.files import write_atomically
@@ -15,12 +15,16 @@ from medseg_ext.pages.plots import draw_curves
 from medseg_ext.pages.templating import fill_template
 from medseg_ext.runs.comparison_tables import (
     NOTES,
+    OBJECTS,
+    best_shown,
     bounds_text,
     comparison_csv,
     comparison_markdown,
     definitions_of,
     difference_text,
     headline_rows,
+    object_rows,
+    without_intervals,
 )
 from medseg_ext.runs.run_comparison import HEADLINE, DataSetComparison
 from medseg_ext.runs.training_curve import Curve, read_curve
@@ -104,6 +108,9 @@ def _html(
         "comparisons": comparisons,
         "headline": HEADLINE,
         "headline_rows": headline_rows(comparisons),
+        "without_intervals": without_intervals(comparisons),
+        "objects": OBJECTS,
+        "object_rows": object_rows(comparisons),
         "curves": {data_set: picture_as_data(path) for data_set, path in curves.items()},
         "without_curve": without_curve,
         "pictures": {
@@ -115,4 +122,5 @@ def _html(
         "definitions": definitions_of(comparisons),
         "notes": NOTES,
     }
-    return fill_template("comparison.html", content, filters={"bounds": bounds_text, "difference": difference_text})
+    filters: dict[str, Callable[..., str]] = {"best": best_shown, "bounds": bounds_text, "difference": difference_text}
+    return fill_template("comparison.html", content, filters=filters)

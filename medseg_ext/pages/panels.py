@@ -26,6 +26,7 @@ from medseg_ext.runs.run_folder import EvaluatedRun
 PANEL_PX = 400  # longer side of each panel
 CAPTION_PX = 30  # height of a line of text
 FONT_PX = 20
+LEAST_FONT_PX = 11
 TRUTH = (255, 225, 25)
 LEGEND = {"true object": TRUTH, **OUTLINES}
 SWATCH_PX = (28, 6)
@@ -106,12 +107,16 @@ def side_by_side(
         above: a text for each panel, in a line of `CAPTION_PX`; without texts there is no line.
         beneath: likewise.
         width_px: width of a column, by default that of the panels; a narrower panel stands in the middle.
-        font_px: size of the texts.
+        font_px: size of the texts; smaller, down to `LEAST_FONT_PX`, where one is too long for its column.
     """
     column_px, height_px = width_px or panels[0].width, panels[0].height
     top_px = CAPTION_PX if above else 0
     row_px = top_px + height_px + (CAPTION_PX if beneath else 0)
     font = ImageFont.load_default(size=font_px)
+    longest_px = max(map(font.getlength, (*above, *beneath)), default=0.0)
+    room_px = (column_px + panels[0].width) // 2  # texts begin where the panel does
+    if longest_px > room_px:
+        font = ImageFont.load_default(size=max(LEAST_FONT_PX, int(font_px * room_px / longest_px)))
     sheet = Image.new("RGB", ((column_px + GAP_PX) * len(panels) - GAP_PX, row_px), "white")
     no_texts = [""] * len(panels)
     texts = zip(panels, above or no_texts, beneath or no_texts, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +27,7 @@ COLUMNS = (
     "images",
 )
 TOO_FEW = "too few images"
+OBJECTS = "Objects, found where a predicted one overlaps with a true one with an IoU of at least 0.5:"
 NOTES = (
     "Intervals: 95 % bootstrap over the groups of images of the evaluation (those of one mosaic, slide or patient are "
     "drawn together, and an image without a group by itself); they say nothing of another training of the model. Below "
@@ -38,18 +39,20 @@ NOTES = (
 )
 
 
-def score_text(interval: Interval) -> str:
-    """Write a score with its interval.
+def score_text(interval: Interval, *, with_bounds: bool = True) -> str:
+    """Write a score, with its interval or without.
 
     >>> score_text(Interval(0.857, 0.829, 0.881))
     '0.857 (0.829 to 0.881)'
     >>> score_text(Interval(0.5, math.nan, math.nan)), score_text(Interval(math.nan, math.nan, math.nan))
     ('0.500 (too few images)', '-')
     """
-    return "-" if math.isnan(interval.value) else f"{interval.value:.3f}" + bounds_text(interval)
+    if math.isnan(interval.value):
+        return "-"
+    return f"{interval.value:.3f}{bounds_text(interval) if with_bounds else ''}"
 
 
-def difference_text(score: Score) -> str:
+def difference_text(score: Score, *, with_bounds: bool = True) -> str:
     """Write the difference to the best run, marked where its interval lies below 0; empty for the best run itself.
 
     >>> difference_text(Score(Interval(0.8, 0.7, 0.9), 9, "other", Interval(-0.02, -0.031, -0.01)))
@@ -57,7 +60,7 @@ def difference_text(score: Score) -> str:
     """
     if score.difference is None or math.isnan(score.difference.value):
         return ""
-    bounds = bounds_text(score.difference, signed=True)
+    bounds = bounds_text(score.difference, signed=True) if with_bounds else ""
     return f"{_signed(score.difference.value)}{bounds}{'*' if score.is_surely_lower else ''}"
 
 
@@ -72,6 +75,23 @@ def bounds_text(interval: Interval, *, signed: bool = False) -> str:
 def _signed(value: float) -> str:
     text = f"{value:+.3f}"
     return text if float(text) else "0.000"
+
+
+def best_shown(scores: Mapping[str, Score]) -> str:
+    """Name the best of several runs by one metric; empty where another one's score reads the same."""
+    shown = {name: score_text(score.interval, with_bounds=False) for name, score in scores.items()}
+    best = next(iter(scores.values())).best_run
+    return best if len(scores) > 1 and best and list(shown.values()).count(shown[best]) == 1 else ""
+
+
+def without_intervals(comparisons: Sequence[DataSetComparison]) -> list[str]:
+    """Say in lines which data sets have too few images for intervals; their scores are written without."""
+    return [
+        f"{comparison.data_set}: {TOO_FEW} for intervals ({comparison.n_groups} "
+        f"group{'' if comparison.n_groups == 1 else 's'}, below {LEAST_GROUPS}), and figures of others may differ much."
+        for comparison in comparisons
+        if not comparison.has_intervals
+    ]
 
 
 def comparison_csv(comparisons: Sequence[DataSetComparison]) -> bytes:
@@ -96,11 +116,14 @@ def comparison_markdown(
         pictures: of each data set, the files of example images, relative to the page, and their captions.
         rule: how the images were chosen.
     """
-    lines = ["# Comparison of runs", "", f"`{HEADLINE}`, with 95 % intervals.", ""]
+    lines = ["# Comparison of runs", "", f"`{HEADLINE}`, in brackets the 95 % interval:", ""]
     header = ["model"]
     for comparison in comparisons:
         header.append(f"{markdown_text(comparison.data_set)} ({len(comparison.ids)} images)")
-    lines += markdown_table(header, [[markdown_text(cell) for cell in row] for row in headline_rows(comparisons)])
+    lines += _summary_table(header, headline_rows(comparisons))
+    for line in without_intervals(comparisons):
+        lines += ["", markdown_text(line)]
+    lines += ["", OBJECTS, "", *_summary_table(header, object_rows(comparisons))]
     for comparison in comparisons:
         lines += ["", f"## {markdown_text(comparison.data_set)}", ""]
         if comparison.data_set in curves:
@@ -122,14 +145,36 @@ def comparison_markdown(
 
 def headline_rows(comparisons: Sequence[DataSetComparison]) -> list[list[str]]:
     """List for each run name its headline score on each data set; empty where it was not evaluated on one."""
-    rows = []
-    for name in dict.fromkeys(name for comparison in comparisons for name in comparison.runs):
-        row = [name]
-        for comparison in comparisons:
-            score = comparison.scores[HEADLINE].get(name)
-            row.append(score_text(score.interval) if score else "")
-        rows.append(row)
-    return rows
+
+    def text(comparison: DataSetComparison, name: str) -> str:
+        return score_text(comparison.scores[HEADLINE][name].interval, with_bounds=comparison.has_intervals)
+
+    return _summary_rows(comparisons, text)
+
+
+def object_rows(comparisons: Sequence[DataSetComparison]) -> list[list[str]]:
+    """List for each run name which objects it found on each data set; empty where it was not evaluated on one."""
+
+    def text(comparison: DataSetComparison, name: str) -> str:
+        objects = comparison.runs[name].objects
+        found = f"{objects['found']} of {objects['true']} found"
+        return f"{found}, {objects['missed']} missed, {objects['spurious']} spurious"
+
+    return _summary_rows(comparisons, text)
+
+
+def _summary_rows(
+    comparisons: Sequence[DataSetComparison], text: Callable[[DataSetComparison, str], str]
+) -> list[list[str]]:
+    names = dict.fromkeys(name for comparison in comparisons for name in comparison.runs)
+    return [
+        [name, *(text(comparison, name) if name in comparison.runs else "" for comparison in comparisons)]
+        for name in names
+    ]
+
+
+def _summary_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return markdown_table(header, [[markdown_text(cell) for cell in row] for row in rows])
 
 
 def definitions_of(comparisons: Sequence[DataSetComparison]) -> dict[str, str]:
@@ -158,11 +203,11 @@ def _rows(comparisons: Sequence[DataSetComparison]) -> Iterator[dict[str, Any]]:
 def _metric_rows(comparison: DataSetComparison) -> Iterator[list[str]]:
     for metric, scores in comparison.scores.items():
         cells = []
+        best = best_shown(scores)
         for name, score in scores.items():
-            text = score_text(score.interval)
-            difference = difference_text(score)
-            is_best = name == score.best_run and len(scores) > 1
-            cells.append(f"**{text}**" if is_best else f"{text}<br>{difference}" if difference else text)
+            text = score_text(score.interval, with_bounds=comparison.has_intervals)
+            difference = difference_text(score, with_bounds=comparison.has_intervals)
+            cells.append(f"**{text}**" if name == best else f"{text}<br>{difference}" if difference else text)
         yield [code_text(metric), *cells]
 
 

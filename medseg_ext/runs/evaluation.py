@@ -27,6 +27,7 @@ from medseg_ext.metrics.image_comparison import ImageComparison, compare_image
 from medseg_ext.metrics.summary import image_statistics, per_image_values, stack_statistics, summarise
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.label_map_files import encode_label_tiff
+from medseg_ext.runs.provenance import provenance_file
 from medseg_ext.runs.run_files import RUN_FILE
 from medseg_ext.runs.run_folder import (
     KEPT_CURVE_FILE,
@@ -159,7 +160,8 @@ class Evaluation:
     def start(self) -> None:
         """Forget the images of an earlier evaluation, which is none any more in the folder either."""
         self.images.clear()
-        (self.folder / RUN_FILE).unlink(missing_ok=True)  # else an interrupted one would pass for a whole one
+        for file in (self.folder / RUN_FILE, provenance_file(self.folder, "evaluate")):
+            file.unlink(missing_ok=True)  # else an interrupted one would pass for a whole one, or have other weights
 
     def add(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.metrics.bootstrap import Interval, count_groups
 from medseg_ext.metrics.definitions import MetricDefinition, metrics_for
 from medseg_ext.metrics.summary import summarise, summarise_difference
+from medseg_ext.runs.model_names import name_models
 from medseg_ext.runs.run_folder import EvaluatedRun, load_run
 
 HEADLINE = "foreground_iou"
@@ -65,13 +66,18 @@ class DataSetComparison:
         """How many groups the images belong to, such as mosaics or patients."""
         return count_groups(next(iter(self.runs.values())).groups)
 
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any score has an interval: none has where there are too few groups."""
+        return any(not math.isnan(score.interval.low) for scores in self.scores.values() for score in scores.values())
+
 
 def compare_run_folders(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[DataSetComparison]:
     """Compare runs; those on one data set with each other.
 
     Args:
         folders: the output_dir of each evaluation.
-        names: name of each run; by default that of its model, with that of its folder where two would be alike.
+        names: name of each run, the same for those that stand in one row; by default see `name_models`.
 
     Returns:
         One comparison a data set, data sets and runs in the order given.
@@ -86,12 +92,13 @@ def compare_run_folders(folders: Sequence[Path], names: Sequence[str] | None = N
     runs = [load_run(folder) for folder in folders]
     if names is not None and len(names) != len(runs):
         raise DataError(f"--names must name each of the {len(runs)} runs, got {len(names)}: {', '.join(names)}")
+    names = name_models(runs) if names is None else names
     data_sets = dict.fromkeys(run.data_set for run in runs)
     comparisons = []
     for data_set in data_sets:
         chosen = [position for position, run in enumerate(runs) if run.data_set == data_set]
         group = [runs[position] for position in chosen]
-        group_names = _default_names(group) if names is None else [names[position] for position in chosen]
+        group_names = [names[position] for position in chosen]
         if len(set(group_names)) < len(group_names):
             raise DataError(f"--names must differ between runs on {data_set}, got {', '.join(group_names)}")
         comparisons.append(compare_runs(dict(zip(group_names, group, strict=True))))
@@ -172,28 +179,3 @@ def _check_same_images(first: EvaluatedRun, other: EvaluatedRun) -> None:
 
 def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-
-
-def _default_names(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """Name runs by their models, and where these are alike by their folders, too."""
-    models = [run.model or run.folder.resolve().name for run in runs]
-    names = []
-    for model, run in zip(models, runs, strict=True):
-        alike = [other.folder.resolve() for other, name in zip(runs, models, strict=True) if name == model]
-        is_alone = len(alike) == 1
-        names.append(model if is_alone else f"{model} ({_shortest_end(run.folder.resolve(), alike)})")
-    return names
-
-
-def _shortest_end(folder: Path, folders: Iterable[Path]) -> str:
-    """Give the fewest last parts of a path that no other one ends in.
-
-    >>> _shortest_end(Path("/runs/a/evaluation"), [Path("/runs/a/evaluation"), Path("/runs/b/evaluation")])
-    'a/evaluation'
-    """
-    others = [other.parts for other in folders if other != folder]
-    for length in range(1, len(folder.parts)):
-        end = folder.parts[-length:]
-        if all(other[-length:] != end for other in others):
-            return "/".join(end)
-    return str(folder)

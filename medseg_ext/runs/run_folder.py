@@ -85,6 +85,13 @@ class EvaluatedRun:
         images = zip(self.ids, self.groups, self.truth_digests, strict=True)
         return hashlib.sha256("".join(sorted(f"{' '.join(image)}\n" for image in images)).encode()).hexdigest()
 
+    @property
+    def objects(self) -> dict[str, int]:
+        """How many objects of all images are `true`, `found` (IoU of at least 0.5), `missed` and `spurious`."""
+        found, of_both = self.statistics["ap_50"].sum(dim=0).round().long().tolist()  # TP, and TP + FP + FN
+        n_true = int(self.statistics["segpc_miou"][:, 1].sum().round())
+        return {"true": n_true, "found": found, "missed": n_true - found, "spurious": of_both - n_true}
+
     def picture_path(self, image_id: str) -> Path:
         """Where the picture of an image is."""
         return picture_path(self.folder, image_id)

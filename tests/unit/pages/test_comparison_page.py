@@ -22,9 +22,9 @@ from medseg_ext.runs.training_curve import read_curve
 def folders(tmp_path_factory, intervals_of_few_images):
     folder = tmp_path_factory.mktemp("runs")
     return (
-        evaluate(folder / "unet", UNET, curve=[0.3, 0.7, 0.6]),
+        evaluate(folder / "unet", UNET, curve=[0.3, 0.7, 0.6], weights=b"own"),
         evaluate(folder / "segformer", SHIFTED, model="SegFormer <b5>"),
-        evaluate(folder / "cells", {"a": 4, "b": 0}, data_set="SegPC-2021", curve=[0.5]),
+        evaluate(folder / "cells", {"a": 4, "b": 0}, data_set="SegPC-2021", curve=[0.5], weights=b"own"),
     )
 
 
@@ -86,6 +86,40 @@ def test_markdown_has_a_score_of_each_run_on_each_data_set_and_links_to_files_th
     assert re.match(r"\| SegFormer &lt;b5&gt; \| 0\.\d{3} \(.*\) \|  \|", text[text.index("| SegFormer") :])
     for file in re.findall(r"\]\((\S+)\)$", text, re.MULTILINE):
         assert (output / file).is_file()
+
+
+def test_other_weights_on_other_data_are_another_row(folders, tmp_path):
+    other = evaluate(tmp_path / "new_mine", {"a": 4, "b": 0}, data_set="Liver", weights=b"other")
+    assert main(["compare", str(folders[0]), str(other), "--output", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert re.search(r"^\| U-Net \(unet\) \| 0\.\d{3} \(.*\) \|  \|$", text, re.MULTILINE)
+    assert re.search(r"^\| U-Net \(new_mine\) \|  \| 0\.\d{3} \(.*\) \|$", text, re.MULTILINE)
+
+
+def test_objects_found_missed_and_spurious_stand_before_the_metrics(output):
+    for file, end in (("comparison.html", "<h2>"), ("comparison.md", "## ")):
+        top = re.sub(r"</?span[^>]*>", "", (output / file).read_text(encoding="utf-8").partition(end)[0])
+        assert "4 of 4 found, 0 missed, 0 spurious" in top
+        assert "3 of 4 found, 1 missed, 1 spurious" in top
+
+
+def test_the_best_run_is_marked_but_for_a_tie(folders, tmp_path):
+    write_comparison(compare_run_folders([folders[0], shutil.copytree(folders[0], tmp_path / "copy")]), tmp_path)
+    assert "**" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert 'class="n best"' not in (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    write_comparison(compare_run_folders(folders[:2]), tmp_path)
+    lines = (tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()
+    assert next(line for line in lines if line.startswith("| `foreground_iou` |")).count("**") == 2
+    assert 'class="n best"' in (tmp_path / "comparison.html").read_text(encoding="utf-8")
+
+
+def test_too_few_images_for_intervals_are_named_once_a_data_set(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("medseg_ext.metrics.bootstrap.LEAST_GROUPS", 10)
+    write_comparison(compare_run_folders(folders), tmp_path)
+    for file in ("comparison.html", "comparison.md"):
+        top = (tmp_path / file).read_text(encoding="utf-8").partition("Definitions")[0]
+        assert top.count("too few images") == 2
+        assert "DSB2018: too few images for intervals (4 groups, below 10)" in top
 
 
 def test_pictures_have_a_panel_for_the_truth_and_for_each_run(output):

@@ -7,7 +7,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from medseg_ext.pages.example_images import lowest, nearest_to_quartiles
 from medseg_ext.pages.found_and_missed import MATCHED, MISSED, SPURIOUS
-from medseg_ext.pages.panels import LEGEND, legend_lines, save_small_png
+from medseg_ext.pages.panels import CAPTION_PX, LEGEND, legend_lines, save_small_png, side_by_side
 
 # Machado, Oliveira, Fernandes: A Physiologically-based Model for Simulation of Color Vision Deficiency. IEEE TVCG 2009,
 # severity 1.0, for linear RGB.
@@ -45,6 +45,14 @@ def test_the_palette_keeps_the_colours_of_the_legend(tmp_path):
 
 def test_the_legend_breaks_into_lines_where_it_is_narrow():
     assert legend_lines(320).height > legend_lines(1600).height
+
+
+def test_a_long_title_is_written_smaller_so_that_its_end_is_seen():
+    """A run's score is the end of its title."""
+    for title in ("DeepLabV3+ (dsb2018_deeplabv3plus): 0.512", "W" * 30):
+        row = side_by_side([Image.new("RGB", (400, 300))] * 2, above=["truth", title])
+        ink = np.flatnonzero((np.array(row)[:CAPTION_PX, -400:] < 128).any(axis=(0, 2)))
+        assert 300 < ink.max() < 399
 
 
 def test_undefined_values_are_neither_lowest_nor_typical():

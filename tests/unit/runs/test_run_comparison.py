@@ -37,6 +37,12 @@ def test_scores_are_those_of_each_runs_own_metrics(folders):
             assert score.images == own["images"]
 
 
+def test_objects_found_missed_and_spurious_are_those_that_the_evaluation_counted(folders):
+    for folder in folders:
+        assert load_run(folder).objects == json.loads((folder / "metrics.json").read_text())["objects"]
+    assert load_run(folders[1]).objects == {"true": 4, "found": 3, "missed": 1, "spurious": 1}
+
+
 def test_the_difference_is_value_minus_best_with_the_interval_of_a_paired_bootstrap(folders):
     (comparison,) = compare_run_folders(folders)
     best, other = comparison.scores["foreground_iou"].values()
@@ -109,8 +115,8 @@ def test_runs_on_other_data_sets_are_compared_apart(folders, tmp_path):
     other = evaluate(tmp_path / "other", {"a": 1, "b": 0}, data_set="SegPC-2021")
     comparisons = compare_run_folders([folders[0], other, folders[1]])
     assert {each.data_set: list(each.runs) for each in comparisons} == {
-        "DSB2018": ["U-Net", "SegFormer"],
-        "SegPC-2021": ["U-Net"],
+        "DSB2018": ["U-Net (unet)", "SegFormer"],
+        "SegPC-2021": ["U-Net (other)"],
     }
 
 
@@ -179,6 +185,13 @@ def test_groups_are_kept_and_decide_the_intervals(folders, tmp_path):
     # One draw of three groups in 27 is b thrice, more than 2.5 %; one of four images in 256 is b alone.
     assert one.difference.low == pytest.approx(7 / 13 - 9 / 11)
     assert plain.difference.low > one.difference.low + 0.01
+
+
+def test_an_evaluation_leaves_no_record_of_an_earlier_one_in_its_folder(tmp_path):
+    (record := tmp_path / "run" / "provenance_evaluate.json").parent.mkdir()
+    record.write_text("{}")
+    evaluate(record.parent, {"a": 0})
+    assert not record.exists()
 
 
 def test_a_run_of_the_format_without_groups_is_refused_with_the_remedy(folders, tmp_path):
