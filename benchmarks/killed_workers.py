@@ -11,6 +11,7 @@ both runs, such as -- --object_diameter_px 20.
 import argparse
 import filecmp
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def main() -> int:
     if not (options.out / "serial" / "summary.csv").is_file():
         run([*command, "--output", str(options.out / "serial")])
     several = [*command, "--output", str(options.out / "several"), "--workers", str(options.workers)]
+    shutil.rmtree(options.out / "several", ignore_errors=True)  # of an earlier call
     moments = sorted(chance.sample(range(options.images // 20, options.images * 9 // 10), options.kills))
     started = time.monotonic()
     process = subprocess.Popen(several)
@@ -66,7 +68,9 @@ def main() -> int:
 
 def cut_images(source: Path, target: Path, number: int, chance: random.Random) -> None:
     """Cut images of 96 x 96 at random places."""
-    target.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        return  # an earlier call's, which the serial run is of
+    target.mkdir(parents=True)
     files = sorted(source.glob("*.png"))
     for index in range(number):
         with Image.open(chance.choice(files)) as image:
