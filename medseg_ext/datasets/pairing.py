@@ -33,10 +33,12 @@ LABEL_FOLDERS = frozenset(
         *("geojson", "geojsons"),
     }
 )
-LABEL_WORDS = (
-    r"(?:cp[_-])?masks?|labels?|labell?ed|label_?maps?|annotations?|instances?|segmentations?|seg|objects?|gt"
-    r"|ground_?truth|outlines?|rois?|roi_?set|cells?|cytoplasms?|nucleus|nuclei|detections?"
+WORDS_OF_LABELS = (  # in names of files, also in the plural; those in docs/file_formats.md
+    *("mask", "cp_mask", "label", "labeled", "labelled", "label_map", "annotation", "instance", "segmentation", "seg"),
+    *("object", "gt", "ground_truth", "outline", "roi", "roi_set", "cell", "cytoplasm", "nucleus", "nuclei"),
+    "detection",
 )
+LABEL_WORDS = "|".join(f"{word.replace('_', '[_-]?')}s?" for word in WORDS_OF_LABELS)
 LABEL_ENDING = re.compile(rf"(?P<stem>.+?)[ ._-]+(?P<word>{LABEL_WORDS})", re.IGNORECASE)
 LABEL_BEGINNING = re.compile(rf"(?P<word>{LABEL_WORDS})[ ._-]+(?P<stem>.+)", re.IGNORECASE)
 CALLED_LABELS = re.compile(r"[ ._-](?:masks?|labels?)$", re.IGNORECASE)  # which no image is
