@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.runs.provenance import provenance_file
 
 SIDE = 96

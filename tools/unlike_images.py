@@ -23,7 +23,7 @@ from medseg_ext.bundle.find import find_bundle
 from medseg_ext.bundle.segmentation import segment
 from medseg_ext.datasets.data_set_folder import load_datalist
 from medseg_ext.errors import DataError
-from medseg_ext.objects.earlier_results import SUMMARY_FILE
+from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.runs.comparison_tables import markdown_table
 
 UNLIKE = "unlike the training images: its "

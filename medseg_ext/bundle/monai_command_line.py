@@ -18,7 +18,7 @@ from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.library_log import shorten_log
 from medseg_ext.bundle.overrides import is_text, refuse_misfits
 from medseg_ext.bundle.values import OverrideError, is_cut, literal, shown
-from medseg_ext.objects.earlier_results import SUMMARY_FILE
+from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.objects.result_folder import ResultFolder
 
 COMMANDS = ("run", "run_workflow")

@@ -25,8 +25,9 @@ from medseg_ext.handlers.object_writer import ObjectWriter
 from medseg_ext.images.channels import Choice
 from medseg_ext.images.formats import read_header
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
+from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.objects.done_images import DoneImages, Item, Row
-from medseg_ext.objects.earlier_results import PROVENANCE_FILE, SUMMARY_FILE, refuse_results_of_others
+from medseg_ext.objects.earlier_results import PROVENANCE_FILE, refuse_results_of_others
 from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
 from medseg_ext.objects.remote_results import RemoteResults, refuse_results_among_images_at, results_at
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images

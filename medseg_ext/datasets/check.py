@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, FOLDER_OF_KEY, SECTIONS, check_items, read_dataset_json
 from medseg_ext.datasets.findings import GRAVE, LOOK, NOTE, Case, Finding, Findings, ordered
-from medseg_ext.datasets.label_faults import TINY_PX, Fit, LabelFacts, fit_of_labels, measure_labels
+from medseg_ext.datasets.label_faults import LEAST_PX, TINY_PX, Fit, LabelFacts, fit_of_labels, measure_labels
 from medseg_ext.datasets.parallel import parallel_map
 from medseg_ext.errors import DataError, reason_of
 from medseg_ext.files import told_if_unreadable
@@ -237,7 +237,7 @@ def _torn(name: str, members: Sequence[CheckedImage]) -> Case:
 def _of_labels(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> Iterator[Finding]:
     seen = [(image, each.fit, each.labels) for image, each in zip(images, facts, strict=True) if each.labels]
     areas = np.concatenate([np.zeros(0, dtype=np.int64), *(labels.areas_px for _, _, labels in seen)])
-    tiny_px = min(TINY_PX, TINY_SHARE * float(np.median(areas))) if len(areas) else 0.0
+    tiny_px = max(LEAST_PX, min(TINY_PX, TINY_SHARE * float(np.median(areas)))) if len(areas) else 0.0
 
     def objects(gravity: str, problem: str, remedy: str, which: Callable[[LabelFacts], Sequence[int]]) -> Finding:
         found = [(image, which(labels)) for image, _, labels in seen]
@@ -249,6 +249,12 @@ def _of_labels(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> Iterat
             gravity, problem, remedy, [_case(image, detail) for image, fit, _ in seen if (detail := which(fit))]
         )
 
+    yield Finding(
+        GRAVE,
+        "labels that lie scattered, as the values of a photograph, and are no objects",
+        "look whether images and labels are swapped, and prepare again from label maps",
+        [_case(image, _in_single_pixels(labels)) for image, _, labels in seen if labels.is_scattered],
+    )
     yield objects(
         GRAVE,
         "an object that is the background, or a complement",
@@ -307,6 +313,10 @@ def _of_labels(images: Sequence[CheckedImage], facts: Sequence[Facts]) -> Iterat
 
 def _case(image: CheckedImage, detail: str = "", objects: Sequence[int] = ()) -> Case:
     return Case((image.id,), (image.section,), detail, tuple(objects))
+
+
+def _in_single_pixels(labels: LabelFacts) -> str:
+    return f"{len(labels.numbers)} objects, half of them of {np.median(labels.areas_px):.0f} px or less"
 
 
 def _counted(numbers: Sequence[Any]) -> str:

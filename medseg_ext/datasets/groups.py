@@ -23,6 +23,20 @@ class Group(NamedTuple):
     kind: str = ""
 
 
+class Grouping(NamedTuple):
+    """The groups of the images of a data set.
+
+    Attributes:
+        of_image: the group of each image.
+        without_group: the images that the file does not name.
+        without_image: what the file names, and is none of the images.
+    """
+
+    of_image: dict[str, Group]
+    without_group: list[str]
+    without_image: list[str]
+
+
 def read_groups(path: Path | str) -> dict[str, Group]:
     """Read a CSV file with the columns `image_id` and `group`, perhaps `kind`, and others that are ignored.
 
@@ -41,19 +55,27 @@ def read_groups(path: Path | str) -> dict[str, Group]:
     return groups
 
 
-def _by_image(groups: Mapping[str, Group], image_ids: Collection[str], path: Path) -> dict[str, Group]:
-    """Bring names of files, such as "03_2.tif", to the images that they are; what is an image's id itself stays."""
+def _by_image(
+    groups: Mapping[str, Group], image_ids: Collection[str], path: Path
+) -> tuple[dict[str, Group], list[str]]:
+    """Bring names of files, such as "03_2.tif", to the images that they are; what is an image's id itself stays.
+
+    Returns: the group of each image that is named; the names that are none.
+    """
     ids = set(image_ids)
     found = {name: group for name, group in groups.items() if name in ids}
+    without_image = []
     for name, group in groups.items():
         file = name.replace("\\", "/")
         # images of one name in several folders have ids with the folders in front
         image_id = next((each for each in (stem_of(file.replace("/", "_")), stem_of(file)) if each in ids), None)
-        if name in ids or image_id is None:
+        if name in ids:
             continue
-        if found.setdefault(image_id, group) != group:
+        if image_id is None:
+            without_image.append(name)
+        elif found.setdefault(image_id, group) != group:
             raise DataError(f"{path}: image '{image_id}' stands in two groups, once as '{name}': keep one")
-    return found
+    return found, without_image
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
@@ -80,25 +102,27 @@ def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, st
     return rows
 
 
-def groups_of(image_ids: Iterable[str], path: Path | None) -> tuple[dict[str, Group], list[str]]:
+def groups_of(image_ids: Iterable[str], path: Path | None) -> Grouping:
     """Find the group of each image; without a file, and where the file has none, an image is a group by itself.
 
     Args:
         image_ids: the images.
         path: CSV file as `read_groups` takes it, or None. Its `image_id` are those of the images, or names of
             files: then what leads to them and what they end on does not count.
-    Returns: group of each image; the images that the file does not name.
     Raises: DataError: as `read_groups`; the file names none of the images, or one of them under two groups.
     """
     image_ids = list(image_ids)
     if path is None:
-        return {image_id: Group(image_id) for image_id in image_ids}, []
-    known = _by_image(read_groups(path), image_ids, path)
-    missing = [image_id for image_id in image_ids if image_id not in known]
-    if len(missing) == len(image_ids):
+        return Grouping({image_id: Group(image_id) for image_id in image_ids}, [], [])
+    known, without_image = _by_image(read_groups(path), image_ids, path)
+    if not known:
         raise DataError(
-            f"{path} names none of the images, such as '{image_ids[0]}': image_id is the name of an image's file, with"
-            " or without its ending; give the CSV of this data set"
+            f"{path} names none of the images: it has '{without_image[0]}', and an image is '{image_ids[0]}'; image_id "
+            "is the name of an image's file, with or without its ending; give the CSV of this data set"
         )
     # "image:" keeps a numeric id apart from a group of the same number
-    return {image_id: known.get(image_id, Group(f"image:{image_id}")) for image_id in image_ids}, missing
+    return Grouping(
+        {image_id: known.get(image_id, Group(f"image:{image_id}")) for image_id in image_ids},
+        [image_id for image_id in image_ids if image_id not in known],
+        without_image,
+    )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import nullcontext
 from itertools import chain, count
 from pathlib import Path, PurePath
 
 from medseg_ext.addresses import PathLike, naming_path, place, shown
 from medseg_ext.datasets.images_at import images_at
+from medseg_ext.datasets.passed_over import FOLDERS, OTHERS, some, tell, without_labels, without_results
 from medseg_ext.errors import DataError
-from medseg_ext.files import LONGEST_ID_BYTES, as_text, file_key, told_if_unreadable
+from medseg_ext.files import LONGEST_ID_BYTES, file_key, told_if_unreadable
 from medseg_ext.images.formats import FORMAT_NAMES, image_stem, is_image_file
 from medseg_ext.images.ome_zarr import is_ome_zarr
-
-logger = logging.getLogger(__name__)
 
 
 def fitting_id(name: str) -> str:
@@ -43,7 +42,6 @@ NAMINGS: tuple[Callable[[PurePath], str], ...] = (
     lambda file: f"{file.parent.name}_{image_stem(file)}",
     lambda file: f"{file.parent.name}_{file.name}",
 )
-OTHERS_NAMED = 5  # of what a folder holds besides images
 
 
 def list_images(path: PathLike | Sequence[PathLike], *, recursive: bool = False) -> list[dict[str, str]]:
@@ -57,7 +55,8 @@ def list_images(path: PathLike | Sequence[PathLike], *, recursive: bool = False)
         file's without suffix; with suffix where two would be alike, in other letters' case too, as macOS and Windows
         take such names for one; with the folder's before it where the suffix is the same, too; with a number after it
         as the last resort; shortened where no file could have it with an ending.
-        What else a folder holds is logged as passed over, but for hidden files.
+        What else a folder holds is logged as passed over, but for hidden files; so are labels of its images, and what
+        an earlier segmentation has written into it.
     Raises: DataError: nothing there, or nothing that may be looked into; no file of a format that can be read.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
@@ -93,7 +92,7 @@ def _images_in(path: Path, *, recursive: bool) -> list[Path]:
         images = [file for folder in _folders_in(path) for file in _images_of(folder, tells_folders=False)]
         if not images:
             raise DataError(f"{path} and the folders inside it hold no image: give {FORMAT_NAMES} files")
-        return images
+        return _without_labels(images, path)
     images = _images_of(path, tells_folders=True)
     if not images:
         is_folder = path.is_dir()
@@ -101,7 +100,12 @@ def _images_in(path: Path, *, recursive: bool) -> list[Path]:
             "holds no image" if is_folder and any(path.iterdir()) else "is empty" if is_folder else "is not an image"
         )
         raise DataError(f"{path} {found}: give {FORMAT_NAMES} files{_hint_at_folders(path) if is_folder else ''}")
-    return images
+    return images if images == [path] else _without_labels(images, path)
+
+
+def _without_labels(images: Sequence[Path], folder: Path) -> list[Path]:
+    names = [file.relative_to(folder).as_posix() for file in images]
+    return [folder / name for name in without_labels(names, folder)]
 
 
 def _folders_in(path: Path) -> Iterator[Path]:
@@ -129,9 +133,7 @@ def _hint_at_folders(path: Path) -> str:
     ]
     if not with_images:
         return ""
-    more = f" and {len(with_images) - OTHERS_NAMED} more" if len(with_images) > OTHERS_NAMED else ""
-    names = as_text(", ".join(with_images[:OTHERS_NAMED]))
-    return f"; its folders {names}{more} hold some: give these, or --recursive (a config's key: --recursive True)"
+    return f"; its folders {some(with_images)} hold some: give these, or --recursive (a config's key: --recursive True)"
 
 
 def _is_plain_folder(path: Path) -> bool:
@@ -154,12 +156,16 @@ def _images_of(path: Path, *, tells_folders: bool) -> list[Path]:
     if not images:
         return []
     taken = set(images)
-    passed_over = [file for file in inside if file not in taken and (tells_folders or not file.is_dir())]
-    if others := [file.name for file in passed_over if not file.name.startswith(".")]:
-        more = f" and {len(others) - OTHERS_NAMED} more" if len(others) > OTHERS_NAMED else ""
-        names = as_text(", ".join(others[:OTHERS_NAMED]))
-        logger.warning("%s: passed over, as they are no %s files: %s%s", path, FORMAT_NAMES, names, more)
-    return images
+    others = [file for file in inside if file not in taken and not file.name.startswith(".")]
+    tell(path, OTHERS, [file.name for file in others if not file.is_dir()])
+    tell(path, FOLDERS, [file.name for file in others if file.is_dir() and tells_folders], remedy=" (--recursive)")
+    if images == [path]:
+        return images
+    names = {file.name for file in inside}
+    left = without_results(
+        [file.name for file in images], path, names, lambda name: nullcontext(path / name), is_all=tells_folders
+    )
+    return [path / name for name in left]
 
 
 def _unique_names(files: Sequence[PurePath]) -> list[str]:

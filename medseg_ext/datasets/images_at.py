@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from medseg_ext.addresses import address_of, is_http, naming_path, without_query
+from medseg_ext.datasets.passed_over import FOLDERS, OTHERS, some, tell, without_labels, without_results
 from medseg_ext.errors import DataError
-from medseg_ext.files import as_text
 from medseg_ext.images.dicom import is_dicom
 from medseg_ext.images.formats import FORMAT_NAMES, is_image_name
 from medseg_ext.images.ome_zarr import is_ome_zarr
 from medseg_ext.object_stores import Entry, at_hand, describe, list_folder
-
-OTHERS_NAMED = 5  # of what a folder holds besides images
-
-logger = logging.getLogger(__name__)
 
 
 def images_at(address: str, *, recursive: bool = False) -> list[str]:
@@ -42,28 +37,36 @@ def images_at(address: str, *, recursive: bool = False) -> list[str]:
     if not entries:
         return _other_file(address)
     _refuse_query(address, "a folder")
-    images = [image for each in _folders(address, entries, recursive=recursive) for image in each]
+    images = dict(image for each in _folders(address, entries, recursive=recursive) for image in each)
     if not images:
         inside = [each.name for each in entries if each.is_folder and not recursive]
-        hint = f"; its folders ({_some(inside)}) may: give these, or --recursive" if inside else ""
+        hint = f"; its folders ({some(inside)}) may: give these, or --recursive" if inside else ""
         raise DataError(f"{address} holds no image: give {FORMAT_NAMES} files{hint}")
-    return images
+    return [images[name] for name in without_labels(list(images), address)]
 
 
-def _folders(address: str, entries: Sequence[Entry], *, recursive: bool) -> Iterator[list[str]]:
-    """Yield the images of a folder, and of those inside it."""
+def _folders(
+    address: str, entries: Sequence[Entry], *, recursive: bool, beginning: str = ""
+) -> Iterator[list[tuple[str, str]]]:
+    """Yield the images of a folder, and of those inside it: the name from the first one on, and the address."""
     shown = [each for each in entries if not each.name.startswith(".")]
     zarrs = {each.address for each in shown if each.is_folder and is_ome_zarr(each.address)}
-    images = [
-        each for each in shown if each.address in zarrs or (not each.is_folder and is_image_name(PurePath(each.name)))
-    ]
+    images = {
+        each.name: each.address
+        for each in shown
+        if each.address in zarrs or (not each.is_folder and is_image_name(PurePath(each.name)))
+    }
     folders = [each for each in shown if each.is_folder and each.address not in zarrs]
-    others = [each.name for each in shown if each not in images and not (recursive and each.is_folder)]
-    if images and others:
-        logger.warning("%s: passed over, as they are no %s files: %s", address, FORMAT_NAMES, _some(others))
-    yield [each.address for each in images]
+    if images:
+        tell(address, OTHERS, [each.name for each in shown if each.name not in images and not each.is_folder])
+        if not recursive:
+            tell(address, FOLDERS, [each.name for each in folders], remedy=" (--recursive)")
+    by_name = {each.name: each.address for each in entries}
+    left = without_results(list(images), address, by_name, lambda name: at_hand(by_name[name]), is_all=not recursive)
+    yield [(f"{beginning}{name}", images[name]) for name in left]
     for each in folders if recursive else ():
-        yield from _folders(each.address, list_folder(each.address), recursive=True)
+        inside = list_folder(each.address)
+        yield from _folders(each.address, inside, recursive=True, beginning=f"{beginning}{each.name}/")
 
 
 def _other_file(address: str) -> list[str]:
@@ -84,8 +87,3 @@ def _refuse_query(address: str, what: str) -> None:
             f"{address} is {what}, of which each file would need a query (what follows ?) of its own: give the right "
             "by headers in fsspec's configuration, or by the address of the object store itself"
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - OTHERS_NAMED} more" if len(names) > OTHERS_NAMED else ""
-    return f"{as_text(', '.join(names[:OTHERS_NAMED]))}{more}"

@@ -12,10 +12,11 @@ from scipy.fft import dctn, idctn, irfft2, next_fast_len, rfft2
 from skimage.morphology import convex_hull_image
 from skimage.segmentation import find_boundaries
 
+from medseg_ext.datasets.scattered_labels import are_scattered
 from medseg_ext.images.fingerprints import orientations
 
 BACKGROUND_SHARE = 0.9  # of an image, in one object; or half of it, and half of its border
-TINY_PX = 8
+TINY_PX, LEAST_PX = 8, 4  # an object of 8 px is tiny among larger ones, one of 4 px always
 PIECE_PX, PIECE_SHARE = 10, 0.05  # size of a second piece, in pixels and as a part of the object
 # An object looks like two where it is larger than usual, hollow, and has a waist. Of 4,578 objects of DSB2018 14 do, of
 # 293 of SegPC-2021 none; of pairs of touching objects there under one number a third and nine tenths do.
@@ -41,6 +42,7 @@ class LabelFacts(NamedTuple):
         backgrounds: numbers of objects that hold nearly the whole image.
         in_pieces: of those in several separate pieces.
         like_two: of those that look like two objects that touch, compared with the others of the map.
+        is_scattered: whether its values lie as those of a photograph.
     """
 
     areas_px: NDArray[np.int64]
@@ -49,6 +51,7 @@ class LabelFacts(NamedTuple):
     backgrounds: list[int]
     in_pieces: list[int]
     like_two: list[int]
+    is_scattered: bool = False
 
 
 def measure_labels(labels: np.ndarray) -> LabelFacts:
@@ -57,6 +60,7 @@ def measure_labels(labels: np.ndarray) -> LabelFacts:
     if not len(numbers) or numbers[0] != 0:  # no background: the first object is 1 all the same
         numbers, dense = np.concatenate([[0], numbers]), dense + 1
     dense = dense.reshape(labels.shape)
+    is_scattered = are_scattered(dense)
     areas = np.bincount(dense.ravel(), minlength=len(numbers))[1:]
     usual = float(np.median(areas)) if len(areas) else 0.0
     is_cut = np.isin(np.arange(1, len(numbers)), _border(dense))
@@ -78,7 +82,7 @@ def measure_labels(labels: np.ndarray) -> LabelFacts:
             in_pieces.append(number)
         elif area >= TWO_LEAST_PX and area > TWO_AREAS * usual and looks_like_two(mask):
             like_two.append(number)
-    return LabelFacts(areas, numbers[1:].astype(np.int64), is_cut, backgrounds, in_pieces, like_two)
+    return LabelFacts(areas, numbers[1:].astype(np.int64), is_cut, backgrounds, in_pieces, like_two, is_scattered)
 
 
 def _is_background(mask: NDArray[np.bool_]) -> bool:

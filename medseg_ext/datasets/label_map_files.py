@@ -13,6 +13,7 @@ from medseg_ext.datasets.annotations import Remarks, other_size
 from medseg_ext.datasets.label_maps import ObjectMask
 from medseg_ext.datasets.pairing import Pairing, pair_files
 from medseg_ext.datasets.raw_images import is_image_name
+from medseg_ext.datasets.scattered_labels import are_scattered
 from medseg_ext.datasets.sources import Source
 from medseg_ext.errors import DataError
 from medseg_ext.images.label_images import read_label_image
@@ -34,10 +35,12 @@ class LabelMapFile:
     Attributes:
         file: name in the source.
         by_components: whether each piece of a value is an object, as in a mask that does not number objects.
+        image: name of its image in the source, by which the two are known where they are swapped; may be empty.
     """
 
     file: str
     by_components: bool = False
+    image: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -47,7 +50,20 @@ class LabelMapFile:
     def masks(self, source: Source, shape: tuple[int, int], remarks: Remarks) -> Iterator[ObjectMask]:
         """Cut the objects out. Raises: DataError: no label map, or of another size; see `objects_of_labels`."""
         where = source.where(self.file)
-        labels, is_coloured = read_label_image(source.read(self.file), where)
+        try:
+            labels, is_coloured = read_label_image(source.read(self.file), where)
+        except DataError as error:
+            if _looks_like_label_map(source, self.image):
+                raise DataError(
+                    f"{error}; or images and labels are swapped: {source.where(self.image)} looks like a label map"
+                ) from error
+            raise
+        if are_scattered(labels) and _looks_like_label_map(source, self.image):
+            raise DataError(
+                f"images and labels seem swapped: {source.where(self.image)} looks like a label map, and {where} like "
+                "a photograph: give each the other's name"
+            )
+        refuse_scattered(labels, where)
         if labels.shape != shape:
             raise DataError(other_size(where, labels.shape, shape))
         if is_coloured:
@@ -79,6 +95,26 @@ def objects_of_labels(
         return
     _refuse_other_maps(dense, values, name, where, remarks)
     yield from _cut(dense, [f"{name}, label {value}" for value in values])
+
+
+def refuse_scattered(labels: NDArray[np.integer], where: str) -> None:
+    """Refuse what has the values of a photograph. Raises: DataError: it has; names the file."""
+    if are_scattered(labels):
+        raise DataError(
+            f"{where} does not look like a label map: its values change from pixel to pixel, as in a photograph, or in "
+            "a map that was scaled with interpolation: give the label map, in which all pixels of an object have one "
+            "value"
+        )
+
+
+def _looks_like_label_map(source: Source, image: str) -> bool:
+    if not image:
+        return False
+    try:
+        labels = read_label_image(source.read(image), source.where(image)).labels
+    except DataError:
+        return False
+    return bool(labels.any()) and not are_scattered(labels)
 
 
 def find_images(source: Source) -> Pairing:

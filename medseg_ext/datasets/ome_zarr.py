@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg_ext.datasets.annotations import Remarks, other_size
-from medseg_ext.datasets.label_map_files import objects_of_labels
+from medseg_ext.datasets.label_map_files import objects_of_labels, refuse_scattered
 from medseg_ext.datasets.label_maps import ObjectMask
 from medseg_ext.datasets.pairing import WITHOUT_LABELS, Pair, section_of
 from medseg_ext.datasets.roles import role_of
@@ -48,6 +48,7 @@ class OmeZarrLabels:
             raise DataError(f"{where} is no label map, but {labels.dtype} of shape {labels.shape}: save grey integers")
         if labels.shape != shape:
             raise DataError(other_size(where, labels.shape, shape))
+        refuse_scattered(labels, where)
         yield from objects_of_labels(
             labels.astype(np.int64), self.group, where, remarks, by_components=self.by_components
         )

@@ -162,7 +162,10 @@ def _raw_image(
 
 def _find_label_maps(source: Source, own: OwnOptions) -> Found:
     pairing = label_map_files.find_images(source)
-    return _from_pairs(pairing, own, lambda file: label_map_files.LabelMapFile(file, own.binary is not None))
+    image_of = {file: pair.image for pair in pairing.pairs for file in pair.labels.values()}
+    return _from_pairs(
+        pairing, own, lambda file: label_map_files.LabelMapFile(file, own.binary is not None, image_of[file])
+    )
 
 
 def _find_geojson(source: Source, own: OwnOptions) -> Found:

@@ -33,15 +33,17 @@ LABEL_FOLDERS = frozenset(
         *("geojson", "geojsons"),
     }
 )
-LABEL_WORDS = (
-    r"(?:cp[_-])?masks?|labels?|labell?ed|label_?maps?|annotations?|instances?|segmentations?|seg|objects?|gt"
-    r"|ground_?truth|outlines?|rois?|roi_?set|cells?|cytoplasms?|nucleus|nuclei|detections?"
+WORDS_OF_LABELS = (  # in names of files, also in the plural; those in docs/file_formats.md
+    *("mask", "cp_mask", "label", "labeled", "labelled", "label_map", "annotation", "instance", "segmentation", "seg"),
+    *("object", "gt", "ground_truth", "outline", "roi", "roi_set", "cell", "cytoplasm", "nucleus", "nuclei"),
+    "detection",
 )
+LABEL_WORDS = "|".join(f"{word.replace('_', '[_-]?')}s?" for word in WORDS_OF_LABELS)
 LABEL_ENDING = re.compile(rf"(?P<stem>.+?)[ ._-]+(?P<word>{LABEL_WORDS})", re.IGNORECASE)
 LABEL_BEGINNING = re.compile(rf"(?P<word>{LABEL_WORDS})[ ._-]+(?P<stem>.+)", re.IGNORECASE)
 CALLED_LABELS = re.compile(r"[ ._-](?:masks?|labels?)$", re.IGNORECASE)  # which no image is
 IMAGE_ENDINGS = ("_img", "_image", "_im", "_raw", "-img", "-image", "-raw")
-SUFFIX = re.compile(r"(\.ome)?(\.geojson\.gz|\.json\.gz|\.[A-Za-z0-9]+)$", re.IGNORECASE)
+SUFFIX = re.compile(r"(\.ome)?(\.geojson\.gz|\.json\.gz|\.nii\.gz|\.[A-Za-z0-9]+)$", re.IGNORECASE)
 SECTION_OF_FOLDER = {
     **dict.fromkeys(("train", "training"), "training"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
@@ -120,7 +122,7 @@ def _pair(
     *,
     by_folder: bool,
 ) -> Pairing:
-    has_image_folders = any(part.lower() in IMAGE_FOLDERS for name in names for part in PurePosixPath(name).parts[:-1])
+    has_image_folders = _has_image_folders(names)
     images: dict[Key, str] = {}
     candidates: list[tuple[str, Key, str]] = []
     for name in names:
@@ -155,6 +157,35 @@ def _pair(
     return Pairing(
         sorted(pairs, key=lambda pair: pair.image), {reason: sorted(each) for reason, each in skipped.items() if each}
     )
+
+
+def labels_among(names: Sequence[str]) -> list[str]:
+    """Tell which of several images are called labels of another one, with the words that `pair_files` knows.
+
+    >>> labels_among(["a.tif", "a_mask.tif", "b_mask.tif", "images/c.png", "labels/c.png", "labels/d.png"])
+    ['a_mask.tif', 'labels/c.png']
+    >>> labels_among(["a.tif", "a_img.tif", "a.png", "a.png.tif", "a_1.tif"])
+    []
+    """
+    return _labels_among(names, by_folder=True) or _labels_among(names, by_folder=False)
+
+
+def _labels_among(names: Sequence[str], *, by_folder: bool) -> list[str]:
+    has_image_folders = _has_image_folders(names)
+    placed = {
+        name: (_place(name, has_image_folders=has_image_folders) if by_folder else _plain(name)) for name in names
+    }
+    keys = {name: (folders, stem_of(name)) for name, (folders, _, _) in placed.items()}
+    images = {keys[name] for name, (_, side, _) in placed.items() if side != "labels"}
+    of_images = {
+        name: _image_of(keys[name], images, role, is_itself=side != "labels", by_word=side != "labels")
+        for name, (_, side, role) in placed.items()
+    }
+    return [name for name, image in of_images.items() if image]
+
+
+def _has_image_folders(names: Sequence[str]) -> bool:
+    return any(part.lower() in IMAGE_FOLDERS for name in names for part in PurePosixPath(name).parts[:-1])
 
 
 def stem_of(name: str) -> str:
@@ -211,7 +242,9 @@ def _add_image(images: dict[Key, str], key: Key, name: str, source: Source) -> N
     images[key] = name
 
 
-def _image_of(key: Key, images: Mapping[Key, str], role: str, *, is_itself: bool = False) -> tuple[Key, str] | None:
+def _image_of(
+    key: Key, images: Collection[Key], role: str, *, is_itself: bool = False, by_word: bool = False
+) -> tuple[Key, str] | None:
     """Find the image of a file of labels, and the part that it shows: by the same name, or with an ending.
 
     Args:
@@ -219,17 +252,19 @@ def _image_of(key: Key, images: Mapping[Key, str], role: str, *, is_itself: bool
         images: those that there are.
         role: the part that its folder tells.
         is_itself: whether the file is among them, and another is looked for.
+        by_word: whether its own name has to say that it is labels.
     """
     folders, stem = key
     tried = [(stem, role)] + ([(stem_of(stem), role)] if is_image_name(stem) else [])  # a.tif.geojson
-    for stem, role in tried:  # it grows: a_nuclei_mask
-        if (folders, stem) in images and not (is_itself and (folders, stem) == key):
+    first = len(tried) if by_word else 0
+    for number, (stem, role) in enumerate(tried):  # it grows: a_nuclei_mask
+        if number >= first and (folders, stem) in images and not (is_itself and (folders, stem) == key):
             return (folders, stem), role
         if len(tried) < 6:
             for pattern in (LABEL_ENDING, LABEL_BEGINNING):
                 if match := pattern.fullmatch(stem):
                     tried.append((match["stem"], role or role_of(match["word"])))
-    for stem, role in tried:
+    for stem, role in tried[first:]:
         for ending in IMAGE_ENDINGS:
             if (folders, stem + ending) in images and not (is_itself and (folders, stem + ending) == key):
                 return (folders, stem + ending), role

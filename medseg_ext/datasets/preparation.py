@@ -91,7 +91,8 @@ def write_data_set(
     if not images:
         raise DataError(f"{parts[0].source.path} holds no image with masks: check that it is complete")
     check_ids_of_parts(parts)
-    group_of, without_group = groups_of([image.id for image in images], groups)
+    grouping = groups_of([image.id for image in images], groups)
+    group_of = grouping.of_image
     section_of = choose_sections(images, group_of, fractions=fractions, seed=seed, splits_from=splits_from)
     all_that_decides = {
         "format": FORMAT,
@@ -134,7 +135,8 @@ def write_data_set(
             "taken": _total(notes, objects="objects", area_px="taken_px"),
             "classes_of_objects": _classes(notes.values()),
             "overlap_px": sum(note["overlap_px"] for note in notes.values()),
-            "without_group": without_group,
+            "without_group": grouping.without_group,
+            "groups_without_image": grouping.without_image,
             **sections,
         }
         workspace.finish(dataset)

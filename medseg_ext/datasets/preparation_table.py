@@ -10,6 +10,7 @@ from medseg_ext.datasets.data_set_folder import DATASET_FILE, NOT_STATED
 from medseg_ext.datasets.own_objects import LOBES, NO_CLASS
 
 NOTE_OF_LOBES = " (medseg check, which also asks for a waist, names fewer)"
+NAMED = 3  # of rows without an image
 IN_PLURAL = {  # of the reasons that a preparation gives, as they begin or go on
     r"^(object|image|mask|file|link|cell|label map)\b": r"\1s",
     r"^nucleus\b": "nuclei",
@@ -49,6 +50,10 @@ def summary(dataset: Mapping[str, Any]) -> str:
     lines += [f"{key}: {dataset[key]} (--{key} says it)" for key in ("licence", "origin") if dataset[key] == NOT_STATED]
     if without := dataset["without_group"]:
         lines.append(f"images not in the groups file, each a group by itself: {len(without)}, e.g. {without[0]}")
+    if no_image := dataset.get("groups_without_image"):
+        few = ", ".join(no_image[:NAMED])
+        more = f" and {len(no_image) - NAMED} more" if len(no_image) > NAMED else ""
+        lines.append(f"rows of the groups file that name no image with labels: {len(no_image)}, {few}{more}")
     return "\n".join(lines)
 
 

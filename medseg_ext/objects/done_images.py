@@ -14,10 +14,9 @@ from medseg_ext.addresses import address_of
 from medseg_ext.errors import DataError
 from medseg_ext.files import as_text, write_atomically
 from medseg_ext.images.ome_zarr import LABELS_FOLDER, describe_zarr, is_ome_zarr
+from medseg_ext.images.result_names import DONE_FILE, parsed_note
 from medseg_ext.object_stores import describe
 from medseg_ext.objects.formats import ResultFormats
-
-DONE_FILE = ".medseg.done.jsonl"
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class DoneImages:
             lines = (self.output_dir / DONE_FILE).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return {}
-        whole = [each for each in map(_parsed, lines) if each is not None]
+        whole = [each for each in map(parsed_note, lines) if each is not None]
         if not whole or whole[0].get("settings") is None:
             return {}
         self._refuse_other_settings(whole[0]["settings"])
@@ -163,15 +162,6 @@ def with_announced(notes: str, items: Iterable[Item]) -> str:
     settings, _, rest = notes.partition("\n")
     announced = ({"row": {"id": item["id"]}, "place": _place_of(item["image"])} for item in items)
     return f"{settings}\n{''.join(map(_line, announced))}{rest}"
-
-
-def noted_images(file: Path) -> dict[str, Note]:
-    """Give the notes of a file, by the image's id; none where there is no such file."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return {}
-    return {str(note["row"]["id"]): note for note in map(_parsed, lines) if note is not None and "row" in note}
 
 
 def is_of_same_image(note: Note, item: Item) -> bool:
@@ -232,11 +222,3 @@ def _shown(settings: Mapping[str, Any], key: str) -> str:
 
 def _line(content: Mapping[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":")) + "\n"
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """Parse a line; None of one that a killed process has left cut off."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None

@@ -12,11 +12,11 @@ from typing import Any
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import as_text, check_id
-from medseg_ext.objects.done_images import DONE_FILE, Item, Note, is_of_same_image, noted_images
-from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS, coco_part, remove_result
+from medseg_ext.images.result_names import DONE_FILE, ENDINGS, LABEL_MAP_ENDINGS, SUMMARY_FILE, noted_images
+from medseg_ext.objects.done_images import Item, Note, is_of_same_image
+from medseg_ext.objects.formats import coco_part, remove_result
 from medseg_ext.tables import read_csv_rows
 
-SUMMARY_FILE = "summary.csv"
 PROVENANCE_FILE = "provenance_inference.json"  # of `medseg_ext.runs.provenance`
 NAMED = 3  # images in a message
 

@@ -8,24 +8,10 @@ from pathlib import Path
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import remove_path
+from medseg_ext.images.result_names import ENDINGS, LABEL_MAP_ENDINGS
 
 LABEL_MAP = "label map"
-LABEL_MAP_ENDINGS = {  # by `output_format`
-    "tiff": "_instances.tif",
-    "nifti": "_instances.nii.gz",
-    "ome-zarr": "_instances.ome.zarr",  # a folder
-    "ome-zarr-0.5": "_instances.ome.zarr",
-}
 ZARR_FORMATS = {"ome-zarr": 2, "ome-zarr-0.5": 3}  # of Zarr: NGFF 0.4 and 0.5
-ENDINGS = {
-    "classes": "_classes.png",
-    "overlay": "_overlay.png",
-    "csv": "_objects.csv",
-    "geojson": "_objects.geojson",
-    "geojson.gz": "_objects.geojson.gz",
-    "roi": "_rois.zip",
-    "ome-tiff": "_labels.ome.tif",
-}
 DEFAULT_FORMATS = ("classes", "overlay", "csv", "geojson")
 COCO = "coco"
 COCO_PART_ENDING = "_coco.jsonl"

@@ -13,11 +13,12 @@ from time import monotonic
 from medseg_ext.addresses import inside, is_http
 from medseg_ext.errors import DataError
 from medseg_ext.files import NOT_IN_IDS, check_inner_path
+from medseg_ext.images.result_names import DONE_FILE, ENDINGS, LABEL_MAP_ENDINGS, SUMMARY_FILE
 from medseg_ext.object_stores import NotThereError, download, list_folder, read_start, remove, sizes_below, upload
 from medseg_ext.objects.coco import BEGINNING, COCO_FILE
-from medseg_ext.objects.done_images import DONE_FILE, Item, with_announced
-from medseg_ext.objects.earlier_results import PROVENANCE_FILE, SUMMARY_FILE
-from medseg_ext.objects.formats import COCO_PART_ENDING, ENDINGS, LABEL_MAP, LABEL_MAP_ENDINGS
+from medseg_ext.objects.done_images import Item, with_announced
+from medseg_ext.objects.earlier_results import PROVENANCE_FILE
+from medseg_ext.objects.formats import COCO_PART_ENDING, LABEL_MAP
 
 KEPT_WITH_CONTENT = (ENDINGS["csv"], COCO_PART_ENDING)  # of an image, as the gallery and COCO's file are made of them
 READ_AT_ONCE = (DONE_FILE, SUMMARY_FILE, PROVENANCE_FILE)

@@ -22,10 +22,11 @@ from medseg_ext.images.contrast import Limit
 from medseg_ext.images.eight_bit import as_prepared
 from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
+from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
 from medseg_ext.objects.diameters import DIAMETER, SCALE, noted_sizes
 from medseg_ext.objects.done_images import DoneImages, Item, Note, Row, note_image
-from medseg_ext.objects.earlier_results import SUMMARY_FILE, earlier_ids, refuse_results_of_others, remove_results
+from medseg_ext.objects.earlier_results import earlier_ids, refuse_results_of_others, remove_results
 from medseg_ext.objects.formats import (
     COCO,
     DEFAULT_FORMATS,

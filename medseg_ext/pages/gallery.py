@@ -11,7 +11,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from medseg_ext.files import write_atomically
-from medseg_ext.objects.formats import ENDINGS, LABEL_MAP_ENDINGS
+from medseg_ext.images.result_names import ENDINGS, LABEL_MAP_ENDINGS
 from medseg_ext.objects.measurements import RATIO
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, GALLERY_FILE
 from medseg_ext.pages.area_histogram import area_histogram

@@ -15,8 +15,9 @@ from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.ome_zarr import open_zarr
 from medseg_ext.images.raster import decode_image
+from medseg_ext.images.result_names import LABEL_MAP_ENDINGS
 from medseg_ext.objects.annotations import annotate
-from medseg_ext.objects.formats import LABEL_MAP, LABEL_MAP_ENDINGS, ResultFormats
+from medseg_ext.objects.formats import LABEL_MAP, ResultFormats
 from medseg_ext.objects.overlay import brightened, draw_outlines
 from medseg_ext.objects.result_folder import Item, place_in_summary
 from medseg_ext.pages.data_urls import reduced, reduced_as_data

@@ -15,7 +15,7 @@ from shapely.geometry import shape
 
 from medseg_ext.bundle.segmentation import segment
 from medseg_ext.folder_lock import LOCK_FILE
-from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.tiling import large_result_files as outputs
 
 TILES = {"large_image_px": 1000, "tile_size": 250, "tile_margin": 160}  # four tiles

@@ -12,7 +12,7 @@ from bundle_settings import QUICK, ROOT
 from PIL import Image
 
 from medseg_ext.cli.main import main
-from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.objects.formats import FORMATS
 
 WORDS = ["--bundle", "dsb2018_unet", "--object_diameter_px", "20", "--large_image_px", "150000"]

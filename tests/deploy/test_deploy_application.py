@@ -14,7 +14,7 @@ from bundle_settings import BUNDLES, ROOT
 from monai.bundle import ckpt_export
 from PIL import Image
 
-from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from medseg_ext.datasets.pairing import WORDS_OF_LABELS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -54,3 +56,8 @@ def test_every_page_stands_in_the_navigation():
     cards = {page for page in PAGES if page.is_relative_to(ROOT / "bundles")}  # tools/docs_site.py adds them
     pages = {page.relative_to(ROOT).as_posix() for page in PAGES if page not in cards}
     assert sorted(named) == sorted(pages), "mkdocs.yml and docs/ differ"
+
+
+def test_the_words_of_labels_are_those_that_are_read():
+    words = re.search(r"### Words of labels\n\n(.*)\n", (ROOT / "docs" / "file_formats.md").read_text())[1]
+    assert tuple(re.findall(r"`(.+?)`", words)) == WORDS_OF_LABELS

@@ -91,6 +91,19 @@ def test_a_folder_of_an_object_store_has_the_images_of_the_local_one(folder, sto
     assert "memory://plate/inner/7" in [item["image"] for item in found]
 
 
+def test_labels_and_results_at_an_address_are_told_and_not_segmented(store, caplog):
+    for name in ("50%25_mask.png", "results/a_overlay.png", "inner/a b-labels.png"):
+        store.pipe(f"/plate/{name}", b"")
+    store.pipe("/plate/results/summary.csv", b"image,id,status\na.png,a,ok\n")
+    names = [Path(item["image"]).name for item in list_images("memory://plate", recursive=True)]
+    assert not {"50%25_mask.png", "a_overlay.png", "a b-labels.png"} & {*names}
+    assert sum("as they are labels of images there" in each for each in caplog.messages) == 1
+    assert any(each.endswith("earlier segmentation has written them: a_overlay.png") for each in caplog.messages)
+    with pytest.raises(DataError, match="memory://plate/results holds no image but the results"):
+        list_images("memory://plate/results")
+    assert len(list_images("memory://plate/results/a_overlay.png")) == 1
+
+
 def test_an_ome_zarr_is_read_where_what_is_not_there_is_refused(folder, served):
     served.tells_what_is_not_there = False
     with pytest.raises(DataError, match=r"inner/7\.zarr cannot be read \(ClientResponseError: 403"):

@@ -15,7 +15,7 @@ from medseg_ext.bundle.segmentation import Segmented
 from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import LOCK_FILE
-from medseg_ext.objects.done_images import DONE_FILE
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.runs.provenance import read_provenance
 
 BUNDLE = ROOT / "bundles" / "dsb2018_unet"

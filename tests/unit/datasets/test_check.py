@@ -173,6 +173,20 @@ def test_objects_of_two_pixels_are_found(data):
     assert data.found() == {"objects of a few pixels": ("look", [(item["id"],)])}
 
 
+def test_labels_of_single_pixels_are_found_though_all_are(nuclei):
+    item = nuclei.items("training")[2]
+    for each in (*nuclei.items("training"), *nuclei.items("validation"), *nuclei.items("testing")):
+        labels = np.zeros_like(nuclei.read(each, "instances"))
+        labels[1:-1:4, 1:-1:4] = np.arange(1, labels[1:-1:4, 1:-1:4].size + 1).reshape(labels[1:-1:4, 1:-1:4].shape)
+        nuclei.write_labels(each, labels)
+    nuclei.write_labels(item, nuclei.read(item, "image")[..., 1].astype(int) + 1)
+    found = nuclei.found()
+    gravity, cases = found["labels that lie scattered, as the values of a photograph, and are no objects"]
+    assert (gravity, cases) == ("grave", [(item["id"],)])
+    n_images = sum(len(nuclei.items(section)) for section in ("training", "validation", "testing"))
+    assert len(found["objects of a few pixels"][1]) >= n_images - 1
+
+
 def test_what_the_border_leaves_of_an_object_is_no_fault(data):
     item = data.items("training")[2]
     labels = data.read(item, "instances").astype(np.int32)

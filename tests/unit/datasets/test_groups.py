@@ -52,21 +52,27 @@ def test_a_missing_table_is_refused(tmp_path):
 
 
 def test_without_a_table_every_image_is_its_own_group():
-    assert groups_of(["a", "b"], None) == ({"a": Group("a"), "b": Group("b")}, [])
+    assert groups_of(["a", "b"], None) == ({"a": Group("a"), "b": Group("b")}, [], [])
 
 
 def test_images_that_the_table_lacks_are_reported_and_join_no_group(tmp_path):
     path = write(tmp_path, "image_id,group\n1,2\n")
-    groups, missing = groups_of(["1", "2"], path)
+    groups, missing, _ = groups_of(["1", "2"], path)
     assert missing == ["2"]
     assert groups["1"].name == "2" != groups["2"].name
 
 
 def test_names_of_files_are_taken_for_their_images(tmp_path):
     path = write(tmp_path, "image_id,group\n03_2.tif,x\nplate/b.ome.tif,y\nc.png,y\nc.png.tif,y\np/d.tif,z\n")
-    groups, missing = groups_of(["03_2", "b", "c.png", "p_d"], path)
+    groups, missing, without_image = groups_of(["03_2", "b", "c.png", "p_d"], path)
     assert {name: group.name for name, group in groups.items()} == {"03_2": "x", "b": "y", "c.png": "y", "p_d": "z"}
     assert not missing
+    assert not without_image
+
+
+def test_rows_of_no_image_are_told(tmp_path):
+    path = write(tmp_path, "image_id,group\na,1\nimage01.tif,1\nplate/b.png,1\n")
+    assert groups_of(["a", "img01"], path)[1:] == (["img01"], ["image01.tif", "plate/b.png"])
 
 
 def test_two_files_of_one_image_in_two_groups_are_refused(tmp_path):
@@ -75,5 +81,5 @@ def test_two_files_of_one_image_in_two_groups_are_refused(tmp_path):
 
 
 def test_the_table_of_another_data_set_is_refused(tmp_path):
-    with pytest.raises(DataError, match="names none of the images"):
-        groups_of(["a"], write(tmp_path, "image_id,group\nb,1\n"))
+    with pytest.raises(DataError, match=r"names none of the images: it has 'b\.tif', and an image is 'a'"):
+        groups_of(["a"], write(tmp_path, "image_id,group\nb.tif,1\n"))

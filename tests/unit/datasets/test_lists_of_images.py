@@ -9,6 +9,8 @@ from rights import as_nobody
 from medseg_ext.datasets.data_set_folder import load_class_names, load_datalist
 from medseg_ext.datasets.image_list import list_images
 from medseg_ext.errors import DataError
+from medseg_ext.images.result_names import DONE_FILE, SUMMARY_FILE
+from medseg_ext.tables import to_csv
 
 ITEM = {"image": "images/a.png", "instances": "instances/a.png", "classes": "classes/a.png", "id": "a", "group": "1"}
 
@@ -169,9 +171,10 @@ def test_images_of_all_kinds_are_listed_in_order_and_what_else_there_is_is_told(
     items = list_images(tmp_path)
     assert [item["image"] for item in items] == [str(tmp_path / name) for name in sorted(names)]
     assert [item["id"] for item in items] == ["a", "b", "c", "d", "e", "f", "g", "h"]
-    (told,) = caplog.messages
-    assert told.startswith(f"{tmp_path}: passed over")
-    assert told.endswith(": folder.png, g.doc, notes.txt")
+    others, folders = caplog.messages
+    assert others.startswith(f"{tmp_path}: passed over")
+    assert others.endswith(": g.doc, notes.txt")
+    assert folders == f"{tmp_path}: folders, not looked into: folder.png (--recursive)"
 
 
 def test_of_much_that_is_passed_over_a_few_are_named_and_of_nothing_nothing(tmp_path, caplog):
@@ -183,6 +186,67 @@ def test_of_much_that_is_passed_over_a_few_are_named_and_of_nothing_nothing(tmp_
     list_images([tmp_path, tmp_path / "a.png"])
     (told,) = caplog.messages
     assert told.endswith(": 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 3 more")
+
+
+LABELS_OF_IMAGES = [
+    "01_mask.tif",
+    "01_seg.PNG",
+    "02 labels.ome.tif",
+    "Mask_03.png",
+    "04_cp_masks.png",
+    "05_mask.nii.gz",
+]
+IMAGES = ["01.tif", "02.tif", "03.png", "04_img.png", "05.nii.gz", "06_mask.tif", "07.png", "07_raw.png", "cells.tif"]
+
+
+def test_labels_beside_their_images_are_told_and_not_segmented_but_when_they_are_named(tmp_path, caplog):
+    make_images(tmp_path, *IMAGES, *LABELS_OF_IMAGES)
+    assert [Path(item["image"]).name for item in list_images(tmp_path)] == sorted(IMAGES)
+    (told,) = caplog.messages
+    assert told.startswith(f"{tmp_path}: passed over, as they are labels of images there")
+    assert told.endswith(": 01_mask.tif, 01_seg.PNG, 02 labels.ome.tif, 04_cp_masks.png, 05_mask.nii.gz and 1 more")
+    assert len(list_images([tmp_path / "01_mask.tif", tmp_path / "01.tif"])) == 2
+
+
+def test_labels_in_a_folder_beside_the_images_are_passed_over(tmp_path, caplog):
+    for folder, name in (("images", "a.tif"), ("labels", "a.tif"), ("labels", "b.tif"), ("more/masks", "c.tif")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).touch()
+    found = [Path(item["image"]).relative_to(tmp_path).as_posix() for item in list_images(tmp_path, recursive=True)]
+    assert found == ["images/a.tif", "labels/b.tif", "more/masks/c.tif"]
+    assert len(caplog.messages) == 1
+    assert len(list_images(tmp_path / "labels")) == 2
+
+
+@pytest.mark.parametrize("record", [SUMMARY_FILE, DONE_FILE])
+def test_results_of_a_segmentation_are_no_images(record, tmp_path, caplog):
+    results = tmp_path / "objects"
+    results.mkdir()
+    make_images(results, "a_instances.tif", "a_classes.png", "a_overlay.png", "a_labels.ome.tif")
+    if record == SUMMARY_FILE:
+        (results / record).write_bytes(
+            to_csv(["image", "id", "status"], [{"image": "a.tif", "id": "a", "status": "ok"}])
+        )
+    else:
+        (results / record).write_text('{"settings":null}\n{"row":{"id":"a"}}\n{"row":')
+    with pytest.raises(DataError, match="objects holds no image but the results of an earlier segmentation"):
+        list_images(results)
+    with pytest.raises(DataError, match="hold no image"):
+        list_images(results, recursive=True)
+    assert len(list_images(results / "a_overlay.png")) == 1
+    make_images(tmp_path, "a.tif")
+    make_images(results, "b_overlay.png")
+    caplog.clear()
+    assert [item["id"] for item in list_images(tmp_path, recursive=True)] == ["a", "b_overlay"]
+    (told,) = [each for each in caplog.messages if "an earlier segmentation" in each]
+    assert told.endswith(": a_classes.png, a_instances.tif, a_labels.ome.tif, a_overlay.png")
+
+
+def test_a_summary_of_somebody_else_takes_no_image_away(tmp_path):
+    make_images(tmp_path, "a_overlay.png")
+    for content in (b"id,area\na,5\n", b"\xff\xfe\x00", b""):
+        (tmp_path / SUMMARY_FILE).write_bytes(content)
+        assert len(list_images(tmp_path)) == 1
 
 
 def test_one_image_is_a_list_of_one(tmp_path, monkeypatch):

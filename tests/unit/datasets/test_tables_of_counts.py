@@ -12,7 +12,7 @@ def test_a_preparation_counts_one_and_several_as_people_do_and_says_where_all_na
     dataset = {
         "name": "Mine", "counts": {"training": {"images": 1, "objects": 998}}, "object": "nucleus", "overlap_px": 0,
         "skipped": {}, "told": {LOBES: ["a", "b"], PIECES: ["c"]}, "classes_of_objects": classes,
-        "licence": "CC0", "origin": "x", "without_group": [],
+        "licence": "CC0", "origin": "x", "without_group": [], "groups_without_image": ["x1", "x2", "x3", "x4"],
     }  # fmt: skip
     text = summary(dataset)
     assert "   997  objects without a class, taken for nuclei" in text
@@ -20,6 +20,7 @@ def test_a_preparation_counts_one_and_several_as_people_do_and_says_where_all_na
     assert "     2  objects of the class Dirt, left out" in text
     assert "     2  objects with a deep notch" in text
     assert "     1  object of several pieces" in text
+    assert "rows of the groups file that name no image with labels: 4, x1, x2, x3 and 1 more" in text
     assert "may be meant otherwise (all names: dataset.json, told):" in text
 
 

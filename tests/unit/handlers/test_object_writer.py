@@ -26,9 +26,9 @@ from medseg_ext.datasets.readable_images import ReadableImages
 from medseg_ext.errors import DataError
 from medseg_ext.handlers.failing_images import iterate_or_report
 from medseg_ext.handlers.object_writer import ObjectWriter
+from medseg_ext.images.result_names import DONE_FILE
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
 from medseg_ext.inferers.size_normalised import SizeNormalisedInferer
-from medseg_ext.objects.done_images import DONE_FILE
 from medseg_ext.objects.formats import ResultFormats
 from medseg_ext.objects.objects import Objects
 from medseg_ext.objects.result_files import write_objects

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from medseg_ext.errors import DataError
-from medseg_ext.objects.done_images import DONE_FILE, DoneImages, note_image
+from medseg_ext.images.result_names import DONE_FILE
+from medseg_ext.objects.done_images import DoneImages, note_image
 from medseg_ext.objects.formats import FORMATS, LABEL_MAP, ResultFormats
 
 FILES = ResultFormats(formats=FORMATS)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from medseg_ext.errors import DataError
-from medseg_ext.objects.done_images import DONE_FILE, DoneImages, note_image
+from medseg_ext.images.result_names import DONE_FILE, LABEL_MAP_ENDINGS
+from medseg_ext.objects.done_images import DoneImages, note_image
 from medseg_ext.objects.earlier_results import earlier_ids, refuse_results_of_others, remove_results
-from medseg_ext.objects.formats import FORMATS, LABEL_MAP_ENDINGS, ResultFormats
+from medseg_ext.objects.formats import FORMATS, ResultFormats
 from medseg_ext.tables import to_csv
 
 
