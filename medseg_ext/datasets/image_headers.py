@@ -35,7 +35,7 @@ def refuse_unreadable_images(items: Sequence[Mapping[str, str]], *, page: int = 
     Raises:
         DataError: names the first image, and its reason.
     """
-    first = []
+    first: list[tuple[Mapping[str, str], str]] = []
     for item in items:
         reason = reason_not_to_read(item, page=page, channel=channel)
         if reason is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import pickletools  # which lists what a pickle holds, and makes nothing of it
+import pickletools  # nosec B403 # which lists what a pickle holds, and makes nothing of it
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
