@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 
 from medseg_ext.errors import DataError
 from medseg_ext.networks.weights import read_weights, save_state
-from medseg_ext.runs.training_curve import CURVE_FILES
+from medseg_ext.runs.run_files import CURVE_FILES
 
 ROOT = Path(__file__).parents[1]
 REMEDY = "give the model.pt of two trainings of this bundle"

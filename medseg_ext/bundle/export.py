@@ -15,9 +15,9 @@ from monai.bundle import ckpt_export, onnx_export
 from torch.nn.functional import interpolate
 
 from medseg_ext.bundle.export_readme import write_export_readme
+from medseg_ext.bundle.export_target import MONAI, export_target, refuse_export
 from medseg_ext.bundle.exported_networks import FORMS, REMEDY, read_inference_config
 from medseg_ext.bundle.ship import WEIGHTS_FILE
-from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES, temporary_folder, to_disk
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.images.channels import n_channels_read
@@ -78,14 +78,14 @@ def export_bundle(bundle: Path, folder: Path, *, force: bool = False) -> Exporte
         DataError: it is no bundle, its weights do not fit, or the target is there already or is the bundle itself.
         RuntimeError: a form differs from eager PyTorch, or ONNX is not installed.
     """
+    target = export_target(bundle, folder, MONAI)
+    refuse_export(bundle, target, MONAI, force=force)
     parser = read_inference_config(bundle)
     missing = {}
     if reason := WITHOUT_ONNX.get(parser["network_def"]["_target_"]):
         missing["onnx"] = reason
     else:
         check_onnx_is_installed()
-    target = folder / bundle.resolve().name
-    _check_target(bundle, target, force=force)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     done = False
     try:
@@ -190,14 +190,3 @@ def check_onnx_is_installed() -> None:
     absent = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if absent:
         raise RuntimeError(f"{' and '.join(absent)} is not installed: pip install 'medseg-ext[export]'")
-
-
-def _check_target(bundle: Path, target: Path, *, force: bool) -> None:
-    source, place = bundle.resolve(), target.resolve()
-    if place == source or source in place.parents or place in source.parents:
-        raise DataError(f"{target}: is the bundle itself, or inside it, or around it; give another folder as --output")
-    if target.exists() and not force:
-        raise DataError(f"{target}: is there already; give another folder as --output, or --force to replace it")
-    # --force deletes: only what an export or a bundle is.
-    if target.exists() and not (target / "configs" / "metadata.json").is_file():
-        raise DataError(f"{target}: is no bundle, so it is not replaced; give another folder as --output, or remove it")

@@ -24,6 +24,7 @@ from medseg_ext.bundle.export import (
 )
 from medseg_ext.bundle.export_facts import CARD, DATA_LICENCE, BundleFacts, put_in_place, read_facts
 from medseg_ext.bundle.export_readme import decoder_options, describe_preprocessing
+from medseg_ext.bundle.export_target import BIOIMAGEIO, export_target, refuse_export
 from medseg_ext.bundle.exported_networks import FORMS
 from medseg_ext.errors import DataError
 from medseg_ext.files import MADE_IN_BUNDLES
@@ -56,6 +57,8 @@ def export_bioimageio(bundle: Path, folder: Path, *, force: bool = False) -> Pat
             fit; or the file is there.
         RuntimeError: ONNX is not installed, or a form differs from eager PyTorch.
     """
+    target = export_target(bundle, folder, BIOIMAGEIO)
+    refuse_export(bundle, target, BIOIMAGEIO, force=force)
     facts = read_facts(bundle)
     if facts.parser["network_def"]["_target_"] in WITHOUT_ONNX:
         raise DataError(
@@ -64,9 +67,8 @@ def export_bioimageio(bundle: Path, folder: Path, *, force: bool = False) -> Pat
             "without --format"
         )
     check_onnx_is_installed()
-    target = folder / f"{bundle.resolve().name}.bioimageio.zip"
     with (
-        put_in_place(target, force=force, is_own=zipfile.is_zipfile(target)) as unfinished,
+        put_in_place(target) as unfinished,
         tempfile.TemporaryDirectory(dir=unfinished.parent) as workshop,
     ):
         content = Path(workshop, "content")

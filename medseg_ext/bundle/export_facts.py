@@ -69,20 +69,12 @@ def read_facts(bundle: Path) -> BundleFacts:
 
 
 @contextmanager
-def put_in_place(target: Path, *, force: bool, is_own: bool) -> Iterator[Path]:
+def put_in_place(target: Path) -> Iterator[Path]:
     """Give a path beside a file or folder, which is to be written there and then replaces it.
 
     Args:
         target: the file or folder.
-        force: replace one that is there.
-        is_own: whether what is there is an export.
-
-    Raises:
-        DataError: something is there, and is not to be replaced.
     """
-    if target.exists() and not (force and is_own):
-        remedy = "give --force to replace it, or --to another folder" if is_own else "give --to another folder"
-        raise DataError(f"{target}: is there already{'' if is_own else ', and is no such export'}; {remedy}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as workshop:
         unfinished = Path(workshop, target.name)

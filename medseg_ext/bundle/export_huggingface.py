@@ -11,12 +11,19 @@ from typing import Any
 import yaml
 
 from medseg_ext.bundle.export_facts import CARD, DATA_LICENCE, BundleFacts, put_in_place, read_facts
+from medseg_ext.bundle.export_target import (
+    HUGGINGFACE,
+    HUGGINGFACE_CONFIG,
+    HUGGINGFACE_WEIGHTS,
+    export_target,
+    refuse_export,
+)
 from medseg_ext.bundle.exported_networks import REMEDY, load_eager
 from medseg_ext.bundle.ship import WEIGHTS_FILE
 from medseg_ext.files import MADE_IN_BUNDLES
 from medseg_ext.networks.weights import read_saved, save_safetensors
 
-WEIGHTS, CONFIG, README = "model.safetensors", "config.json", "README.md"
+README = "README.md"
 LINK_OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
 CONFIG_KEYS = (
     "title", "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "network_def", "decoder",
@@ -40,18 +47,18 @@ def export_huggingface(bundle: Path, folder: Path, *, force: bool = False) -> Pa
     Raises:
         DataError: it is no bundle, its weights do not fit, or the folder is there.
     """
+    target = export_target(bundle, folder, HUGGINGFACE)
+    refuse_export(bundle, target, HUGGINGFACE, force=force)
     facts = read_facts(bundle)
     load_eager(bundle)  # before anything is written: do the weights fit?
-    target = folder / bundle.resolve().name
-    is_own = (target / CONFIG).is_file() and (target / WEIGHTS).is_file()
-    with put_in_place(target, force=force, is_own=is_own) as unfinished:
+    with put_in_place(target) as unfinished:
         ignored = shutil.ignore_patterns(*MADE_IN_BUNDLES, "models", "large_files.yml", CARD.name)
         shutil.copytree(bundle, unfinished, ignore=ignored)
-        save_safetensors(read_saved(bundle / WEIGHTS_FILE, remedy=REMEDY), unfinished / WEIGHTS)
+        save_safetensors(read_saved(bundle / WEIGHTS_FILE, remedy=REMEDY), unfinished / HUGGINGFACE_WEIGHTS)
         for beside in (bundle / WEIGHTS_FILE).parent.glob("*.json"):  # such as what is known of the training images
             shutil.copy(beside, unfinished)
         config = {"library_name": "medseg_ext", **{key: facts.parser.get()[key] for key in CONFIG_KEYS}}
-        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (unfinished / HUGGINGFACE_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (unfinished / README).write_text(_readme(bundle, facts, target.name), encoding="utf-8")
     return target
 
@@ -72,7 +79,7 @@ def _readme(bundle: Path, facts: BundleFacts, name: str) -> str:
 With the package `medseg-ext`, in this folder. From images to label maps, tables and outlines:
 
 ```
-medseg segment my_images --bundle . --ckpt_path {WEIGHTS} --output objects
+medseg segment my_images --bundle . --ckpt_path {HUGGINGFACE_WEIGHTS} --output objects
 ```
 
 The network alone, from float32 (B, 3, H, W), RGB in [0, 1], to what `configs/metadata.json` says:
@@ -82,7 +89,7 @@ from pathlib import Path
 
 from medseg_ext.bundle.exported_networks import load_eager
 
-network = load_eager(Path("."), weights=Path("{WEIGHTS}"))
+network = load_eager(Path("."), weights=Path("{HUGGINGFACE_WEIGHTS}"))
 ```
 
 The weights are under {facts.weights_licence}: `{DATA_LICENCE.as_posix()}`.

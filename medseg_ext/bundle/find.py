@@ -62,7 +62,7 @@ def find_bundle(name: str | None) -> Path:
     which = "which bundle? Give its name; train, evaluate and segment take it as --bundle NAME"
     what = f"there is no bundle '{name}'" if name else which
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise DataError("\n".join([f"{what}{hint}", *describe_bundles(found)]))
+    raise DataError("\n".join([f"{what}{hint or '.'}", *describe_bundles(found)]))
 
 
 def refuse_none(found: Mapping[str, Path]) -> None:

@@ -10,6 +10,7 @@ from medseg_ext.bundle.keys import read_defaults
 from medseg_ext.datasets.data_set_folder import CHANNEL, load_class_names, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
+from medseg_ext.networks.weight_files import REMEDY, refuse_no_weights
 from medseg_ext.runs.provenance import provenance_file, read_provenance, repeatable_settings
 
 SHIPPED, SCRATCH = "shipped", "scratch"
@@ -62,7 +63,7 @@ def plan_training(
         start: "shipped" or "scratch"; None is the weights of `given`, else the shipped ones.
 
     Raises:
-        DataError: the data set folder is none, the start is given twice, or the bundle has no weights.
+        DataError: the start is given twice, or holds no weights, or the bundle has none.
     """
     resume = given.get("resume", False)
     goes_on = resume is True or (resume and (output / "checkpoint.pt").is_file())
@@ -71,6 +72,8 @@ def plan_training(
     weights = given.get("ckpt_path")
     if start and weights:
         raise DataError(f"--from {start} and --ckpt_path {weights}: give one of them")
+    if weights:
+        refuse_no_weights(Path(weights), remedy=REMEDY)
     try:
         dataset = read_dataset_json(data)
         of_data, n_images = load_class_names(data), len(dataset["training"])

@@ -23,7 +23,7 @@ from medseg_ext.bundle.config_code import Code, cause_text, config_code, importe
 from medseg_ext.bundle.expressions import MONAI_NAMES
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.errors import DataError
-from medseg_ext.networks.weights import is_torchscript
+from medseg_ext.networks.weight_files import is_torchscript
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")  # as MONAI reads them
 METADATA, META_KEY = "metadata", ConfigParser.meta_key

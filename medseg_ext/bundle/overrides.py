@@ -76,8 +76,8 @@ def refuse_misfits(overrides: Mapping[str, Any], config: Mapping[str, Any], *, o
     for key, value in overrides.items():
         default = _value_at(config, key)
         if default is _NOTHING or key.startswith("_"):
-            nearest = difflib.get_close_matches(key, [*own, *known], n=1)
-            hint = f"did you mean --{nearest[0]}?" if nearest else f"the config has: {', '.join(known)}"
+            nearest = nearest_of(key, [*own, *sorted(known, key=list(config).index)])
+            hint = f"did you mean --{nearest}?" if nearest else f"the config has: {', '.join(known)}"
             raise OverrideError(f"--{key}: no such key in the config; {hint}")
         if key in config.get(DESCRIPTIONS, {}) or not isinstance(default, (bool, int, float)) or not is_text(value):
             continue
@@ -85,9 +85,28 @@ def refuse_misfits(overrides: Mapping[str, Any], config: Mapping[str, Any], *, o
         raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
 
 
+def nearest_of(word: str, known: Sequence[str]) -> str | None:
+    """Find what is most like a misspelt word; of those that are alike the first.
+
+    >>> nearest_of("size", ["size_px", "size_um"])
+    'size_px'
+    """
+    like = set(difflib.get_close_matches(word, known, n=len(known) or 1))
+    return max(
+        (each for each in known if each in like),
+        key=lambda each: difflib.SequenceMatcher(None, each, word).ratio(),
+        default=None,
+    )
+
+
+def is_computed(value: Any) -> bool:
+    """Say whether a value is an expression or a reference, which MONAI's parser evaluates or looks up."""
+    return isinstance(value, str) and value.startswith(CONFIG_MARKS)
+
+
 def is_text(value: Any) -> bool:
     """Say whether a value is text, and nothing that MONAI's parser evaluates or looks up."""
-    return isinstance(value, str) and not value.startswith(CONFIG_MARKS)
+    return isinstance(value, str) and not is_computed(value)
 
 
 _NOTHING = object()

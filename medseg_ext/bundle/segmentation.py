@@ -18,19 +18,19 @@ from medseg_ext.bundle.given import given_as
 from medseg_ext.bundle.loaded import LoadedBundle
 from medseg_ext.bundle.result_settings import result_settings
 from medseg_ext.bundle.workflow import open_workflow, quiet, run_workflow, telling_the_cause
+from medseg_ext.datasets.image_headers import reason_not_to_read
 from medseg_ext.datasets.image_list import list_images
-from medseg_ext.errors import DataError, reason_of
 from medseg_ext.folder_lock import FolderLock
 from medseg_ext.handlers.object_writer import ObjectWriter
 from medseg_ext.images.channels import Choice
-from medseg_ext.images.formats import read_header
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.objects.done_images import DoneImages, Item, Row
 from medseg_ext.objects.earlier_results import PROVENANCE_FILE, refuse_results_of_others
 from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
-from medseg_ext.objects.remote_results import RemoteResults, refuse_results_among_images_at, results_at
-from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder, refuse_results_among_images
+from medseg_ext.objects.output_folder import refuse_output_folder
+from medseg_ext.objects.remote_results import RemoteResults, results_at
+from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 from medseg_ext.runs.provenance import note_engines
@@ -128,11 +128,7 @@ class SegmentationRun:
     def reason_not_to_read(self, item: Item) -> str | None:
         """Say why an image cannot be read, by its header; None where it tells of nothing."""
         page, channel = self.overrides.get("page", 0), self.overrides.get("channel")
-        try:
-            read_header(item["image"], page=page, channel=channel)
-        except Exception as error:  # of the many libraries that read
-            return reason_of(error, item["image"])
-        return None
+        return reason_not_to_read(item, page=page, channel=channel)
 
     def open_results(self) -> ResultFolder:
         """Open the folder of the results, with the rows of an earlier run, for images that are done elsewhere."""
@@ -264,14 +260,11 @@ def segment(
     if items is None:  # before the network is built, which takes seconds
         items = list_images(images, recursive=bool(overrides.get("recursive")))
     target = place(output_dir)
-    if overrides.get("recursive"):
-        _refuse_results_inside(target, images)
+    refuse_output_folder(target, images, items, recursive=bool(overrides.get("recursive")))
     with ExitStack() as stack:
         if isinstance(target, Path):
             remote, folder = None, target
-            refuse_results_among_images(folder, items)
         else:
-            refuse_results_among_images_at(target, items)
             remote = stack.enter_context(results_at(target))
             folder = remote.folder
         pictures = GalleryPictures(len(items)) if gallery else None
@@ -337,17 +330,6 @@ def _write_gallery(
     except OSError as error:  # such as a full disk: the images are done, or reported
         print(f"warning: no gallery could be written to {run.output_dir} ({error.strerror})", file=sys.stderr)
         return None
-
-
-def _refuse_results_inside(target: Path | str, images: Sequence[PathLike]) -> None:
-    """Refuse to write into a folder that is read with those inside it: a later run would take results for images."""
-    for folder in map(place, images):
-        if isinstance(folder, Path) and isinstance(target, Path):
-            is_inside = folder.is_dir() and target.resolve().is_relative_to(folder.resolve())
-        else:
-            is_inside = f"{target}/".startswith(f"{str(folder).rstrip('/')}/")
-        if is_inside:
-            raise DataError(f"{target} is inside {folder}, whose folders are read, too: give a folder elsewhere")
 
 
 def _in(folder: Path | str, name: str) -> Path | str:

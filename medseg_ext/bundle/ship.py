@@ -11,6 +11,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
+from medseg_ext.bundle.ship_target import REMEDY, refuse_shipping
 from medseg_ext.bundle.trust import refuse_unknown_code
 from medseg_ext.bundle.weights_origin import (
     change_configs,
@@ -24,10 +25,9 @@ from medseg_ext.files import WEIGHTS_FILE, file_sha256, write_atomically
 from medseg_ext.networks.weights import read_weights, save_state
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE
 from medseg_ext.pages.model_card import SAMPLES_FILE, WORST_FILE, write_card
-from medseg_ext.runs.training_curve import CURVE_FILES
+from medseg_ext.runs.run_files import CURVE_FILES
 
 LOG_FILE = "training_log.md"  # how the weights came to be, written by hand
-REMEDY = "give the model.pt of the output_dir of a training of this bundle"
 LARGE_FILES_HEAD = """\
 # Written by `medseg ship`. The weights lie in this folder, so there is no url to fetch them from;
 # `python -m monai.bundle download_large_files --bundle_path <this folder>` fails where they are not these.
@@ -94,10 +94,7 @@ def ship_into_copy(
     Raises:
         DataError: there is something at `target`; or as `ship_weights` does. No copy is left then.
     """
-    if target.exists():
-        raise DataError(f"{target} exists already: give another folder, or leave --from out to ship into that bundle")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise DataError(f"{target} lies inside the bundle {source}: give a folder outside of it")
+    refuse_shipping(weights, target, source=source)
     made = [folder for folder in (target, *target.absolute().parents) if not folder.exists()]
     try:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -132,8 +129,7 @@ def ship_weights(weights: Path, bundle: Path, *, evaluation: Path | None = None,
         ValueError: a weight is too large for float16.
     """
     target = bundle / WEIGHTS_FILE
-    if weights.resolve() == target.resolve():
-        raise DataError(f"{weights}: is what the bundle has already; {REMEDY}")
+    refuse_shipping(weights, bundle)
     refuse_unknown_code(bundle)
     origin = read_origin(weights, replaced=target)
     changes = changed_settings(bundle, origin, weights)

@@ -8,8 +8,9 @@ from typing import Any
 
 from medseg_ext.bundle.fine_tuning import Plan
 from medseg_ext.bundle.keys import read_defaults
-from medseg_ext.bundle.score_settings import score_settings
-from medseg_ext.files import CALIBRATION_FILE, WEIGHTS_FILE
+from medseg_ext.bundle.score_settings import score_settings, whose_scores
+from medseg_ext.files import WEIGHTS_FILE
+from medseg_ext.networks.weight_files import REMEDY, refuse_no_weights
 from medseg_ext.runs.provenance import provenance_file, read_provenance
 
 OF_NETWORK = (
@@ -40,9 +41,11 @@ def plan_for_weights(bundle: Path, given: Mapping[str, Any], workflow: str) -> P
         workflow: name of the config file, such as "evaluate".
 
     Raises:
-        DataError: the record is broken.
+        DataError: there are no such weights, or their record is broken.
     """
     weights = given.get("ckpt_path")
+    if weights:
+        refuse_no_weights(Path(weights), remedy=REMEDY)
     if not weights or Path(weights).resolve() == (bundle / WEIGHTS_FILE).resolve():
         return Plan({}, [])
     config, folder = read_defaults(bundle / "configs" / f"{workflow}.json"), Path(weights).parent
@@ -50,6 +53,7 @@ def plan_for_weights(bundle: Path, given: Mapping[str, Any], workflow: str) -> P
     of_network = {key: value for key, value in network_settings(trained, config).items() if key not in given}
     of_scores = {key: value for key, value in score_settings(Path(weights), config).items() if key not in given}
     lines = [f"as {weights} was trained: {key} {value}" for key, value in of_network.items()]
-    whose = f"fitted for {weights}" if (folder / CALIBRATION_FILE).is_file() else f"{weights} gives them, without a fit"
-    lines += [f"scores, as {whose}: {key} {value}" for key, value in of_scores.items()]
+    if of_scores:
+        texts = ", ".join(f"{key} {value}" for key, value in of_scores.items())
+        lines.append(f"scores, as {whose_scores(Path(weights))}: {texts}")
     return Plan(of_network | of_scores, lines)

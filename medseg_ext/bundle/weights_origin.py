@@ -13,11 +13,13 @@ import jinja2
 from medseg_ext.bundle.format_json import format_json
 from medseg_ext.bundle.keys import DESCRIPTIONS
 from medseg_ext.bundle.score_settings import score_settings
+from medseg_ext.bundle.ship_target import REMEDY
 from medseg_ext.bundle.trained_settings import network_settings
 from medseg_ext.datasets.data_set_folder import NOT_STATED
 from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.images.channels import Choice, is_list, name_of
+from medseg_ext.networks.weight_files import refuse_absent
 from medseg_ext.networks.weights import read_saved
 from medseg_ext.objects.training_images import TRAINING_IMAGES_FILE, TrainingImages
 from medseg_ext.pages.model_card import CARD_FILE
@@ -88,10 +90,7 @@ def read_origin(weights: Path, *, replaced: Path) -> WeightsOrigin:
     Raises:
         DataError: the weights are missing, or a file beside them is broken.
     """
-    if not weights.is_file():
-        raise DataError(
-            f"{weights}: there are no weights; give the model.pt of the output_dir of a training of this bundle"
-        )
+    refuse_absent(weights, remedy=REMEDY)
     folder, digest = weights.parent, describe_file(weights)["sha256"]
     if not provenance_file(folder, "train").is_file():
         return WeightsOrigin(digest, None, {}, None, "", False, None)

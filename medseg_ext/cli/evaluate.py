@@ -34,6 +34,6 @@ def _run(options: argparse.Namespace) -> int:
 
         return plan_for_weights(bundle, given, "evaluate")
 
-    run_command(options, "evaluate", data=options.data, output=options.output, complete=plan)
+    run_command(options, "evaluate", data=options.data, output=options.output, sections=["split"], complete=plan)
     say_files([("report", options.output / "report.html"), ("metrics", options.output / "metrics.json")])
     return 0

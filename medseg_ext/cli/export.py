@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.bundle.export_target import FORMATS, export_target, refuse_export
 from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.workflow_command import add_trust_option
-
-FORMATS = ("monai", "bioimageio", "huggingface")
 
 
 def add_command(commands: Any) -> None:
@@ -39,6 +38,8 @@ def _run(options: argparse.Namespace) -> int:
     from medseg_ext.bundle.find import find_bundle
 
     bundle = find_bundle(options.bundle)
+    target = export_target(bundle, options.output, options.format)
+    refuse_export(bundle, target, options.format, force=options.force)
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.export import export_bundle
         from medseg_ext.bundle.export_bioimageio import export_bioimageio

@@ -36,11 +36,12 @@ def _run(arguments: Sequence[str] | None, interruption: Interruption) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         parser = build_parser()
+        words = sys.argv[1:] if arguments is None else arguments
+        _refuse_unknown_command(parser, words)
         options, further = parser.parse_known_args(arguments)
         if further and not hasattr(options, "keys"):
-            parser.error(f"unrecognized arguments: {' '.join(further)}; a path that begins with - is written ./-")
+            parser.error(_unknown(further, options.own_options()))
         options.keys = further
-        words = sys.argv[1:] if arguments is None else arguments
         interruption.advice = partial(getattr(options, "advice", _same_again), options, words)
         if getattr(options, "trust", False):
             from medseg_ext.bundle.trust import trusting
@@ -90,7 +91,36 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"medseg_ext.cli.{name}").add_command(commands)
+    for command in commands.choices.values():
+        command.set_defaults(own_options=partial(_options_of, command))
     return parser
+
+
+def _options_of(command: argparse.ArgumentParser) -> list[str]:
+    """List the options of a command, by its help."""
+    import re
+
+    return sorted(set(re.findall(r"(?<!\w)--[a-z][\w-]*", command.format_help())))
+
+
+def _unknown(words: Sequence[str], known: Sequence[str]) -> str:
+    """Say which words a command does not know, and which option may be meant."""
+    import difflib
+
+    for word in words:
+        name = word.partition("=")[0]
+        if name.startswith("--") and (nearest := difflib.get_close_matches(name, known, n=1)):
+            return f"{name}: no such option; did you mean {nearest[0]}?"
+    return f"unrecognized arguments: {' '.join(words)}; a path that begins with - is written ./-"
+
+
+def _refuse_unknown_command(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """End with the command that may be meant, where the first word is like one; argparse lists them all else."""
+    import difflib
+
+    word = words[0] if words else ""
+    if word not in COMMANDS and (nearest := difflib.get_close_matches(word, COMMANDS, n=1)):
+        parser.error(f"there is no command {word!r}; did you mean {nearest[0]}?")
 
 
 def _nobody_reads_on() -> bool:

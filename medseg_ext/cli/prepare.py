@@ -92,7 +92,7 @@ def _add_solution(parser: argparse.ArgumentParser) -> None:
 def _add_own(parser: argparse.ArgumentParser) -> None:
     own = parser.add_argument_group("your own data")
     own.add_argument("--name", help="what reports are to call the data set (default: as the source is called)")
-    own.add_argument("--licence", help="of images and labels, such as CC-BY-4.0 (default: not stated)")
+    own.add_argument("--licence", "--license", help="of images and labels, such as CC-BY-4.0 (default: not stated)")
     own.add_argument("--origin", help="where they are from, such as an address (default: not stated)")
     own.add_argument(
         "--objects",

@@ -6,12 +6,12 @@ import argparse
 import importlib.util
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg_ext.cli.quick_imports import quick_imports
-from medseg_ext.cli.workflow_command import add_workflow_command, read_overrides
+from medseg_ext.cli.workflow_command import add_workflow_command, find_named_bundle, plain_settings, read_overrides
 
 
 def add_command(commands: Any) -> None:
@@ -51,14 +51,14 @@ def _run(options: argparse.Namespace) -> int:
     import webbrowser
 
     from medseg_ext.addresses import place
-    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.trained_settings import plan_for_weights
     from medseg_ext.datasets.image_list import list_images
 
     if options.open and not options.gallery:
         raise ValueError("--open shows the gallery: leave out --no-gallery")
     if options.open and not isinstance(place(options.output), Path):
         raise ValueError("--open shows a gallery on this machine: leave it out, or give a local folder as --output")
-    bundle = find_bundle(options.bundle)
+    bundle = find_named_bundle(options)
     # argparse takes an unknown option that holds a space, such as --patch_size="[512, 512]", for an image.
     images = [word for word in options.images if not (word.startswith("--") and "=" in word)]
     overrides = read_overrides(
@@ -75,13 +75,13 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError("--resume goes on with what --overwrite removes: give one of them")
     overrides |= {key: True for key in ("recursive", "overwrite") if getattr(options, key)}
     items = list_images(images, recursive=bool(overrides.get("recursive")))
+    _refuse_early(options, images, items, bundle, overrides)
+    plan = plan_for_weights(bundle, overrides, "inference")
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.segmentation import run_serially, segment
-        from medseg_ext.bundle.trained_settings import plan_for_weights
 
     shorten_log()
-    plan = plan_for_weights(bundle, overrides, "inference")
     print("\n".join([f"segmenting with {bundle}", *plan.lines]), file=sys.stderr)
     done = segment(
         images,
@@ -98,6 +98,42 @@ def _run(options: argparse.Namespace) -> int:
     if options.open and isinstance(done.gallery, Path) and not webbrowser.open(done.gallery.as_uri()):
         print(f"no browser could be opened; open {done.gallery} yourself", file=sys.stderr)
     return 1 if done.unreadable else 0
+
+
+def _refuse_early(
+    options: argparse.Namespace,
+    images: Sequence[str],
+    items: Sequence[Mapping[str, str]],
+    bundle: Path,
+    overrides: Mapping[str, Any],
+) -> None:
+    """Refuse what the workflow would refuse, too, after it has loaded the frameworks.
+
+    Args:
+        options: of the command line.
+        images: those that are named.
+        items: those that are found.
+        bundle: the bundle's folder.
+        overrides: values of the config's keys.
+
+    Raises: DataError: results must not go to the folder; no image can be read, or none tells the size of its pixels.
+    """
+    from medseg_ext.addresses import address_of, place
+    from medseg_ext.datasets.image_headers import refuse_unreadable_images
+    from medseg_ext.images.pixel_size import refuse_unknown_sizes
+    from medseg_ext.objects.earlier_results import refuse_results_of_others
+    from medseg_ext.objects.output_folder import refuse_output_folder
+
+    target, settings = place(options.output), plain_settings(bundle, "inference", overrides)
+    refuse_output_folder(target, images, items, recursive=bool(settings.get("recursive")))
+    if isinstance(target, Path) and not settings.get("overwrite"):
+        refuse_results_of_others(target, items, bundle=bundle.resolve().name)
+    files, page = [item["image"] for item in items], settings.get("page", 0)
+    if options.resume or any(address_of(file) is not None for file in files):  # done before, or to be fetched
+        return
+    refuse_unreadable_images(items, page=page, channel=settings.get("channel"))
+    if settings.get("object_diameter_um") is not None and settings.get("pixel_size_um") is None:
+        refuse_unknown_sizes(files, page=page)
 
 
 def workers_for(number: int | None, scheduler: str | None) -> Any:

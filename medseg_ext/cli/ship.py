@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medseg_ext.cli.quick_imports import quick_imports
 from medseg_ext.cli.workflow_command import add_trust_option
 
 
@@ -40,9 +41,12 @@ def add_command(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.bundle.ship_target import refuse_shipping
 
     source = find_bundle(options.source) if options.source else None
-    from medseg_ext.bundle.ship import ship_into_copy, ship_weights
+    refuse_shipping(options.weights, options.bundle, source=source)
+    with quick_imports():  # after all that needs no second
+        from medseg_ext.bundle.ship import ship_into_copy, ship_weights
 
     told = {"evaluation": options.evaluation, "authors": options.authors}
     if source:

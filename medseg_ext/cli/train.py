@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg_ext.cli.interruption import is_first_process
-from medseg_ext.cli.workflow_command import add_data_options, add_workflow_command, run_command, say_files
+from medseg_ext.cli.workflow_command import (
+    add_data_options,
+    add_workflow_command,
+    plain_settings,
+    run_command,
+    say_files,
+)
 
 if TYPE_CHECKING:
     from medseg_ext.bundle.fine_tuning import Plan
@@ -47,10 +54,17 @@ def _run(options: argparse.Namespace) -> int:
 
     def plan(bundle: Path, given: Mapping[str, Any]) -> Plan:
         from medseg_ext.bundle.fine_tuning import plan_training
+        from medseg_ext.runs.run_files import refuse_earlier_training
 
+        if "LOCAL_RANK" not in os.environ:  # what is there may be of a launch of torchrun, which the workflow knows
+            settings = plain_settings(bundle, "train", given)
+            asked = {key: settings.get(key, False) for key in ("resume", "overwrite")}
+            refuse_earlier_training(options.output, **asked)
         return plan_training(bundle, given, data=options.data, output=options.output, start=options.start)
 
-    trained = run_command(options, "train", data=options.data, output=options.output, complete=plan)
+    trained = run_command(
+        options, "train", data=options.data, output=options.output, sections=["training", "validation"], complete=plan
+    )
     say_files([("weights", options.output / "model.pt"), ("curve", options.output / "iou_curve.png")])
     if is_first_process():
         print(f"{'result':<9}{trained.parser.get_parsed_content('best_model').result}")

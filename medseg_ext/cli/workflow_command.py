@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = "dsb2018_unet"  # whose keys are shown where no bundle is named
 WIDTH, INDENT = 100, 26
+LIKE_BUNDLE = 0.75  # of 1, for a misspelt --bundle
 
 
 def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **texts: str) -> argparse.ArgumentParser:
@@ -37,9 +37,7 @@ def add_workflow_command(commands: Any, name: str, workflow: str, usage: str, **
     parser.add_argument("-h", "--help", action=_HelpWithKeys, workflow=workflow, nargs=0, help="show this and the keys")
     parser.add_argument("--bundle", metavar="NAME", help="a bundle's name, such as dsb2018_unet, or its folder; needed")
     add_trust_option(parser)
-    parser.set_defaults(
-        keys=[], own_options=lambda: sorted(set(re.findall(r"(?<!\w)--[a-z]\w*", parser.format_help())))
-    )
+    parser.set_defaults(keys=[])
     return parser
 
 
@@ -124,13 +122,40 @@ def read_overrides(
     return overrides
 
 
+def plain_settings(bundle: Path, workflow: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the values of a config's keys, with those that are given, but for what is computed when the bundle runs."""
+    from medseg_ext.bundle.keys import read_defaults
+    from medseg_ext.bundle.overrides import is_computed
+
+    defaults = read_defaults(bundle / "configs" / f"{workflow}.json")
+    return {key: value for key, value in defaults.items() if not is_computed(value)} | dict(overrides)
+
+
+def find_named_bundle(options: argparse.Namespace) -> Path:
+    """Find the bundle that `--bundle` names.
+
+    Raises: DataError: none does, or there is no such bundle; `--bundle` may be misspelt.
+    """
+    import difflib
+
+    from medseg_ext.bundle.find import find_bundle
+    from medseg_ext.errors import DataError
+
+    if options.bundle is None:
+        for word in (word.partition("=")[0] for word in options.keys if word.startswith("--")):
+            if difflib.get_close_matches(word, ["--bundle"], cutoff=LIKE_BUNDLE):
+                raise DataError(f"{word}: no such option; did you mean --bundle?")
+    return find_bundle(options.bundle)
+
+
 def run_command(
     options: argparse.Namespace,
     workflow: str,
     *,
     data: Path,
     output: Path,
-    complete: Callable[[Path, Mapping[str, Any]], Plan] | None = None,
+    sections: Sequence[str],
+    complete: Callable[[Path, Mapping[str, Any]], Plan],
 ) -> ConfigWorkflow:
     """Run a bundle's workflow on a data set folder, with the log in the terminal.
 
@@ -139,28 +164,29 @@ def run_command(
         workflow: name of the config file, such as "train".
         data: the data set folder.
         output: folder of the run's files.
-        complete: plans, for the bundle and the keys that are given, what is not given.
+        sections: of the data set that it takes, or names of keys that name one.
+        complete: plans, for the bundle and the keys that are given, what is not given; and refuses what it sees then.
 
     Returns:
         The workflow, done.
     """
-    from medseg_ext.bundle.find import find_bundle
-    from medseg_ext.datasets.data_set_folder import read_dataset_json
+    from medseg_ext.datasets.data_set_folder import read_section
 
-    bundle = find_bundle(options.bundle)
+    bundle = find_named_bundle(options)
     remedy = "give --data, --bundle and --output instead"
     overrides = read_overrides(options.keys, bundle, workflow, options=options.own_options(), remedy=remedy)
-    read_dataset_json(data)
+    settings = plain_settings(bundle, workflow, overrides)
+    for section in sections:
+        read_section(data, settings.get(section, section))
+    plan = complete(bundle, overrides)
     with quick_imports():  # after all that needs no second
         from medseg_ext.bundle.library_log import shorten_log
         from medseg_ext.bundle.workflow import run_workflow
 
     shorten_log(verbose=getattr(options, "verbose", False))
-    plan = complete(bundle, overrides) if complete else None
     if is_first_process():
-        print("\n".join([f"{workflow} with {bundle}", *(plan.lines if plan else [])]), file=sys.stderr)
-    planned = plan.settings if plan else {}
-    return run_workflow(bundle, workflow, {**planned, **overrides, "dataset_dir": data, "output_dir": output})
+        print("\n".join([f"{workflow} with {bundle}", *plan.lines]), file=sys.stderr)
+    return run_workflow(bundle, workflow, {**plan.settings, **overrides, "dataset_dir": data, "output_dir": output})
 
 
 def say_files(rows: Sequence[tuple[str, Path]]) -> None:

@@ -64,8 +64,7 @@ def load_datalist(
     Raises: DataError: as `read_dataset_json` and `check_items`; the section is missing, broken or empty; a listed file
         is missing; the classes are others.
     """
-    if section not in SECTIONS:
-        raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
+    items = read_section(dataset_dir, section)
     if class_names is not None and list(class_names) != load_class_names(dataset_dir):
         raise DataError(
             f"{dataset_dir} has the classes {load_class_names(dataset_dir)}, this bundle has {list(class_names)}:"
@@ -74,12 +73,6 @@ def load_datalist(
     if class_names is not None:
         _refuse_other_channels(dataset_dir, channel)
     folder, file = Path(dataset_dir).absolute(), Path(dataset_dir) / DATASET_FILE
-    items = read_dataset_json(dataset_dir).get(section)
-    if not isinstance(items, list):
-        raise DataError(f"{file} has no list '{section}': delete the folder, then {ADVICE}")
-    if not items:
-        raise DataError(f"{file} has no image in its section '{section}': {ADVICE} with other --fractions")
-    check_items(items, f"{file}, {section}")
     datalist = []
     for item in items:
         kind = {"kind": item["cluster"]} if "cluster" in item else {}  # as folders of the first format call it
@@ -90,6 +83,26 @@ def load_datalist(
             if not _is_file(item[key]):
                 raise DataError(f"{item[key]} is missing, though {file} lists it: delete the folder, then {ADVICE}")
     return datalist
+
+
+def read_section(dataset_dir: Path | str, section: str) -> list[dict[str, Any]]:
+    """Read one section of a data set folder, as it stands in dataset.json.
+
+    Args:
+        dataset_dir: the data set folder.
+        section: training, validation or testing.
+    Raises: DataError: as `read_dataset_json` and `check_items`; the section is another, missing, broken or empty.
+    """
+    if section not in SECTIONS:
+        raise DataError(f"{dataset_dir} can have the sections {', '.join(SECTIONS)}, not '{section}'")
+    file = Path(dataset_dir) / DATASET_FILE
+    items = read_dataset_json(dataset_dir).get(section)
+    if not isinstance(items, list):
+        raise DataError(f"{file} has no list '{section}': delete the folder, then {ADVICE}")
+    if not items:
+        raise DataError(f"{file} has no image in its section '{section}': {ADVICE} with other --fractions")
+    check_items(items, f"{file}, {section}")
+    return items
 
 
 def _refuse_other_channels(dataset_dir: Path | str, channel: int | str | Sequence[int | str] | None) -> None:

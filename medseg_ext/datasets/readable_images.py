@@ -11,6 +11,7 @@ from monai.data import Dataset
 from tqdm import tqdm
 
 from medseg_ext.addresses import address_of, trace_without_secrets
+from medseg_ext.datasets.image_headers import none_readable
 from medseg_ext.errors import DataError, origin_of, reason_of
 from medseg_ext.files import as_text
 from medseg_ext.images.channels import Choice, check_channel
@@ -80,8 +81,7 @@ class ReadableImages(Dataset):
                 self.remarks.setdefault(item["id"], []).append(remark)
                 logger.warning("%s: %s", as_text(item["image"]), as_text(remark))
         if not readable and not self.large:
-            first = f"; the first: {self.unreadable[0][0]['image']}: {self.unreadable[0][1]}" if self.unreadable else ""
-            raise DataError(f"none of {len(data)} images can be read{first}")
+            raise none_readable(len(data), self.unreadable[:1])
         super().__init__(readable, transform)
 
     def _transform(self, index: int) -> Any:

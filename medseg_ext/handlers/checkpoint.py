@@ -20,14 +20,12 @@ from medseg_ext.handlers.early_stop import EarlyStop
 from medseg_ext.networks.weights import find_not_finite, read_saved
 from medseg_ext.processes import is_first_process, launch_id, made_by_first_process, may_be_restarted, were_restarted
 from medseg_ext.runs.provenance import Provenance
-from medseg_ext.runs.training_curve import CURVE_FILES
+from medseg_ext.runs.run_files import AUTO, CURVE_FILES, MODEL_FILE, refuse_earlier_training
 
-MODEL_FILE, CHECKPOINT_FILE = "model.pt", "checkpoint.pt"  # in the output_dir of a training, beside `CURVE_FILES`
 SCALER, SETTINGS = "scaler", "settings"  # beside the parts of a checkpoint
 PARTS = "parts"  # of the config, beside its keys
 LAUNCH_FILE = ".torchrun"  # names the launch of which the training in the folder is
 PENDING_FILE = ".overwrite_pending"  # there until what is to be overwritten is
-AUTO = "auto"  # resume where there is a checkpoint, else begin
 # Keys that may be others when a training is resumed: what it has learnt or will learn does not depend on them but for
 # rounding, they set what it began with, or how long it is.
 FREE_KEYS = {
@@ -55,11 +53,6 @@ def refuse_to_replace(output_dir: str, *, resume: bool | str = False, overwrite:
     Raises:
         DataError: the folder holds weights, a checkpoint or a curve; or both options are given.
     """
-    if resume and overwrite:
-        raise DataError(
-            f"{output_dir}: --resume {resume} goes on with the training that is there, --overwrite True replaces it: "
-            "give one of them"
-        )
     were_before = were_restarted()
     made_by_first_process(lambda: _take(Path(output_dir), resume=resume, overwrite=overwrite, again=were_before))
 
@@ -68,15 +61,7 @@ def _take(folder: Path, *, resume: bool | str, overwrite: bool, again: bool) -> 
     launch, pending = folder / LAUNCH_FILE, folder / PENDING_FILE
     if again and launch.is_file() and launch.read_text(encoding="utf-8") == launch_id():
         return
-    there = [name for name in (MODEL_FILE, CHECKPOINT_FILE, *CURVE_FILES) if (folder / name).exists()]
-    if there and not (resume is True or overwrite or (resume == AUTO and CHECKPOINT_FILE in there)):
-        remedy = "which a new one would replace: give --resume True to go on with it,"
-        if resume == AUTO:
-            remedy = f"but no {CHECKPOINT_FILE} to go on from: give"
-        raise DataError(
-            f"{folder} holds {', '.join(there)} of an earlier training, {remedy} another folder to train anew, or "
-            "--overwrite True to replace it"
-        )
+    refuse_earlier_training(folder, resume=resume, overwrite=overwrite)
     if may_be_restarted():
         folder.mkdir(parents=True, exist_ok=True)
         pending.unlink(missing_ok=True)

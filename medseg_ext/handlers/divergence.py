@@ -14,8 +14,8 @@ from monai.utils.enums import CommonKeys
 
 from medseg_ext.datasets.epoch_batches import EpochBatches
 from medseg_ext.errors import DataError, DivergenceError, NotFiniteError
-from medseg_ext.handlers.checkpoint import CHECKPOINT_FILE
 from medseg_ext.networks.weights import find_not_finite
+from medseg_ext.runs.run_files import CHECKPOINT_FILE
 
 IDS_SHOWN = 20
 

@@ -20,7 +20,8 @@ from medseg_ext.processes import gather_objects, is_first_process
 from medseg_ext.runs.comparison_tables import TOO_FEW
 from medseg_ext.runs.evaluation import EvaluatedImage, Evaluation, write_metrics
 from medseg_ext.runs.provenance import Provenance
-from medseg_ext.runs.training_curve import CSV_FILE, PICTURE_FILE, find_training_file, how_it_ended
+from medseg_ext.runs.run_files import CSV_FILE, PICTURE_FILE
+from medseg_ext.runs.training_curve import find_training_file, how_it_ended
 
 logger = logging.getLogger(__name__)
 

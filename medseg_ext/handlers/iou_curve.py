@@ -12,7 +12,8 @@ from ignite.engine import Engine, Events
 from medseg_ext.handlers.best_model import BestModel
 from medseg_ext.pages.plots import draw_iou_curve
 from medseg_ext.processes import is_first_process, mean_over_processes
-from medseg_ext.runs.training_curve import CSV_FILE, KEPT, OBJECT_METRICS, PICTURE_FILE, write_training_curve
+from medseg_ext.runs.run_files import CSV_FILE, PICTURE_FILE
+from medseg_ext.runs.training_curve import KEPT, OBJECT_METRICS, write_training_curve
 
 
 class IoUCurve:

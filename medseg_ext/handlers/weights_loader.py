@@ -11,10 +11,9 @@ import torch
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader
 
+from medseg_ext.networks.weight_files import REMEDY
 from medseg_ext.networks.weights import read_weights
 from medseg_ext.processes import is_first_process
-
-REMEDY = "give --ckpt_path weights of this bundle, or the options with which they were trained"
 
 logger = logging.getLogger(__name__)
 

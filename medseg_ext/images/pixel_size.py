@@ -48,6 +48,8 @@ _TAG_DESCRIPTION, _TAG_ORIENTATION, _TAG_X_RESOLUTION, _TAG_Y_RESOLUTION, _TAG_R
 _UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # inch, centimetre; 1 is no unit
 _APERIO_SIZE = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
 
+UNKNOWN_SIZE = "its file does not tell how large a pixel is: give --pixel_size_um"
+
 logger = logging.getLogger(__name__)
 
 
@@ -100,6 +102,21 @@ def read_pixel_size_um(path: PathLike, *, page: int = 0) -> tuple[float, float] 
         _remark_once(shown(path), size)
         return None
     return size
+
+
+def refuse_unknown_sizes(paths: Sequence[PathLike], *, page: int = 0) -> None:
+    """Stop where no image tells how large its pixels are; the first that does ends the search.
+
+    Args:
+        paths: of images; at least one.
+        page: number of a TIFF's page.
+
+    Raises:
+        DataError: names the first image, and the remedy.
+    """
+    if all(read_pixel_size_um(path, page=page) is None for path in paths):
+        more = f" (nor does any of the other {len(paths) - 1})" if len(paths) > 1 else ""
+        raise DataError(f"{shown(paths[0])}: {UNKNOWN_SIZE}{more}")
 
 
 @cache

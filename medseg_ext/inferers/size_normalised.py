@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 from medseg_ext.errors import DataError
-from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
+from medseg_ext.images.pixel_size import UNKNOWN_SIZE, given_pixel_size_um, read_pixel_size_um
 from medseg_ext.images.resize import resize_image, scaled_size
 from medseg_ext.images.sizes import LARGEST_SEEN_PX
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator
@@ -114,7 +114,7 @@ class SizeNormalisedInferer(Inferer):
             if size is None and file is not None:
                 size = read_pixel_size_um(file, page=int(page or 0))
             if size is None:
-                raise DataError("its file does not tell how large a pixel is: give --pixel_size_um")
+                raise DataError(UNKNOWN_SIZE)
             return self.object_diameter_um / math.sqrt(size[0] * size[1])
         return None if self.object_diameter_px == AUTO else float(self.object_diameter_px)
 

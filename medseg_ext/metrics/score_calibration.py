@@ -80,19 +80,33 @@ class ScoreCalibration:
         Raises:
             DataError: the file is broken; names it.
         """
-        file = folder / CALIBRATION_FILE
-        if not file.is_file():
-            return None
-        try:
-            with told_if_unreadable(file):
-                content = json.loads(file.read_text(encoding="utf-8"))
-            return cls(float(content["score_temperature"]), float(content["score_bias"]))
-        except DataError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{file} is broken ({error}): remove it, and scores stay as the network gives them"
-            ) from error
+        found = read_calibration(folder)
+        return None if found is None else found[0]
+
+
+def read_calibration(folder: Path) -> tuple[ScoreCalibration, int] | None:
+    """Read the calibration of a training's folder, and how many objects were found in the validation images.
+
+    Below `LEAST_OBJECTS` it was not fitted, and changes nothing.
+
+    Returns:
+        Both; None where there is no file.
+
+    Raises:
+        DataError: the file is broken; names it.
+    """
+    file = folder / CALIBRATION_FILE
+    if not file.is_file():
+        return None
+    try:
+        with told_if_unreadable(file):
+            content = json.loads(file.read_text(encoding="utf-8"))
+        calibration = ScoreCalibration(float(content["score_temperature"]), float(content["score_bias"]))
+        return calibration, int(content.get("objects", LEAST_OBJECTS))
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is broken ({error}): remove it, and scores stay as the network gives them") from error
 
 
 def fit_calibration(scores: np.ndarray, is_right: np.ndarray, *, with_bias: bool = True) -> ScoreCalibration | None:

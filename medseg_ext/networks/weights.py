@@ -13,6 +13,7 @@ import torch
 
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
+from medseg_ext.networks.weight_files import refuse_absent, refuse_torchscript, refuse_training_state
 
 MOST_CHANNELS = 32  # of an image; layers that see more are not the first
 
@@ -29,27 +30,16 @@ def read_saved(path: Path, *, remedy: str) -> Any:
     Raises:
         DataError: the file is missing or damaged, or holds what cannot be loaded safely.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there are no weights; {remedy}")
+    refuse_absent(path, remedy=remedy)
     if path.suffix == ".safetensors":
         return _read_safetensors(path, remedy=remedy)
-    if is_torchscript(path):
-        raise DataError(f"{path}: is TorchScript, which is code and no weights; {remedy}")
+    refuse_torchscript(path, remedy=remedy)
     if part := _damaged_part(path):
         raise DataError(f"{path}: is damaged, {part} is not what was saved; {remedy}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler lets many kinds through, such as KeyError and IndexError
         raise DataError(f"{path}: holds no weights that can be loaded safely; {remedy}") from error
-
-
-def is_torchscript(path: Path) -> bool:
-    """Say whether a file is TorchScript, by what is in it."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            return any("/code/" in name for name in file.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
 
 
 def read_weights(
@@ -74,10 +64,8 @@ def read_weights(
             finite.
     """
     state = read_saved(path, remedy=remedy)
-    if isinstance(state, Mapping) and {"network", "optimizer"} <= set(state):
-        raise DataError(
-            f"{path}: is the state of a training; give model.pt beside it (to go on with it, train with --resume True)"
-        )
+    if isinstance(state, Mapping):
+        refuse_training_state(path, state.keys())
     found = state.get(name, state) if isinstance(state, Mapping) else {}
     found = found if isinstance(found, Mapping) else {}
     own = network.state_dict()

@@ -183,20 +183,6 @@ def results_at(address: str) -> Iterator[RemoteResults]:
             raise DataError(str(error).replace(folder, address)) from error
 
 
-def refuse_results_among_images_at(address: str, images: Sequence[Item]) -> None:
-    """Refuse to write to a folder at an address where images are, or to one in an OME-Zarr image.
-
-    Raises: DataError: an image is there; names both.
-    """
-    for item in images:
-        image = item["image"].rstrip("/")
-        if image.rpartition("/")[0] == address.rstrip("/") or f"{address}/".startswith(f"{image}/"):
-            raise DataError(
-                f"{address} is where the image {image} is, and results there would be taken for images later: give "
-                "another folder for the results"
-            )
-
-
 def _files_of(path: Path) -> list[Path]:
     """Give a file itself, or those in a folder and the folders in it."""
     return [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]

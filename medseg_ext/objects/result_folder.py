@@ -20,7 +20,7 @@ from medseg_ext.files import as_text, file_key, folder_to_disk, tree_to_disk, wr
 from medseg_ext.images.channels import Choice, is_list
 from medseg_ext.images.contrast import Limit
 from medseg_ext.images.eight_bit import as_prepared
-from medseg_ext.images.ome_zarr import is_ome_zarr, zarr_package
+from medseg_ext.images.ome_zarr import zarr_package
 from medseg_ext.images.pixel_size import given_pixel_size_um, read_pixel_size_um
 from medseg_ext.images.result_names import SUMMARY_FILE
 from medseg_ext.objects.coco import COCO_FILE, is_own_coco, join_parts, refuse_other_coco
@@ -39,6 +39,7 @@ from medseg_ext.objects.formats import (
 from medseg_ext.objects.label_zarr import refuse_labels_in, write_labels_into
 from medseg_ext.objects.measurements import RATIO, intensity_names, summarise_objects
 from medseg_ext.objects.objects import Objects
+from medseg_ext.objects.output_folder import refuse_results_among_images
 from medseg_ext.objects.remote_results import RemoteResults
 from medseg_ext.objects.result_files import write_objects
 from medseg_ext.objects.training_images import TrainingImages, measures
@@ -398,34 +399,6 @@ class ResultFolder:
         remarks = as_text(BETWEEN_REMARKS.join([*self.images.remarks.get(item["id"], ()), *self._remarks[item["id"]]]))
         name, image_id = place_in_summary(item)
         return {"image": name, "id": image_id, "status": as_text(status), "remarks": remarks, **values}
-
-
-def refuse_results_among_images(output_dir: Path, images: Sequence[Item]) -> None:
-    """Refuse to write to a folder that images are in: whoever reads it later would take label maps for images.
-
-    A folder above or inside that of the images is none, as no folder is read with those inside it.
-
-    Raises:
-        DataError: an image is in the folder, however that is spelt or linked; names both.
-    """
-    target = Path(os.path.realpath(output_dir))
-    for item in images:
-        path = Path(item["image"])
-        if address_of(path) is None and is_ome_zarr(path) and Path(os.path.realpath(path)) in (target, *target.parents):
-            raise DataError(
-                f"{output_dir} is in the image {path}, where others would not know it: give another folder for the "
-                "results"
-            )
-    if not output_dir.is_dir():
-        return
-    of_files = (item["image"] for item in reversed(images) if address_of(item["image"]) is None)
-    first_in = {Path(image).parent: image for image in of_files}
-    for folder, image in first_in.items():
-        if folder.is_dir() and folder.samefile(output_dir):
-            raise DataError(
-                f"{output_dir} is the folder of the image {image}, and results beside images would be taken for images "
-                "later: give another folder for the results"
-            )
 
 
 def place_in_summary(item: Item) -> tuple[str, str]:

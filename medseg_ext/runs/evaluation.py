@@ -28,7 +28,7 @@ from medseg_ext.metrics.summary import image_statistics, per_image_values, stack
 from medseg_ext.objects.diameters import typical_diameter
 from medseg_ext.objects.label_map_files import encode_label_tiff
 from medseg_ext.runs.provenance import provenance_file
-from medseg_ext.runs.run_files import RUN_FILE
+from medseg_ext.runs.run_files import CSV_FILE, RUN_FILE
 from medseg_ext.runs.run_folder import (
     KEPT_CURVE_FILE,
     EvaluatedRun,
@@ -37,7 +37,7 @@ from medseg_ext.runs.run_folder import (
     save_run,
 )
 from medseg_ext.runs.trained_on import TrainedOn, read_trained_on
-from medseg_ext.runs.training_curve import CSV_FILE, find_training_file
+from medseg_ext.runs.training_curve import find_training_file
 from medseg_ext.tables import to_csv
 
 METRICS_FILE, PER_IMAGE_FILE, SCORES_FILE = "metrics.json", "metrics_per_image.csv", "object_scores.csv"

@@ -16,14 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 import medseg_ext
 from medseg_ext.addresses import PathLike, place, words_without_secrets
 from medseg_ext.datasets.data_set_folder import DATASET_FILE, SECTIONS, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import write_atomically
-from medseg_ext.processes import is_first_process
 
 FORMAT = 1
 WORKFLOWS = ("train", "evaluate", "inference")
@@ -96,6 +93,8 @@ class Provenance:
             workers: who does an inference, as `medseg_ext.cluster.ClusterSegmentation` has it; None is this process.
             output_dir: where the files of an inference go, in the end; None is `output_dir`.
         """
+        from medseg_ext.processes import is_first_process  # which loads PyTorch
+
         if not is_first_process():
             return
         file = provenance_file(Path(self.output_dir), self.workflow)
@@ -111,6 +110,8 @@ class Provenance:
 
     def note_engine(self) -> None:
         """Write into the record which engine ran the network, at the end of a run: another may have stood in."""
+        from medseg_ext.processes import is_first_process
+
         if self.inferer is not None and is_first_process():
             note_engines(Path(self.output_dir), self.workflow, [self.inferer.engine_used])
 
@@ -304,6 +305,8 @@ def describe_machine(device: str) -> dict[str, Any]:
     Args:
         device: where the network runs; GPUs are not touched for one that runs on the CPU.
     """
+    import torch  # which takes a second, and whoever reads a record needs none
+
     numbers = range(torch.cuda.device_count()) if device.startswith("cuda") else ()
     return {
         "host": platform.node(),

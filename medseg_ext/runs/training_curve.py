@@ -17,7 +17,6 @@ OBJECT_METRICS = ("pq", "ap_50")
 KEPT = "kept"  # 1 for the epoch whose weights are kept so far, else 0
 VALIDATION_COLUMNS = "validation_iou", *(f"validation_{name}" for name in OBJECT_METRICS)
 COLUMNS = ("epoch", "train_loss", "train_iou", *VALIDATION_COLUMNS, KEPT)
-CURVE_FILES = CSV_FILE, PICTURE_FILE = "iou_curve.csv", "iou_curve.png"  # in the output_dir of a training
 Curve = Sequence[tuple[int, float]]  # epoch and validation IoU
 
 
@@ -73,7 +72,7 @@ def how_it_ended(curve: Path) -> str:
 
 
 def find_training_file(name: str, training_dir: Path, bundle: Path | None) -> Path | None:
-    """Find one of `CURVE_FILES` of the training that weights come from.
+    """Find one of `medseg_ext.runs.run_files.CURVE_FILES` of the training that weights come from.
 
     Args:
         name: the file.

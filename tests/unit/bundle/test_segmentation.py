@@ -173,7 +173,7 @@ def test_the_gallery_is_opened_in_the_browser(images, monkeypatch):
         (["plate1", "--page", "7"], "choose another with --page"),
         (["plate1", "--output_dir", "x"], "give images, --bundle and --output"),
         (["plate1", "--open", "--no-gallery"], "leave out --no-gallery"),
-        (["plate1", "--ckpt_path", "none.pt"], "none.pt: there are no weights"),
+        (["plate1", "--ckpt_path", "none.pt"], "none.pt does not exist; give --ckpt_path"),
     ],
 )
 def test_mistakes_end_in_one_line_and_2(images, monkeypatch, capsys, words, complaint):

@@ -227,7 +227,7 @@ def test_what_cannot_be_read_ends_in_one_line_that_names_the_file_and_the_remedy
         path.write_bytes(content)
     assert main(["ship", str(path), str(bundle)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {path}: ")
+    assert error.startswith(f"error: {path}")
     assert error.endswith("; give the model.pt of the output_dir of a training of this bundle\n")
     assert not (bundle / "models").exists()
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from bundle_settings import BUNDLES, ROOT
 from training_records import write_record
 
@@ -93,16 +94,23 @@ def test_scores_of_other_weights_are_calibrated_by_their_own_fit_or_not_at_all(t
         content = {"_desc_": {key: {"type": "number"} for key in keys}, **keys}
         (bundle / "configs" / f"{workflow}.json").write_text(json.dumps(content))
     given = {"ckpt_path": str(tmp_path / "model.pt")}
+    for folder in (tmp_path, bundle / "models"):
+        torch.save({}, folder / "model.pt")
 
     def planned(**further):
         return plan_for_weights(bundle, given | further, "inference")
 
     assert planned().settings == {"score_temperature": 1.0, "score_bias": 0.0}
-    assert planned().lines[0].endswith("model.pt gives them, without a fit: score_temperature 1.0")
+    assert planned().lines[0].endswith("model.pt gives them, without a fit: score_temperature 1.0, score_bias 0.0")
     ScoreCalibration(2.0, -0.5).write(tmp_path, objects=300)
     assert planned().settings == {"score_temperature": 2.0}
     assert planned().lines == [f"scores, as fitted for {tmp_path / 'model.pt'}: score_temperature 2.0"]
     assert planned(score_temperature=1.1).settings == {}
+    ScoreCalibration().write(tmp_path, objects=93)
+    told = (
+        "model.pt gives them, not fitted: 93 objects found in the validation images, below 100: score_temperature 1.0"
+    )
+    assert told in planned().lines[0]
     own = {"ckpt_path": str(bundle / "models" / "model.pt")}
     assert plan_for_weights(bundle, own, "inference").settings == {}
 
@@ -113,6 +121,7 @@ AS_THE_NETWORK_SCORES = {"score_temperature": 1.0, "score_bias": 0.0}  # where a
 def test_weights_of_a_training_are_run_with_its_classes(tmp_path):
     write_record(tmp_path, settings={"class_names": ["background", "a", "b"], "working_diameter_px": 20, "seed": 1})
     given = {"ckpt_path": str(tmp_path / "model.pt")}
+    torch.save({}, tmp_path / "model.pt")
     for workflow in ("evaluate", "inference"):
         plan = plan_for_weights(UNET, given, workflow)
         assert plan.settings == {"class_names": ["background", "a", "b"]} | AS_THE_NETWORK_SCORES

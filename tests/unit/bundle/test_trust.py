@@ -59,7 +59,9 @@ COMMANDS = {
 def test_each_command_refuses_a_bundle_that_runs_commands(command, foreign, images, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("medseg_ext.datasets.data_set_folder.load_datalist", lambda *_: [{"image": "a.png"}])
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "dataset.json").write_text("{}")
+    item = {"id": "a", "image": "a.png", "instances": "a.png", "classes": "a.png"}
+    sections = {section: [item] for section in ("training", "validation", "testing")}
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(sections))
     places = {"BUNDLE": foreign, "DATA": tmp_path / "data", "OUT": tmp_path / "out", "IMAGES": images}
     assert main([str(places.get(word, word)) for word in command.split()]) == 2
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]

@@ -176,5 +176,5 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(DataError, match=r"absent.pt: there are no weights; give --ckpt_path"):
+    with pytest.raises(DataError, match=r"absent.pt does not exist; give --ckpt_path"):
         load(tmp_path / "absent.pt", network())
