@@ -31,6 +31,7 @@ from medseg_ext.objects.formats import DEFAULT_FORMATS, ResultFormats
 from medseg_ext.objects.output_folder import refuse_output_folder
 from medseg_ext.objects.remote_results import RemoteResults, results_at
 from medseg_ext.objects.result_folder import BETWEEN_REMARKS, ResultFolder
+from medseg_ext.objects.training_images import UNLIKE
 from medseg_ext.pages.gallery import write_gallery
 from medseg_ext.pages.gallery_pictures import GalleryPictures, read_pictures
 from medseg_ext.runs.provenance import note_engines
@@ -78,11 +79,14 @@ class Segmented(NamedTuple):
         return [*lines, f"gallery  {self.gallery}"] if self.gallery else lines
 
     def _remarks(self) -> list[str]:
-        """Say each remark once, with the images that it is about."""
+        """Say each remark once, with the images that it is about; in what images are unlike, if they share it."""
+        told = [(row["image"], filter(None, row["remarks"].split(BETWEEN_REMARKS))) for row in self.rows]
+        remarks = [(remark, image) for image, of_image in told for remark in of_image]
+        several = len({remark for remark, _ in remarks if remark.startswith(UNLIKE)}) > 1
         images: dict[str, list[str]] = defaultdict(list)
-        for row in self.rows:
-            for remark in filter(None, row["remarks"].split(BETWEEN_REMARKS)):
-                images[remark].append(row["image"])
+        for remark, image in remarks:
+            in_short = several and remark.startswith(UNLIKE)
+            images[f"{UNLIKE}, see summary.csv, and check the result" if in_short else remark].append(image)
         lines = []
         for remark, names in [*images.items()][:FILES_SHOWN]:
             more = f" and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else ""

@@ -20,6 +20,7 @@ SIZE = "object_size"
 MEASURES = {**ASPECTS, SIZE: "size of objects"}
 PLURALS = ("colours", "noise and detail")
 NEIGHBOURS = 3  # training images that an image is compared with: those nearest to it
+UNLIKE = "unlike the training images"  # begins each remark
 # Of images like those of the validation, this part is to be flagged, or one in so many as there are and one more.
 FLAGGED = 0.02
 FEW = 19  # fewer distances set no limit: it would flag more than one in twenty images like them
@@ -105,7 +106,7 @@ class TrainingImages(NamedTuple):
         least = min(NAMED_SHARE, max(share.values()))
         named = [aspect for aspect in share if share[aspect] >= least]  # in one order: images share their remarks
         verb = "differ" if len(named) > 1 or named[0] in PLURALS else "differs"
-        return f"unlike the training images: its {' and '.join(named)} {verb}; check the result"
+        return f"{UNLIKE}: its {' and '.join(named)} {verb}; check the result"
 
     def _holds(self, measured: Mapping[str, float]) -> bool:
         """Say whether an image is one of the training images; the size of objects may be estimated otherwise."""

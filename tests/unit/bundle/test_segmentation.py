@@ -16,6 +16,7 @@ from medseg_ext.cli.main import main
 from medseg_ext.errors import DataError
 from medseg_ext.folder_lock import LOCK_FILE
 from medseg_ext.images.result_names import DONE_FILE
+from medseg_ext.objects.training_images import UNLIKE
 from medseg_ext.runs.provenance import read_provenance
 
 BUNDLE = ROOT / "bundles" / "dsb2018_unet"
@@ -251,6 +252,19 @@ def test_many_unreadable_images_are_not_all_listed(tmp_path):
 def test_of_images_in_which_nothing_is_found_the_first_are_named(tmp_path, count, told):
     rows = [{"image": f"{place}.png", "status": "ok", "objects": "0", "remarks": ""} for place in range(count)]
     assert told in Segmented(tmp_path, [*rows, {**rows[0], "image": "full.png", "objects": "7"}], None).report()
+
+
+def test_images_that_are_unlike_in_several_ways_share_a_line(tmp_path):
+    ways = [f"{UNLIKE}: its {way}; check the result" for way in ("colours differ", "contrast differs")]
+    rows = [
+        {"image": f"{place}.png", "status": "ok", "objects": "7", "remarks": remark}
+        for place, remark in enumerate([ways[0], "", ways[1], ways[0]])
+    ]
+    assert (
+        f"{UNLIKE}, see summary.csv, and check the result: 0.png, 2.png, 3.png"
+        in Segmented(tmp_path, rows, None).report()
+    )
+    assert f"{ways[0]}: 0.png" in Segmented(tmp_path, rows[:2], None).report()
 
 
 def test_results_of_other_images_are_refused_unless_they_are_to_be_overwritten(images, capsys):
