@@ -28,6 +28,7 @@ from medseg_ext.bundle.verbatim import Verbatim
 from medseg_ext.bundle.workflow import run_workflow
 from medseg_ext.cli.demo import steps
 from medseg_ext.cli.main import build_parser, main
+from medseg_ext.datasets.data_set_folder import FOLDER_OF_KEY, SECTIONS
 
 ODD_NAMES = [
     # what MONAI's parser rewrites, looks up or evaluates
@@ -57,7 +58,9 @@ def telling(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nothing_has_arrived(monkeypatch):
     ARRIVED.clear()
-    monkeypatch.setattr("medseg_ext.datasets.data_set_folder.read_dataset_json", lambda folder: {})  # none is there
+    items = [{"id": "a", **{key: f"{folder}/a.png" for key, folder in FOLDER_OF_KEY.items()}}]
+    content = dict.fromkeys(SECTIONS, items)  # none is there
+    monkeypatch.setattr("medseg_ext.datasets.data_set_folder.read_dataset_json", lambda folder: content)
     with trusting():  # their workflows name what remembers
         yield
 
@@ -82,8 +85,12 @@ def schemas_of(bundle: Path, config: str) -> dict[str, dict[str, Any]]:
     return json.loads((bundle / "configs" / f"{config}.json").read_text())["_desc_"]
 
 
-def test_the_front_door_hands_on_every_odd_name(telling, capsys):
+def test_the_front_door_hands_on_every_odd_name(telling, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for data, output, weights, title in by_fours(ODD_NAMES + DASHED_NAMES):
+        Path(weights).parent.mkdir(exist_ok=True)
+        with Path(weights).open("wb") as file:  # PyTorch takes no path such as .5
+            torch.save({}, file)
         words = ["--data", as_typed(data), "--output", as_typed(output), f"--ckpt_path={weights}", f"--title={title}"]
         assert main(["evaluate", "--bundle", str(telling), *words]) == 0, capsys.readouterr().err
         values = arrived()
