@@ -107,9 +107,9 @@ def test_two_machines_train_and_evaluate_as_one_process_does(sample_data_sets, t
     run(1, "train", bundle, dataset_dir, tmp_path / "one", **keys)
     run_on_two_machines("train", bundle, dataset_dir, tmp_path / "two", **keys)
     one, two = curve_of(tmp_path / "one"), curve_of(tmp_path / "two")
-    assert len(one) == 2
+    assert [row["epoch"] for row in one] == [0, 1, 2]  # the start is validated first
     for alone, shared in zip(one, two, strict=True):
-        assert shared == pytest.approx(alone, abs=1e-4)
+        assert shared == pytest.approx(alone, abs=1e-4, nan_ok=True)  # it has no losses
     run(1, "evaluate", bundle, dataset_dir, tmp_path / "alone", **start)
     run_on_two_machines("evaluate", bundle, dataset_dir, tmp_path / "shared", **start)
     alone, shared = ((tmp_path / name / "metrics.json").read_bytes() for name in ("alone", "shared"))
