@@ -23,7 +23,7 @@ PYTHON ?= python3
 LOCK ?= requirements.lock
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
-# A process a core, up to four, as each holds up to 2 GB; a file's tests stay in one, as they share what they made. In the order of
+# A process a core, up to four, as each comes to hold 5 to 7 GB; a file's tests stay in one, as they share what they made. In the order of
 # tests/conftest.py: the files that take longest come first.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CODE := benchmarks data_scripts docs medseg_ext setup.py tests tools
