@@ -62,9 +62,9 @@ def _trt_size(bundle: Path) -> list[int] | None:
 
 
 def decoder_options(parser: ConfigParser) -> dict[str, Any]:
-    """Give the decoder's part of a config, with the values of the keys that it refers to."""
+    """Give the decoder's part of a config, with the values that its references and expressions stand for."""
     return {
-        name: parser[value[1:]] if isinstance(value, str) and value.startswith("@") else value
+        name: parser.get_parsed_content(f"decoder#{name}") if str(value).startswith(("@", "$")) else value
         for name, value in parser["decoder"].items()
     }
 

@@ -23,7 +23,8 @@ STANDALONE = CONFIGS  # each takes the section `common` first
 # What each is run on top of. One that no fragment of a bundle has is not rendered.
 OVERLAYS = {"multi_gpu_train": "train", "multi_gpu_evaluate": "evaluate", "inference_trt": "inference"}
 SECTIONS = ("keys", "common", "metadata", *STANDALONE, *OVERLAYS)
-COPY = "_copy_of_"  # a part `{_copy_of_: decoder}` gets what all fragments together make of the key `decoder`
+# A part `{_copy_of_: decoder}` gets what all fragments together make of the key `decoder`, but for values of its own.
+COPY = "_copy_of_"
 ORDER_FILE = "order.yaml"
 PAGE = Path("docs", "configuration.md")  # beside the folder of the bundles
 
@@ -149,7 +150,7 @@ def _with_copies(config: dict[str, Any], origin: Callable[[str], str]) -> dict[s
         if COPY in part:
             if part[COPY] not in config:
                 raise RenderError(f"{origin(key)}: {key}: copies '{part[COPY]}', which no fragment has")
-            return deepcopy(config[part[COPY]])
+            return deepcopy(config[part[COPY]]) | {name: value for name, value in part.items() if name != COPY}
         return {name: filled(value, key) for name, value in part.items()}
 
     return {key: filled(value, key) for key, value in config.items()}

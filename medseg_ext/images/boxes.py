@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from medseg_ext.images.sides import Sides
+
 
 class Box(NamedTuple):
     """A rectangle of pixels; `bottom` and `right` lie just outside.
@@ -37,6 +39,14 @@ class Box(NamedTuple):
             and other.bottom <= self.bottom
             and other.right <= self.right
         )
+
+    def sides_on_border(self, size: tuple[int, int]) -> Sides:
+        """Tell which of its sides lie on the border of an image of a size (H, W).
+
+        >>> Box(0, 3, 9, 7).sides_on_border((9, 9))
+        Sides(top=True, left=False, bottom=True, right=False)
+        """
+        return Sides(self.top <= 0, self.left <= 0, self.bottom >= size[0], self.right >= size[1])
 
     def union(self, other: Box) -> Box:
         """Give the smallest box that holds both."""

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from medseg_ext.images.resize import resize_image, resized_instances
+from medseg_ext.images.sides import Sides
+from medseg_ext.objects.cut_off import WHOLE_BORDER, cut_off
 from medseg_ext.objects.numbering import numbered
 from medseg_ext.objects.objects import Objects
 
@@ -16,6 +18,8 @@ def decode_detections(
     size: tuple[int, int] | None = None,
     score_threshold: float = 0.5,
     min_area_px: float = 15,
+    min_border_area_px: float = 0,
+    border: Sides = WHOLE_BORDER,
 ) -> Objects:
     """Take the objects out of a detecting network's dense output.
 
@@ -26,6 +30,10 @@ def decode_detections(
             left without a pixel is dropped.
         score_threshold: objects that score less are dropped; in [0, 1].
         min_area_px: smaller objects are dropped; in pixels of the output, as it describes what the network sees.
+        min_border_area_px: objects at the border of the image that are smaller are dropped, as it has cut them; in the
+            same pixels. For truths that leave out what is hardly in the image.
+        border: the sides of the output that are the border of the image, and not of a tile. What touches another may go
+            on beyond it, and is not judged.
 
     Returns:
         Objects of shape (1, H, W), numbered in the order of their numbers in the output.
@@ -45,6 +53,7 @@ def decode_detections(
     sums = np.bincount(numbers.ravel(), weights=(1 - probabilities[0]).numpy().ravel(), minlength=count)
     scores = (sums / np.maximum(areas, 1)).astype(np.float32)
     kept = (areas >= max(min_area_px, 1)) & (scores >= score_threshold)
+    kept &= ~cut_off(numbers, areas, border=border, min_area_px=min_border_area_px)
     kept[0] = False
     instances = np.where(kept[numbers], numbers, 0)
     if size is not None and tuple(size) != instances.shape:

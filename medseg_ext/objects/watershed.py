@@ -10,6 +10,8 @@ from skimage.morphology import local_maxima
 from skimage.segmentation import expand_labels, watershed
 
 from medseg_ext.images.resize import resize_image, resize_labels, resized_instances, smooth_labels
+from medseg_ext.images.sides import Sides
+from medseg_ext.objects.cut_off import WHOLE_BORDER, cut_off
 from medseg_ext.objects.numbering import numbered
 from medseg_ext.objects.objects import Objects
 
@@ -24,7 +26,9 @@ def decode_semantic(
     foreground_threshold: float = 0.5,
     seed_prominence: float = 0.15,
     min_area_px: float = 15,
+    min_border_area_px: float = 0,
     score_threshold: float = 0.0,
+    border: Sides = WHOLE_BORDER,
 ) -> Objects:
     """Split the foreground of a semantic network's output into objects.
 
@@ -41,7 +45,11 @@ def decode_semantic(
         foreground_threshold: probability in (0, 1).
         seed_prominence: in (0, 1), where 1 is the whole height of an object.
         min_area_px: smaller objects are dropped; in pixels of the logits, as it describes what the network sees.
+        min_border_area_px: objects at the border of the image that are smaller are dropped, as it has cut them; in the
+            same pixels. For truths that leave out what is hardly in the image.
         score_threshold: objects that score less are dropped; in [0, 1].
+        border: the sides of the logits that are the border of the image, and not of a tile. What touches another may go
+            on beyond it, and is not judged.
 
     Returns:
         Objects of shape (1, H, W). A score is the mean foreground probability over the object.
@@ -62,7 +70,12 @@ def decode_semantic(
     foreground = foreground_probability >= foreground_threshold
     depth = ndimage.gaussian_filter(torch.sigmoid(logits[-1]).numpy(), SMOOTHING_PX, mode="nearest")
     instances = _grow_seeds(foreground, depth, seed_prominence=seed_prominence, min_area_px=min_area_px)
-    instances, scores = _drop_unsure(instances, foreground_probability, score_threshold)
+    areas = np.bincount(instances.ravel())
+    sums = np.bincount(instances.ravel(), weights=foreground_probability.ravel())
+    scores = (sums / np.maximum(areas, 1)).astype(np.float32)
+    kept = (scores >= score_threshold) & ~cut_off(instances, areas, border=border, min_area_px=min_border_area_px)
+    kept[0] = False
+    instances, scores = _numbered(kept)[instances], scores[kept]
 
     if size is not None and tuple(size) != instances.shape:
         is_filled = (instances > 0) & ~foreground
@@ -86,16 +99,6 @@ def _at_size(instances: np.ndarray, outlined: np.ndarray, is_filled: np.ndarray)
         return resized_instances(instances, size)
     outlined |= resize_labels(torch.from_numpy(is_filled)[None], size)[0].numpy()
     return smooth_labels(expand_labels(instances, distance=2), size) * outlined
-
-
-def _drop_unsure(
-    instances: np.ndarray, probability: np.ndarray, score_threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Score objects by their mean probability and drop those below a threshold; returns labels 1..N and N scores."""
-    areas = np.bincount(instances.ravel())[1:]
-    scores = (np.bincount(instances.ravel(), weights=probability.ravel())[1:] / areas).astype(np.float32)
-    kept = scores >= score_threshold
-    return np.concatenate([[0], _numbered(kept)])[instances], scores[kept]
 
 
 def _grow_seeds(foreground: np.ndarray, depth: np.ndarray, *, seed_prominence: float, min_area_px: float) -> np.ndarray:

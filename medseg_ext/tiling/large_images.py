@@ -24,6 +24,7 @@ from medseg_ext.images.boxes import Box
 from medseg_ext.images.channels import is_list
 from medseg_ext.images.contrast import Contrast, ContrastApart, Limit, find_contrast, find_contrast_apart, stretch
 from medseg_ext.images.resize import resize_image, scaled_size
+from medseg_ext.images.sides import Sides
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.images.tissue import Tissue, find_tissue
 from medseg_ext.inferers.diameter_estimate import median_diameter
@@ -202,7 +203,8 @@ class LargeImages:
             The objects of the tile's region, in pixels of the image.
         """
         output = self._output_of(tile.region, _Seen(image, view), workshop)
-        return _decoded(self.decoder, output, _in_image(tile.region, image.size, view.scale).size)
+        region = _in_image(tile.region, image.size, view.scale)
+        return _decoded(self.decoder, output, region.size, region.sides_on_border(image.size))
 
     def join(
         self, item: Item, image: BlockImage, view: View, objects: Iterable[Objects], *, workshop: Path
@@ -387,13 +389,13 @@ def _in_image(box: Box, size: tuple[int, int], scale: float) -> Box:
     return Box(round(box.top / scale), round(box.left / scale), *ends)
 
 
-def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int]) -> Objects:
+def _decoded(decoder: DecodeObjectsd, output: torch.Tensor, size: tuple[int, int], border: Sides) -> Objects:
     """Decode at a size (H, W); where that is more than `LARGEST_WHOLE_PX`, at less, and repeat pixels."""
     # Sides are rounded when tiles are scaled to the image: a hundredth more is none.
     factor = max(1, math.ceil(math.sqrt(math.prod(size) / (1.01 * LARGEST_WHOLE_PX))))
     if factor == 1:
-        return decoder.decode(output, size=size)
-    objects = decoder.decode(output, size=(math.ceil(size[0] / factor), math.ceil(size[1] / factor)))
+        return decoder.decode(output, size=size, border=border)
+    objects = decoder.decode(output, size=(math.ceil(size[0] / factor), math.ceil(size[1] / factor)), border=border)
     instances, classes = (
         label_map.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
         for label_map in (objects.instances, objects.classes)

@@ -107,7 +107,7 @@ class Stitcher:
     ) -> np.ndarray:
         """Decide on a number for each label, 0 for those that are not to be drawn."""
         areas = np.bincount(labels.ravel())
-        cut = self._cut_labels(labels, region)
+        cut = region.sides_on_border(self.instances.size).others().touched_by(labels)
         overlaps = _overlaps(labels, written)
         areas_written = dict(zip(*np.unique(written, return_counts=True), strict=True))
         numbers = np.zeros(len(areas), dtype=np.uint32)
@@ -128,20 +128,6 @@ class Stitcher:
                 )
                 numbers[label] = len(self._found) - 1
         return numbers
-
-    def _cut_labels(self, labels: np.ndarray, region: Box) -> np.ndarray:
-        """Mark the labels that touch an end of the region which is no end of the image; bool by label."""
-        cut = np.zeros(int(labels.max()) + 1, dtype=bool)
-        height, width = self.instances.size
-        for is_inner, edge in (
-            (region.top > 0, labels[0]),
-            (region.left > 0, labels[:, 0]),
-            (region.bottom < height, labels[-1]),
-            (region.right < width, labels[:, -1]),
-        ):
-            if is_inner:
-                cut[edge] = True
-        return cut
 
     def _account(self, labels: np.ndarray, drawn: np.ndarray, region: Box) -> None:
         """Note area and box of what is drawn; several labels may share a number."""

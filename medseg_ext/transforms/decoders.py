@@ -74,6 +74,7 @@ class DecodeSemanticd(DecodeObjectsd):
         foreground_threshold: see `decode_semantic`.
         seed_prominence: likewise.
         min_area_px: likewise.
+        min_border_area_px: likewise.
         score_threshold: likewise.
         score_temperature: see `DecodeObjectsd`.
         score_bias: likewise.
@@ -87,6 +88,7 @@ class DecodeSemanticd(DecodeObjectsd):
         foreground_threshold: float = 0.5,
         seed_prominence: float = 0.15,
         min_area_px: float = 15,
+        min_border_area_px: float = 0,
         score_threshold: float = 0.0,
         score_temperature: float = 1.0,
         score_bias: float = 0.0,
@@ -96,6 +98,7 @@ class DecodeSemanticd(DecodeObjectsd):
             foreground_threshold=foreground_threshold,
             seed_prominence=seed_prominence,
             min_area_px=min_area_px,
+            min_border_area_px=min_border_area_px,
             score_threshold=score_threshold,
         )
         super().__init__(
@@ -116,6 +119,7 @@ class DecodeDetectionsd(DecodeObjectsd):
         image_key: see `DecodeObjectsd`.
         score_threshold: see `decode_detections`.
         min_area_px: likewise.
+        min_border_area_px: likewise.
         score_temperature: see `DecodeObjectsd`.
         score_bias: likewise.
     """
@@ -127,10 +131,16 @@ class DecodeDetectionsd(DecodeObjectsd):
         image_key: str = "image",
         score_threshold: float = 0.5,
         min_area_px: float = 15,
+        min_border_area_px: float = 0,
         score_temperature: float = 1.0,
         score_bias: float = 0.0,
     ) -> None:
-        decode = partial(decode_detections, score_threshold=score_threshold, min_area_px=min_area_px)
+        decode = partial(
+            decode_detections,
+            score_threshold=score_threshold,
+            min_area_px=min_area_px,
+            min_border_area_px=min_border_area_px,
+        )
         super().__init__(
             keys, image_key=image_key, decode=decode, score_temperature=score_temperature, score_bias=score_bias
         )

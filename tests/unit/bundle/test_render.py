@@ -65,6 +65,14 @@ def test_a_copy_is_of_what_all_fragments_make_and_keeps_it(bundles):
     assert config(bundles, "train")["run"] == [{"again": {"lr": 0.5, "decay": 0.2}}]
 
 
+def test_a_copy_keeps_values_of_its_own(bundles):
+    (bundles / "_base" / "workflows" / "flow.yaml").write_text("train: {run: {again: {_copy_of_: optimizer}}}")
+    (bundles / "_base" / "models" / "net.yaml").write_text("train: {run#again#lr: 0.1, optimizer#lr: 0.4}")
+    render_all(bundles)
+    assert config(bundles, "train")["run"] == {"again": {"lr": 0.1, "decay": 0.2}}
+    assert config(bundles, "train")["optimizer"] == {"lr": 0.4, "decay": 0.2}
+
+
 def test_an_overlay_holds_its_own_keys_alone(bundles):
     render_all(bundles)
     assert config(bundles, "multi_gpu_train") == {"optimizer#lr": 0.3}

@@ -12,6 +12,7 @@ from medseg_ext.errors import DataError
 from medseg_ext.images.blocks import open_block_image, pixel_io
 from medseg_ext.images.boxes import Box
 from medseg_ext.images.resize import scaled_size
+from medseg_ext.images.sides import Sides
 from medseg_ext.images.sizes import LARGEST_WHOLE_PX
 from medseg_ext.inferers.size_normalised import GRID_PX
 from medseg_ext.objects.objects import Objects
@@ -98,13 +99,14 @@ def test_a_tile_is_decoded_at_less_only_where_it_is_too_large(monkeypatch, most_
     monkeypatch.setattr(large_segment, "LARGEST_WHOLE_PX", most_px)
     sizes = []
 
-    def decode(output, *, size):
+    def decode(output, *, size, border):
+        assert border == Sides()
         sizes.append(size)
         return Objects(torch.ones(1, *size, dtype=torch.int32), torch.ones(1, *size, dtype=torch.uint8), output)
 
     scores = torch.tensor([0.7])
     decoder = DecodeObjectsd("pred", image_key="image", decode=decode)
-    objects = large_segment._decoded(decoder, scores, (30, 41))
+    objects = large_segment._decoded(decoder, scores, (30, 41), Sides())
     assert sizes == [(math.ceil(30 / factor), math.ceil(41 / factor))]
     assert objects.instances.shape == objects.classes.shape == (1, 30, 41)
     assert objects.scores is scores
