@@ -46,7 +46,7 @@ def test_a_training_is_repeated_to_the_last_bit_from_any_directory(here, tmp_pat
     settings = record["settings"]
     assert (record["seed"], settings["learning_rate"], settings["title"]) == (3, 0.002, TITLE)
     assert record["given"]["optimizer#weight_decay"] == 0.5
-    assert settings["working_diameter_px"] == 20  # the config's own
+    assert settings["working_diameter_px"] == 23  # the config's own
     assert settings["dataset_dir"] == str(here / "data #2")
     monkeypatch.chdir(tmp_path)
     assert main(["rerun", "my runs/run 1"]) == 0
