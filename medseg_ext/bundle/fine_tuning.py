@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medseg_ext.bundle.keys import read_defaults
+from medseg_ext.datasets.cut_objects import keeps_cut_objects
 from medseg_ext.datasets.data_set_folder import CHANNEL, load_class_names, read_dataset_json
 from medseg_ext.errors import DataError
 from medseg_ext.files import WEIGHTS_FILE
@@ -93,6 +94,14 @@ def plan_training(
     if "channel" not in given and channel != defaults.get("channel"):
         plan.settings["channel"] = channel
         plan.lines.append(f"channels: those of the data, {'grey or RGB' if channel is None else channel}")
+    keeps = None if "keep_cut_objects" in given else keeps_cut_objects(data, dataset["training"])
+    if keeps is not None and keeps != defaults.get("keep_cut_objects", keeps):
+        plan.settings["keep_cut_objects"] = keeps
+        plan.lines.append(
+            "objects of which the border of an image leaves little: kept, as the data have them"
+            if keeps
+            else "objects of which the border of an image leaves little: left out, as the data have next to none"
+        )
     if start == SCRATCH or ("ckpt_path" in given and not weights):
         plan.lines.append("start: from scratch")
         return plan
@@ -117,7 +126,7 @@ def plan_training(
 def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
     """Take what a training that goes on began with."""
     before = repeatable_settings(read_provenance(output, "train"))
-    keys = ("ckpt_path", "class_names", "channel", "title", *fine_tuning_settings(1))
+    keys = ("ckpt_path", "class_names", "channel", "title", "keep_cut_objects", *fine_tuning_settings(1))
     settings = {key: before[key] for key in keys if key in before and key not in given}
     if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
         settings["ckpt_path"] = None

@@ -15,7 +15,7 @@ from medseg_ext.runs.provenance import provenance_file, read_provenance
 
 OF_NETWORK = (
     "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "variant", "backbone_depth",
-    "anchor_sizes_px", "channel",
+    "anchor_sizes_px", "channel", "keep_cut_objects",
 )  # fmt: skip
 
 

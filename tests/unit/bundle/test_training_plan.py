@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from bundle_settings import BUNDLES, ROOT
+from PIL import Image
 from training_records import write_record
 
 from medseg_ext.bundle.fine_tuning import fine_tuning_settings, plan_training
@@ -119,7 +121,7 @@ AS_THE_NETWORK_SCORES = {"score_temperature": 1.0, "score_bias": 0.0}  # where a
 
 
 def test_weights_of_a_training_are_run_with_its_classes(tmp_path):
-    write_record(tmp_path, settings={"class_names": ["background", "a", "b"], "working_diameter_px": 20, "seed": 1})
+    write_record(tmp_path, settings={"class_names": ["background", "a", "b"], "working_diameter_px": 23, "seed": 1})
     given = {"ckpt_path": str(tmp_path / "model.pt")}
     torch.save({}, tmp_path / "model.pt")
     for workflow in ("evaluate", "inference"):
@@ -137,3 +139,29 @@ def test_the_channels_are_those_of_the_data_whatever_the_bundle_sees(of_data, tm
     channels = {} if of_data is None else {"channel": of_data}
     plan = plan_training(file.parents[1], {}, data=data_set(tmp_path / "data", **channels), output=tmp_path)
     assert plan.settings["channel"] == of_data
+
+
+@pytest.mark.parametrize("name", ["dsb2018_unet", "segpc2021_unet"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_objects_at_borders_are_kept_as_in_the_data(name, kept, tmp_path):
+    bundle = ROOT / "bundles" / name
+    own = json.loads((bundle / "configs" / "train.json").read_text())["keep_cut_objects"]
+    data = data_set(tmp_path / "data")
+    labels = np.zeros((60, 60), np.uint16)
+    for number in range(6):
+        labels[10 * number : 10 * number + 8, 20:30] = number + 1
+        labels[10 * number : 10 * number + 8, : 4 if kept else 9] = number + 11
+    Image.fromarray(labels).save(data / "labels.png")
+    content = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps(content | {"training": [{"instances": "labels.png"}] * 3}))
+    plan = plan_training(bundle, {}, data=data, output=tmp_path)
+    assert plan.settings.get("keep_cut_objects", own) is kept
+    told = [line for line in plan.lines if line.startswith("objects of which the border of an image leaves little")]
+    assert len(told) == (own is not kept)
+    given = {"keep_cut_objects": own}
+    assert "keep_cut_objects" not in plan_training(bundle, given, data=data, output=tmp_path).settings
+
+    write_record(tmp_path, settings={"keep_cut_objects": kept})
+    (tmp_path / "model.pt").write_bytes((bundle / "models" / "model.pt").read_bytes())
+    of_weights = plan_for_weights(bundle, {"ckpt_path": str(tmp_path / "model.pt")}, "inference")
+    assert of_weights.settings.get("keep_cut_objects", own) is kept
