@@ -27,7 +27,7 @@ README = "README.md"
 LINK_OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
 CONFIG_KEYS = (
     "title", "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "network_def", "decoder",
-    "score_temperature", "score_bias",
+    "keep_cut_objects", "score_temperature", "score_bias",
 )  # fmt: skip
 
 

@@ -17,6 +17,12 @@ from medseg_ext.runs.provenance import provenance_file, read_provenance, repeata
 SHIPPED, SCRATCH = "shipped", "scratch"
 LEARNING_RATE = 0.0003
 LEAST_CROPS = 64  # of an epoch
+# What decides what a network is, what it sees and what of its objects is kept: goes with its weights.
+OF_NETWORK = (
+    "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "variant", "backbone_depth",
+    "anchor_sizes_px", "channel", "keep_cut_objects",
+)  # fmt: skip
+WHERE_NOT_RECORDED = {"keep_cut_objects": True}  # of trainings that began before there was this key
 EPOCHS, LEAST_EPOCHS, MOST_CROPS = 6, 4, 2400  # of a training: minutes on a CPU
 
 
@@ -69,7 +75,7 @@ def plan_training(
     resume = given.get("resume", False)
     goes_on = resume is True or (resume and (output / "checkpoint.pt").is_file())
     if goes_on and provenance_file(output, "train").is_file():
-        return _as_before(output, given)
+        return _as_before(output, given, bundle)
     weights = given.get("ckpt_path")
     if start and weights:
         raise DataError(f"--from {start} and --ckpt_path {weights}: give one of them")
@@ -123,11 +129,12 @@ def plan_training(
     return plan
 
 
-def _as_before(output: Path, given: Mapping[str, Any]) -> Plan:
+def _as_before(output: Path, given: Mapping[str, Any], bundle: Path) -> Plan:
     """Take what a training that goes on began with."""
-    before = repeatable_settings(read_provenance(output, "train"))
-    keys = ("ckpt_path", "class_names", "channel", "title", "keep_cut_objects", *fine_tuning_settings(1))
-    settings = {key: before[key] for key in keys if key in before and key not in given}
+    before = WHERE_NOT_RECORDED | repeatable_settings(read_provenance(output, "train"))
+    of_bundle = read_defaults(bundle / "configs" / "train.json")
+    keys = ("ckpt_path", "title", *OF_NETWORK, *fine_tuning_settings(1))
+    settings = {key: before[key] for key in keys if key in before and key in of_bundle and key not in given}
     if settings.get("ckpt_path") and not Path(settings["ckpt_path"]).is_file():  # its state has what became of them
         settings["ckpt_path"] = None
     return Plan(settings, [f"goes on with the training in {output}, by its own settings"])

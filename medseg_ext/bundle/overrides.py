@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import pydoc
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -79,7 +81,7 @@ def refuse_misfits(overrides: Mapping[str, Any], config: Mapping[str, Any], *, o
             nearest = nearest_of(key, [*own, *sorted(known, key=list(config).index)])
             hint = f"did you mean --{nearest}?" if nearest else f"the config has: {', '.join(known)}"
             raise OverrideError(f"--{key}: no such key in the config; {hint}")
-        if key in config.get(DESCRIPTIONS, {}) or not isinstance(default, (bool, int, float)) or not is_text(value):
+        if key in config.get(DESCRIPTIONS, {}) or not is_text(value) or not _is_number(default, config, key):
             continue
         kind = "True or False" if isinstance(default, bool) else "number"
         raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
@@ -107,6 +109,19 @@ def is_computed(value: Any) -> bool:
 def is_text(value: Any) -> bool:
     """Say whether a value is text, and nothing that MONAI's parser evaluates or looks up."""
     return isinstance(value, str) and not is_computed(value)
+
+
+def _is_number(default: Any, config: Mapping[str, Any], key: str) -> bool:
+    """Say whether the value at a key is a number, true or false, or comes of an expression where a float is wanted."""
+    path, _, name = key.replace("::", "#").rpartition("#")
+    if not is_computed(default) or not path:
+        return isinstance(default, (bool, int, float))
+    part = _value_at(config, path)
+    target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
+    if not target.startswith("medseg_ext."):  # of others nothing is imported before it is known to be allowed
+        return False
+    parameter = inspect.signature(pydoc.locate(target)).parameters.get(name)
+    return parameter is not None and parameter.annotation in ("float", "int", float, int)
 
 
 _NOTHING = object()

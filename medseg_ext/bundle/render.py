@@ -150,7 +150,8 @@ def _with_copies(config: dict[str, Any], origin: Callable[[str], str]) -> dict[s
         if COPY in part:
             if part[COPY] not in config:
                 raise RenderError(f"{origin(key)}: {key}: copies '{part[COPY]}', which no fragment has")
-            return deepcopy(config[part[COPY]]) | {name: value for name, value in part.items() if name != COPY}
+            own = {name: filled(value, key) for name, value in part.items() if name != COPY}
+            return deepcopy(config[part[COPY]]) | own
         return {name: filled(value, key) for name, value in part.items()}
 
     return {key: filled(value, key) for key, value in config.items()}

@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg_ext.bundle.fine_tuning import Plan
+from medseg_ext.bundle.fine_tuning import OF_NETWORK, WHERE_NOT_RECORDED, Plan
 from medseg_ext.bundle.keys import read_defaults
 from medseg_ext.bundle.score_settings import score_settings, whose_scores
 from medseg_ext.files import WEIGHTS_FILE
 from medseg_ext.networks.weight_files import REMEDY, refuse_no_weights
 from medseg_ext.runs.provenance import provenance_file, read_provenance
-
-OF_NETWORK = (
-    "class_names", "object_name", "working_diameter_px", "contrast_percentiles", "variant", "backbone_depth",
-    "anchor_sizes_px", "channel", "keep_cut_objects",
-)  # fmt: skip
 
 
 def network_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +20,7 @@ def network_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> 
     >>> network_settings({"class_names": ["background", "cell"], "seed": 1}, {"class_names": ["background"], "seed": 0})
     {'class_names': ['background', 'cell']}
     """
+    settings = WHERE_NOT_RECORDED | dict(settings) if settings else {}
     shared = [key for key in OF_NETWORK if key in settings and key in config]
     return {key: settings[key] for key in shared if settings[key] != config[key]}
 

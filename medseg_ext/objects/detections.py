@@ -53,7 +53,7 @@ def decode_detections(
     sums = np.bincount(numbers.ravel(), weights=(1 - probabilities[0]).numpy().ravel(), minlength=count)
     scores = (sums / np.maximum(areas, 1)).astype(np.float32)
     kept = (areas >= max(min_area_px, 1)) & (scores >= score_threshold)
-    kept &= ~cut_off(numbers, areas, border=border, min_area_px=min_border_area_px)
+    kept &= ~cut_off(numbers, areas, border=border, min_border_area_px=min_border_area_px)
     kept[0] = False
     instances = np.where(kept[numbers], numbers, 0)
     if size is not None and tuple(size) != instances.shape:

@@ -73,7 +73,9 @@ def decode_semantic(
     areas = np.bincount(instances.ravel())
     sums = np.bincount(instances.ravel(), weights=foreground_probability.ravel())
     scores = (sums / np.maximum(areas, 1)).astype(np.float32)
-    kept = (scores >= score_threshold) & ~cut_off(instances, areas, border=border, min_area_px=min_border_area_px)
+    kept = (scores >= score_threshold) & ~cut_off(
+        instances, areas, border=border, min_border_area_px=min_border_area_px
+    )
     kept[0] = False
     instances, scores = _numbered(kept)[instances], scores[kept]
 

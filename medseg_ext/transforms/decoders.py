@@ -29,7 +29,8 @@ class DecodeObjectsd(MapTransform):
     Args:
         keys: the output of one image.
         image_key: the image whose metadata tell the original size; where they don't, the size of the output is kept.
-        decode: gives the objects of an output at a `size`.
+        decode: gives the objects of an output at a `size`; `border` tells it which sides are those of the image, where
+            it is a tile's.
         score_temperature: of the scores, see `medseg_ext.metrics.ScoreCalibration`; by default they stay as they are.
         score_bias: likewise.
     """

@@ -127,7 +127,7 @@ def test_monais_command_line_evaluates_expressions_and_finds_the_bundle(telling,
     words = ["--batch_size", "$@num_workers + 1", "--num_workers", 6, "--object_diameter_um", "@working_diameter_px"]
     by_monai(monkeypatch, "--config_file", config, "--bundle_root", "my#net", *words)
     values = arrived()
-    assert (values["batch_size"], values["object_diameter_um"]) == (7, 20)
+    assert (values["batch_size"], values["object_diameter_um"]) == (7, 23)
     assert (values["bundle_root"], values["ckpt_path"]) == ("my#net", "my#net/models/model.pt")
 
 
@@ -286,7 +286,14 @@ def absent(device: str) -> str:
         (["--device", "cuda:64"], absent("cuda:64")),
         (["--device", "npu"], absent("npu")),
         (["--object_diameter_px", "-3"], "--object_diameter_px -3: expected auto or number, above 0"),
-        (["--decoder#min_area_px", "few"], "--decoder#min_area_px few: expected number, as the config's own 15"),
+        (
+            ["--decoder#seed_prominence", "few"],
+            "--decoder#seed_prominence few: expected number, as the config's own 0.15",
+        ),
+        (
+            ["--decoder#min_area_px", "few"],
+            "--decoder#min_area_px few: expected number, as the config's own $0.1 * @working_diameter_px ** 2",
+        ),
     ],
 )
 def test_wrong_values_are_told_with_key_value_and_what_is_expected(telling, monkeypatch, capsys, words, told):

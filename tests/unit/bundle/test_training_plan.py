@@ -73,7 +73,7 @@ def test_a_training_that_goes_on_keeps_what_it_began_with(tmp_path, resume):
     (tmp_path / "run" / "checkpoint.pt").touch()
     given = {"resume": resume, "max_epochs": 12}
     plan = plan_training(UNET, given, data=data_set(tmp_path / "data"), output=tmp_path / "run")
-    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5, "title": "Mine"}
+    assert plan.settings == {"ckpt_path": None, "learning_rate": 0.5, "title": "Mine", "keep_cut_objects": True}
     fresh = plan_training(UNET, {"resume": "auto"}, data=tmp_path / "data", output=tmp_path / "empty")
     assert fresh.settings["ckpt_path"]
 

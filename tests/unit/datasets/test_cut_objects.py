@@ -42,15 +42,17 @@ def test_few_objects_at_borders_tell_nothing_but_that_a_small_one_is_kept(tmp_pa
     Image.fromarray(labels).save(tmp_path / "large.png")
     labels[50:55, 58:] = 3
     Image.fromarray(labels).save(tmp_path / "small.png")
+    labels[40:45, 58:] = 4
+    Image.fromarray(labels).save(tmp_path / "smaller.png")
     Image.fromarray(np.zeros_like(labels)).save(tmp_path / "empty.png")
-    for name, told in (("inner", None), ("large", None), ("empty", None), ("small", True)):
+    for name, told in (("inner", None), ("large", None), ("empty", None), ("small", None), ("smaller", True)):
         assert keeps_cut_objects(tmp_path, [{"instances": f"{name}.png"}]) is told
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path):
     items = write_label_maps(tmp_path, 10)
     (tmp_path / "broken.png").write_bytes(b"no image")
-    others = [{}, {"instances": "missing.png"}, {"instances": "broken.png"}]
+    others = [{}, None, {"instances": "missing.png"}, {"instances": "broken.png"}]
     assert keeps_cut_objects(tmp_path, others) is None
     assert keeps_cut_objects(tmp_path, [*others, *items]) is True
 
@@ -58,8 +60,36 @@ def test_what_cannot_be_read_is_passed_over(tmp_path):
 def test_of_many_images_no_more_are_read_than_tell_it(tmp_path, monkeypatch):
     from medseg_ext.datasets import cut_objects
 
-    labels = np.arange(1, 26, dtype=np.uint16).repeat(4).reshape(10, 10)
+    labels = np.arange(1, 101, dtype=np.uint16).reshape(10, 10)
     read = []
     monkeypatch.setattr(cut_objects, "read_labels", lambda path: read.append(path) or labels)
     keeps_cut_objects(tmp_path, [{"instances": "one.png"}] * 10_000)
     assert len(read) <= ENOUGH // 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_images_of_one_object_are_compared_with_the_others(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    items = {True: [], False: []}
+    for index, centre in enumerate(rng.integers(-6, 70, (120, 2))):
+        labels = np.zeros((64, 64), np.uint16)
+        seen = disk(centre, 10, shape=labels.shape)
+        labels[seen] = 1
+        Image.fromarray(labels).save(tmp_path / f"{index}.png")
+        items[True].append({"instances": f"{index}.png"})
+        if len(seen[0]) > 0.64 * len(disk(centre, 10)[0]):
+            items[False].append({"instances": f"{index}.png"})
+    for kept, some in items.items():
+        assert keeps_cut_objects(tmp_path, some) is kept
+
+
+def test_large_and_negative_numbers_are_no_obstacle(tmp_path, monkeypatch):
+    from medseg_ext.datasets import cut_objects
+
+    labels = np.zeros((60, 60), np.int64)
+    labels[20:40, 20:40] = 2**40
+    for number in range(10):
+        labels[6 * number : 6 * number + 5, :4] = 2**50 + number
+    labels[55:, 50:] = -7
+    monkeypatch.setattr(cut_objects, "read_labels", lambda path: labels)
+    assert keeps_cut_objects(tmp_path, [{"instances": "one.png"}]) is True
