@@ -100,14 +100,8 @@ def plan_training(
     if "channel" not in given and channel != defaults.get("channel"):
         plan.settings["channel"] = channel
         plan.lines.append(f"channels: those of the data, {'grey or RGB' if channel is None else channel}")
-    keeps = None if "keep_cut_objects" in given else keeps_cut_objects(data, dataset["training"])
-    if keeps is not None and keeps != defaults.get("keep_cut_objects", keeps):
-        plan.settings["keep_cut_objects"] = keeps
-        plan.lines.append(
-            "objects of which the border of an image leaves little: kept, as the data have them"
-            if keeps
-            else "objects of which the border of an image leaves little: left out, as the data have next to none"
-        )
+    if "keep_cut_objects" not in given:
+        _plan_cut_objects(plan, keeps_cut_objects(data, dataset["training"]), defaults.get("keep_cut_objects"))
     if start == SCRATCH or ("ckpt_path" in given and not weights):
         plan.lines.append("start: from scratch")
         return plan
@@ -127,6 +121,28 @@ def plan_training(
         texts = ", ".join(f"{key} {value}" for key, value in chosen.items())
         plan.lines.append(f"for {n_images} training image{'s' if n_images != 1 else ''}: {texts}")
     return plan
+
+
+def _plan_cut_objects(plan: Plan, of_data: bool | None, of_bundle: bool | None) -> None:
+    """Add to a plan whether objects at borders are kept, where the data differ from the bundle, or cannot tell.
+
+    Args:
+        plan: gets a setting and a line.
+        of_data: None where the data cannot tell.
+        of_bundle: None where the bundle has no such key.
+    """
+    what = "objects of which the border of an image leaves little"
+    if of_bundle is None or of_data == of_bundle or (of_data is None and of_bundle):
+        return
+    if of_data is None:
+        plan.lines.append(
+            f"{what}: left out, as by the bundle; the data have too few to tell (--keep_cut_objects True)"
+        )
+        return
+    plan.settings["keep_cut_objects"] = of_data
+    plan.lines.append(
+        f"{what}: {'kept, as the data have them' if of_data else 'left out, as the data have next to none'}"
+    )
 
 
 def _as_before(output: Path, given: Mapping[str, Any], bundle: Path) -> Plan:

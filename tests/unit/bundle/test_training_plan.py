@@ -30,7 +30,9 @@ def test_a_training_starts_from_the_shipped_weights_and_says_so(bundle, tmp_path
     names = json.loads((bundle / "configs" / "train.json").read_text())["class_names"]
     plan = plan_training(bundle, {}, data=data_set(tmp_path / "data", class_names=names), output=tmp_path)
     assert plan.settings == {"ckpt_path": str(bundle / "models" / "model.pt"), **fine_tuning_settings(3)}
-    start, settings = plan.lines
+    own = json.loads((bundle / "configs" / "train.json").read_text())["keep_cut_objects"]
+    *of_borders, start, settings = plan.lines
+    assert [line.endswith("too few to tell (--keep_cut_objects True)") for line in of_borders] == [True] * (not own)
     assert start.startswith(f"start: the shipped weights, {bundle}/models/model.pt, validated first")
     assert settings.startswith("for 3 training images: learning_rate ")
 
