@@ -120,7 +120,8 @@ def _is_number(default: Any, config: Mapping[str, Any], key: str) -> bool:
     target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
     if not target.startswith("medseg_ext."):  # of others nothing is imported before it is known to be allowed
         return False
-    parameter = inspect.signature(pydoc.locate(target)).parameters.get(name)
+    wanted = pydoc.locate(target)
+    parameter = inspect.signature(wanted).parameters.get(name) if callable(wanted) else None
     return parameter is not None and parameter.annotation in ("float", "int", float, int)
 
 
