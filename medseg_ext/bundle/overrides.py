@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-import inspect
-import pydoc
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,8 @@ from medseg_ext.bundle.values import OverrideError, Schema, literal, read_word, 
 from medseg_ext.bundle.verbatim import CONFIG_MARKS
 
 JSON_WORDS = {"true": True, "false": False, "null": None}  # as configs and help write what Python capitalises
+# What an expression that computes with numbers is made of.
+ARITHMETIC = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Constant, ast.Name, ast.Load)
 
 
 def parse_overrides(
@@ -81,7 +82,7 @@ def refuse_misfits(overrides: Mapping[str, Any], config: Mapping[str, Any], *, o
             nearest = nearest_of(key, [*own, *sorted(known, key=list(config).index)])
             hint = f"did you mean --{nearest}?" if nearest else f"the config has: {', '.join(known)}"
             raise OverrideError(f"--{key}: no such key in the config; {hint}")
-        if key in config.get(DESCRIPTIONS, {}) or not is_text(value) or not _is_number(default, config, key):
+        if key in config.get(DESCRIPTIONS, {}) or not is_text(value) or not _is_number(default):
             continue
         kind = "True or False" if isinstance(default, bool) else "number"
         raise OverrideError(f"--{key} {shown(value)}: expected {kind}, as the config's own {default}")
@@ -111,18 +112,23 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and not is_computed(value)
 
 
-def _is_number(default: Any, config: Mapping[str, Any], key: str) -> bool:
-    """Say whether the value at a key is a number, true or false, or comes of an expression where a float is wanted."""
-    path, _, name = key.replace("::", "#").rpartition("#")
-    if not is_computed(default) or not path:
-        return isinstance(default, (bool, int, float))
-    part = _value_at(config, path)
-    target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
-    if not target.startswith("medseg_ext."):  # of others nothing is imported before it is known to be allowed
+def _is_number(value: Any) -> bool:
+    """Say whether a value of a config is a number, true or false, or an expression that computes with numbers.
+
+    >>> [_is_number(value) for value in (15, "$0.1 * @size ** 2", "$0 if @kept else 0.5 * @size", "$@a or @b", "@size")]
+    [True, True, True, False, False]
+    """
+    if not is_computed(value) or not value.startswith("$"):
+        return isinstance(value, (bool, int, float))
+    try:
+        expression = ast.parse(value[1:].replace("@", "").replace("#", "_"), mode="eval")
+    except SyntaxError:
         return False
-    wanted = pydoc.locate(target)
-    parameter = inspect.signature(wanted).parameters.get(name) if callable(wanted) else None
-    return parameter is not None and parameter.annotation in ("float", "int", float, int)
+    chosen = expression.body.orelse if isinstance(expression.body, ast.IfExp) else expression.body
+    return isinstance(chosen, ast.BinOp) and all(
+        isinstance(node, ARITHMETIC) and isinstance(getattr(node, "value", 0), (int, float))
+        for node in ast.walk(chosen)
+    )
 
 
 _NOTHING = object()
