@@ -17,9 +17,9 @@ from medseg_ext.images.sides import Sides
 # objects out drop what is smaller.
 SMALL_PART = 0.64
 FEW = 8  # objects at borders; fewer that are all large may be so by chance
-# Of the objects at borders that are small, where annotators left cut ones out: .038 in SegPC-2021's training images.
-# Where they did not, borders cut objects anywhere: .34 to .50 in each kind of microscopy of DSB2018 and in data of
-# three other sources.
+# Of the objects at borders that are small, where annotators left cut ones out: .05 in SegPC-2021's training images.
+# Where they did not, borders cut objects anywhere: a third to a half in each kind of microscopy of DSB2018 and in data
+# of three other sources.
 LARGEST_SHARE = 0.15
 ENOUGH = 400  # objects at borders: more tell no more
 
