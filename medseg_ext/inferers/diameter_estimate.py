@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,21 +13,24 @@ from monai.inferers import Inferer
 from torch.nn.functional import avg_pool2d
 
 from medseg_ext.images.resize import resize_image, scaled_size
+from medseg_ext.images.sides import Sides
 from medseg_ext.objects.diameters import object_diameters
 from medseg_ext.objects.objects import Objects
 
 # In working diameters:
 FIRST_SIDE = 1.6  # longer side of the first look, in which even an object as large as the image is not too large
 LARGEST_SIDE = 6.4  # of a look: of hundreds of objects a part of the image shows enough
-LEAST_SEEN, SURELY_SEEN = 0.75, 2.0  # objects: from there on no heap of them passes for one, or they are no noise
-SHOWN = 0.5  # objects: from there on they may be what heaps are made of
-MOST_OFF = 1.5  # times, between two looks that agree: what networks are trained to bear
+SEEN_WELL = 0.8  # objects: smaller ones may be heaps, or cells, in which a finer look shows nuclei
+
+MOST_OFF = 1.5  # times, between two looks that agree; so far objects differ from the size that suits a network, too
 MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
-FEW = 3  # objects: fewer may be all that a coarse look shows of many small ones
-LEAST_SCORE = 0.85  # of an object that counts where there are any: specks and heaps have less
-SURE_PART = 0.6  # of the objects that a look shows; with less of them sure, heaps may pass for objects
+SURE_SCORE = 0.85  # of an object whose size counts where there are any: specks and heaps have less
+SURENESS = 6  # power of its score that an object is as evidence
+FEW = 2  # objects, at their best, which are half the evidence that hundreds are
+OF_CUT, OF_UNCONFIRMED = 0.5, 0.2  # part of its evidence that an object at a side is, and a look that none confirms
+ENOUGH_EVIDENCE = 0.2  # of 1, for a look to be the last
+SURE_PART = 0.6  # of the objects of that look; with less of them sure, a finer one may show that they are heaps
 ENOUGH = 50  # objects of a place: more of them tell no more of the image
-HEAP_COUNT, HEAP_SIZE = 2, 3  # objects that a heap is made of, and how many times it is wider than one, at least
 
 
 class Decoder(Protocol):
@@ -66,12 +69,12 @@ def median_diameter(estimates: Sequence[Estimate]) -> float | None:
 class DiameterEstimator:
     """Estimate the diameter of a typical object of an image, by what a network finds in cheap looks at it.
 
-    The first look is so coarse that no object is too large for the network; each further one is twice as fine, until
-    objects are large enough to be told from noise and two looks agree. So it comes from the side on which a network
-    sees too little and errs upwards, and stops before objects are so large that it takes their parts for objects. One
-    or two objects are believed only where no finer look shows more: a field of small ones far away can pass for a
-    single one. Where it is unsure of many, a finer look tells whether they are heaps. Of a large image finer looks see
-    a part: where the last look found most objects, or where the contrast is highest.
+    The first look is so coarse that no object is too large for the network; each further one is twice as fine. The one
+    is believed whose objects are the best evidence: there are several, the network is sure of them, and sees them about
+    as large as suits it. Where they are seen smaller, a finer look has to show them again: they may be heaps, or cells
+    that are taken for nuclei from afar. Otherwise a coarser one will do, too. With enough evidence the looks end,
+    before objects are so large that the network takes their parts for objects. Of a large image finer looks see a part:
+    where the last look found most objects, or where the contrast is highest.
 
     Args:
         inferer: runs the network on an image.
@@ -88,44 +91,33 @@ class DiameterEstimator:
         """Estimate the diameter in an image (1, 3, H, W), in its pixels.
 
         Returns:
-            None where no two looks agree, as in an image without objects.
+            None where no look shows an object.
         """
-        look = self._best_look(image, network)
-        if look is None:
+        best = earlier = NOTHING_SEEN
+        for look in self._looks(image, network):
+            agrees = look.agrees_with(earlier)
+            is_confirmed = agrees and look.seen_diameters >= SEEN_WELL
+            candidates = (best, *([earlier] if agrees else []), look if is_confirmed else look.unconfirmed())
+            best = max(candidates, key=lambda candidate: candidate.evidence)
+            if best.evidence >= ENOUGH_EVIDENCE and best.sure_part >= SURE_PART:
+                break
+            earlier = look
+        if best.evidence == 0:
             return None
-        return Estimate(look.diameter_px, look.count * image.shape[2] * image.shape[3] / look.area_px)
+        return Estimate(best.diameter_px, best.count * image.shape[2] * image.shape[3] / best.area_px)
 
-    def _best_look(self, image: torch.Tensor, network: Callable[..., Any]) -> _Look | None:
-        """Look at an image until the size of its objects is known."""
+    def _looks(self, image: torch.Tensor, network: Callable[..., Any]) -> Iterator[_Look]:
+        """Look at an image, finer and finer."""
         view, foreground, working_px = image, None, self.working_diameter_px
         scale = min(FIRST_SIDE * working_px / max(image.shape[2:]), MOST_SCALE)
-        earlier: _Look | None = None
-        agreed = few = parts = heaps = None
         while scale <= MOST_SCALE:
             view = self._part(view, foreground, side=math.ceil(LARGEST_SIDE * working_px / scale))
             seen = resize_image(view, scaled_size((view.shape[2], view.shape[3]), scale))
             objects = self.decoder.decode(torch.as_tensor(self.inferer(seen, network))[0])
             foreground = (objects.instances > 0).float()[None]
-            look = _Look.of(objects, scale=scale, area_px=view.shape[2] * view.shape[3])
-            if heaps is not None:
-                return look if look.shows_parts_of(heaps) and look.shows(SHOWN * working_px) else heaps
-            if few is not None and look.shows_parts_of(few) and look.shows(LEAST_SEEN * working_px):
-                parts = look
-            if look.count:
-                agrees = earlier is not None and look.agrees_with(earlier)
-                least_seen = LEAST_SEEN if agrees else SURELY_SEEN
-                is_seen = look.diameter_px * scale >= least_seen * working_px
-                if is_seen and look.count >= FEW:
-                    if look.sure_part >= SURE_PART:
-                        return look
-                    heaps = look
-                elif is_seen:
-                    few = few or look
-                if agrees:
-                    agreed = look
-            earlier = look
+            area_px = view.shape[2] * view.shape[3]
+            yield _Look.of(objects, scale=scale, area_px=area_px, working_diameter_px=working_px)
             scale *= 2
-        return heaps or parts or few or agreed
 
     @staticmethod
     def _part(view: torch.Tensor, foreground: torch.Tensor | None, *, side: int) -> torch.Tensor:
@@ -155,39 +147,46 @@ class _Look:
     """What a look shows.
 
     Attributes:
-        scale: at which it was taken.
         area_px: of what was looked at, in pixels of the image.
         count: objects of which the network is sure; all, where it is sure of none.
-        sure_part: part of the objects of which it is sure, in [0, 1].
         diameter_px: median diameter of the objects that count, in pixels of the image; NaN without objects.
+        sure_part: part of the objects of which it is sure, in [0, 1].
+        seen_diameters: the same diameter, as the network saw it, in working diameters.
+        evidence: that this is the diameter of the objects, in [0, 1].
     """
 
-    scale: float
     area_px: int
     count: int
     sure_part: float
     diameter_px: float
+    seen_diameters: float
+    evidence: float
 
     @classmethod
-    def of(cls, objects: Objects, *, scale: float, area_px: int) -> _Look:
-        """Sum up the objects that a network found."""
-        diameters = object_diameters(np.asarray(objects.instances))
-        sure = diameters[np.asarray(objects.scores) >= LEAST_SCORE]
-        counted = sure if len(sure) else diameters
-        median = float(np.median(counted)) / scale if len(counted) else math.nan
-        return cls(scale, area_px, len(counted), len(sure) / max(1, len(diameters)), median)
+    def of(cls, objects: Objects, *, scale: float, area_px: int, working_diameter_px: float) -> _Look:
+        """Sum up the objects that a network found in a look at some scale."""
+        instances, scores = np.asarray(objects.instances)[0], np.asarray(objects.scores)
+        diameters = object_diameters(instances) / working_diameter_px
+        if not len(diameters):
+            return NOTHING_SEEN
+        is_sure = scores >= SURE_SCORE
+        counted = diameters[is_sure] if is_sure.any() else diameters
+        seen_diameters = float(np.median(counted))
+        suitable = np.exp(-((np.log(diameters) / math.log(MOST_OFF)) ** 2) / 2)
+        whole = np.where(Sides().touched_by(instances)[1:], OF_CUT, 1)
+        weights = scores**SURENESS * suitable * whole
+        evidence = np.average(weights, weights=diameters**2) * weights.sum() / (weights.sum() + FEW)
+        diameter_px = seen_diameters * working_diameter_px / scale
+        return cls(area_px, len(counted), float(is_sure.mean()), diameter_px, seen_diameters, float(evidence))
 
     def agrees_with(self, other: _Look) -> bool:
-        """Say whether objects are about as large as in another look."""
+        """Say whether both are evidence, of about the same size."""
         ratio = self.diameter_px / other.diameter_px
-        return max(ratio, 1 / ratio) <= MOST_OFF
+        return min(self.evidence, other.evidence) > 0 and max(ratio, 1 / ratio) <= MOST_OFF
 
-    def shows(self, least_px: float) -> bool:
-        """Say whether most of its objects are sure, and at least so large, in pixels that the network saw."""
-        return self.sure_part >= SURE_PART and self.diameter_px * self.scale >= least_px
+    def unconfirmed(self) -> _Look:
+        """Give what it is worth alone."""
+        return replace(self, evidence=OF_UNCONFIRMED * self.evidence)
 
-    def shows_parts_of(self, coarser: _Look) -> bool:
-        """Say whether what a coarser look showed, and was unsure of, are heaps of these: more and far smaller."""
-        is_denser = self.count / self.area_px >= HEAP_COUNT * coarser.count / coarser.area_px
-        is_smaller = self.diameter_px <= coarser.diameter_px / HEAP_SIZE
-        return coarser.sure_part < SURE_PART and self.count >= FEW and is_denser and is_smaller
+
+NOTHING_SEEN = _Look(0, count=0, sure_part=0.0, diameter_px=math.nan, seen_diameters=math.nan, evidence=0.0)

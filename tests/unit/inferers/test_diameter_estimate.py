@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.segmentation import relabel_sequential
 
 from medseg_ext.inferers.diameter_estimate import DiameterEstimator, median_diameter
+from medseg_ext.objects.diameters import object_diameters
 from medseg_ext.objects.objects import Objects
 
 WORKING_PX = 20
@@ -142,6 +143,30 @@ def test_heaps_of_which_the_network_is_unsure_are_looked_into():
     image = heap.repeat(1, 1, 5, 5)
     estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=TakesHeaps(1.0), working_diameter_px=WORKING_PX)
     assert estimator(image, torch.nn.Identity()).diameter_px == pytest.approx(16, rel=0.3)
+
+
+class TakesCells(Threshold):
+    """A network that takes whole cells for nuclei, without any doubt, as long as it sees them a little smaller."""
+
+    def decode(self, output):
+        grey = output.mean(dim=0)
+        nuclei, cells = super().decode((grey > 0.75)[None].float()), super().decode((grey > 0.25)[None].float())
+        is_afar = len(cells.scores) and np.median(object_diameters(cells.instances.numpy())) < 0.8 * WORKING_PX
+        return cells if is_afar else nuclei
+
+
+@pytest.mark.parametrize("side", [400, 550, 700, 900, 1300, 2000])
+def test_cells_that_are_taken_for_nuclei_from_afar(side):
+    """As in smears, of which DSB2018 has some."""
+    image = disks([16], side, spacing=6) * 0.6 + disks([66], side, spacing=96 / 66) * 0.4
+    estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=TakesCells(), working_diameter_px=WORKING_PX)
+    assert estimator(image, torch.nn.Identity()).diameter_px == pytest.approx(16, rel=0.35)
+
+
+def test_one_cell_in_a_large_image_is_not_taken_for_its_parts():
+    """A network sees one large cell for sure, and in finer looks its parts, for sure, too."""
+    image = torch.nn.functional.pad(disks([220], 230, spacing=1), (400, 700, 300, 400))
+    assert estimate(image, largest_px=50)[0] == pytest.approx(220, rel=0.15)
 
 
 def test_of_several_places_those_with_many_objects_decide():
