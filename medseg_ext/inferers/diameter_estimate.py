@@ -21,6 +21,7 @@ from medseg_ext.objects.objects import Objects
 FIRST_SIDE = 1.6  # longer side of the first look, in which even an object as large as the image is not too large
 LARGEST_SIDE = 6.4  # of a look: of hundreds of objects a part of the image shows enough
 SEEN_WELL = 0.8  # objects: smaller ones may be heaps, or cells, in which a finer look shows nuclei
+SHOWN = 0.5  # objects: from there on they may be what a heap is made of
 
 MOST_OFF = 1.5  # times, between two looks that agree; so far objects differ from the size that suits a network, too
 MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
@@ -30,6 +31,8 @@ FEW = 2  # objects, at their best, which are half the evidence that hundreds are
 OF_CUT, OF_UNCONFIRMED = 0.5, 0.2  # part of its evidence that an object at a side is, and a look that none confirms
 ENOUGH_EVIDENCE = 0.2  # of 1, for a look to be the last
 SURE_PART = 0.6  # of the objects of that look; with less of them sure, a finer one may show that they are heaps
+SEVERAL = 3  # objects, which one or two are heaps of
+HEAP_COUNT, HEAP_SIZE = 2, 3  # objects that a heap is made of, and how many times it is wider than one, at least
 ENOUGH = 50  # objects of a place: more of them tell no more of the image
 
 
@@ -72,9 +75,10 @@ class DiameterEstimator:
     The first look is so coarse that no object is too large for the network; each further one is twice as fine. The one
     is believed whose objects are the best evidence: there are several, the network is sure of them, and sees them about
     as large as suits it. Where they are seen smaller, a finer look has to show them again: they may be heaps, or cells
-    that are taken for nuclei from afar. Otherwise a coarser one will do, too. With enough evidence the looks end,
-    before objects are so large that the network takes their parts for objects. Of a large image finer looks see a part:
-    where the last look found most objects, or where the contrast is highest.
+    that are taken for nuclei from afar. Otherwise a coarser one will do, too. Where the network is unsure of many, a
+    finer look that surely shows parts of them counts more. With enough evidence the looks end, before objects are so
+    large that the network takes their parts for objects. Of a large image finer looks see a part: where the last look
+    found most objects, or where the contrast is highest.
 
     Args:
         inferer: runs the network on an image.
@@ -98,7 +102,8 @@ class DiameterEstimator:
             agrees = look.agrees_with(earlier)
             is_confirmed = agrees and look.seen_diameters >= SEEN_WELL
             candidates = (best, *([earlier] if agrees else []), look if is_confirmed else look.unconfirmed())
-            best = max(candidates, key=lambda candidate: candidate.evidence)
+            shows_parts = look.shows_parts_of(best)
+            best = look if shows_parts else max(candidates, key=lambda candidate: candidate.evidence)
             if best.evidence >= ENOUGH_EVIDENCE and best.sure_part >= SURE_PART:
                 break
             earlier = look
@@ -183,6 +188,13 @@ class _Look:
         """Say whether both are evidence, of about the same size."""
         ratio = self.diameter_px / other.diameter_px
         return min(self.evidence, other.evidence) > 0 and max(ratio, 1 / ratio) <= MOST_OFF
+
+    def shows_parts_of(self, coarser: _Look) -> bool:
+        """Say whether what a coarser look showed unsurely are heaps of these: more, far smaller, and sure."""
+        are_sure = self.sure_part >= SURE_PART > coarser.sure_part and self.seen_diameters >= SHOWN
+        is_denser = self.count * coarser.area_px >= HEAP_COUNT * coarser.count * self.area_px
+        is_smaller = self.diameter_px <= coarser.diameter_px / HEAP_SIZE
+        return are_sure and is_denser and is_smaller and self.count >= SEVERAL
 
     def unconfirmed(self) -> _Look:
         """Give what it is worth alone."""

@@ -163,6 +163,27 @@ def test_cells_that_are_taken_for_nuclei_from_afar(side):
     assert estimator(image, torch.nn.Identity()).diameter_px == pytest.approx(16, rel=0.35)
 
 
+class TakesSpheroids(Threshold):
+    """A network that takes a spheroid of cells for one nucleus, though it has doubts, until it sees its nuclei well."""
+
+    def decode(self, output):
+        grey = output.mean(dim=0)
+        nuclei, spheroids = super().decode((grey > 0.75)[None].float()), super().decode((grey > 0.25)[None].float())
+        if len(nuclei.scores) and np.median(object_diameters(nuclei.instances.numpy())) > 0.7 * WORKING_PX:
+            return nuclei
+        return Objects(spheroids.instances, spheroids.classes, torch.full_like(spheroids.scores, 0.8))
+
+
+@pytest.mark.parametrize("side", [400, 700, 1000, 1400])
+def test_a_spheroid_that_is_taken_for_one_nucleus(side):
+    """Two looks agree about it, and only a third, far finer one shows what it is."""
+    spheroid = disks([200], 210, spacing=1)
+    image = spheroid * (0.4 + 0.6 * disks([13], 210, spacing=1.4))
+    image = torch.nn.functional.pad(image, (60, side - 270, 90, side - 300))
+    estimator = DiameterEstimator(inferer=SimpleInferer(), decoder=TakesSpheroids(), working_diameter_px=WORKING_PX)
+    assert estimator(image, torch.nn.Identity()).diameter_px == pytest.approx(13, rel=0.35)
+
+
 def test_one_cell_in_a_large_image_is_not_taken_for_its_parts():
     """A network sees one large cell for sure, and in finer looks its parts, for sure, too."""
     image = torch.nn.functional.pad(disks([220], 230, spacing=1), (400, 700, 300, 400))
