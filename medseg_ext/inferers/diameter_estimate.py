@@ -28,7 +28,7 @@ MOST_SCALE = 4.0  # of a look: smaller objects than this shows are a few pixels
 SURE_SCORE = 0.85  # of an object whose size counts where there are any: specks and heaps have less
 SURENESS = 6  # power of its score that an object is as evidence
 FEW = 2  # objects, at their best, which are half the evidence that hundreds are
-OF_CUT, OF_UNCONFIRMED = 0.5, 0.2  # part of its evidence that an object at a side is, and a look that none confirms
+OF_CUT, OF_UNCONFIRMED = 0.5, 0.1  # part of its evidence that an object at a side is, and a look that none confirms
 ENOUGH_EVIDENCE = 0.2  # of 1, for a look to be the last
 SURE_PART = 0.6  # of the objects of that look; with less of them sure, a finer one may show that they are heaps
 SEVERAL = 3  # objects, which one or two are heaps of
@@ -74,9 +74,9 @@ class DiameterEstimator:
 
     The first look is so coarse that no object is too large for the network; each further one is twice as fine. The one
     is believed whose objects are the best evidence: there are several, the network is sure of them, and sees them about
-    as large as suits it. Where they are seen smaller, a finer look has to show them again: they may be heaps, or cells
-    that are taken for nuclei from afar. Otherwise a coarser one will do, too. Where the network is unsure of many, a
-    finer look that surely shows parts of them counts more. With enough evidence the looks end, before objects are so
+    as large as suits it. Two looks confirm one another that agree, if the finer shows the objects as large as that:
+    seen smaller, they may be heaps, or cells that are taken for nuclei from afar. Where the network is unsure of many,
+    a finer look that surely shows parts of them counts more. With enough evidence the looks end, before objects are so
     large that the network takes their parts for objects. Of a large image finer looks see a part: where the last look
     found most objects, or where the contrast is highest.
 
@@ -99,9 +99,8 @@ class DiameterEstimator:
         """
         best = earlier = NOTHING_SEEN
         for look in self._looks(image, network):
-            agrees = look.agrees_with(earlier)
-            is_confirmed = agrees and look.seen_diameters >= SEEN_WELL
-            candidates = (best, *([earlier] if agrees else []), look if is_confirmed else look.unconfirmed())
+            are_confirmed = look.seen_diameters >= SEEN_WELL and look.agrees_with(earlier)
+            candidates = (best, earlier, look) if are_confirmed else (best, look.unconfirmed())
             shows_parts = look.shows_parts_of(best)
             best = look if shows_parts else max(candidates, key=lambda candidate: candidate.evidence)
             if best.evidence >= ENOUGH_EVIDENCE and best.sure_part >= SURE_PART:
@@ -154,8 +153,8 @@ class _Look:
     Attributes:
         area_px: of what was looked at, in pixels of the image.
         count: objects of which the network is sure; all, where it is sure of none.
-        diameter_px: median diameter of the objects that count, in pixels of the image; NaN without objects.
         sure_part: part of the objects of which it is sure, in [0, 1].
+        diameter_px: median diameter of the objects that count, in pixels of the image; NaN without objects.
         seen_diameters: the same diameter, as the network saw it, in working diameters.
         evidence: that this is the diameter of the objects, in [0, 1].
     """
