@@ -55,8 +55,8 @@ def exported(tmp_path_factory):
 
 
 def draw_crowd(file: Path) -> None:
-    """Draw 20 x 20 bright discs on a dark ground."""
-    rows, columns = np.mgrid[:480, :480]
+    """Draw 30 x 30 bright discs on a dark ground, more than an 8-bit label map holds, though a network misses half."""
+    rows, columns = np.mgrid[:720, :720]
     inside = (rows % 24 - 12) ** 2 + (columns % 24 - 12) ** 2 <= 8**2
     noise = np.random.default_rng(0).normal(0, 6, inside.shape)
     Image.fromarray(np.clip(np.where(inside, 150, 20) + noise, 0, 255).astype(np.uint8)).save(file)
