@@ -30,7 +30,8 @@ SURENESS = 6  # power of its score that an object is as evidence
 FEW = 2  # objects, at their best, which are half the evidence that hundreds are
 OF_CUT, OF_UNCONFIRMED = 0.5, 0.1  # part of its evidence that an object at a side is, and a look that none confirms
 ENOUGH_EVIDENCE = 0.2  # of 1, for a look to be the last
-SURE_PART = 0.6  # of the objects of that look; with less of them sure, a finer one may show that they are heaps
+LEAST_EVIDENCE = 0.004  # of 1, for a size to be believed: a speck of three pixels is less
+SURE_PART = 0.6  # of the objects of the last look; with less of them sure, a finer one may show that they are heaps
 SEVERAL = 3  # objects, which one or two are heaps of
 HEAP_COUNT, HEAP_SIZE = 2, 3  # objects that a heap is made of, and how many times it is wider than one, at least
 ENOUGH = 50  # objects of a place: more of them tell no more of the image
@@ -95,7 +96,7 @@ class DiameterEstimator:
         """Estimate the diameter in an image (1, 3, H, W), in its pixels.
 
         Returns:
-            None where no look shows an object.
+            None where no look shows more than a speck.
         """
         best = earlier = NOTHING_SEEN
         for look in self._looks(image, network):
@@ -106,7 +107,7 @@ class DiameterEstimator:
             if best.evidence >= ENOUGH_EVIDENCE and best.sure_part >= SURE_PART:
                 break
             earlier = look
-        if best.evidence == 0:
+        if best.evidence < LEAST_EVIDENCE:
             return None
         return Estimate(best.diameter_px, best.count * image.shape[2] * image.shape[3] / best.area_px)
 

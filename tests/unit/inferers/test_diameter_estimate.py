@@ -145,6 +145,14 @@ def test_heaps_of_which_the_network_is_unsure_are_looked_into():
     assert estimator(image, torch.nn.Identity()).diameter_px == pytest.approx(16, rel=0.3)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_speck_in_a_dark_image_is_no_object(side):
+    """Else the image would be scaled by eight, to more than fits."""
+    image = torch.zeros(1, 3, 2000, 2000)
+    image[:, :, 700 : 700 + side, 900 : 900 + side] = 1
+    assert estimate(image)[0] is None
+
+
 class TakesCells(Threshold):
     """A network that takes whole cells for nuclei, without any doubt, as long as it sees them a little smaller."""
 
